@@ -1,0 +1,47 @@
+"""What every job has in common at its door: options, the check of the environment, and one clear line when it fails."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from pipelines import environment
+from pipelines.config import nearest
+from pipelines.errors import FakeitError
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, with examples kept as written and an unknown option answered with the nearest known one."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        options.setdefault("allow_abbrev", False)
+        super().__init__(*args, **options)
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        parsed, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            known = [option for action in self._actions for option in action.option_strings]
+            self.error(f"unknown option '{unknown[0]}'{nearest(unknown[0].split('=')[0], known)} (--help shows all)")
+        return parsed
+
+    def error(self, message: str) -> NoReturn:
+        print(f"error: {message}", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def run(main: Callable[[argparse.Namespace], int | None], parser: Parser) -> NoReturn:
+    """Parses, checks the environment and calls `main`; leaves with 2 and one line when the user must change something."""
+    arguments = parser.parse_args()
+    try:
+        environment.check()
+        code = main(arguments)
+    except FakeitError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        code = 130
+    raise SystemExit(code or 0)

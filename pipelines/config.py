@@ -1,0 +1,169 @@
+"""TOML files → frozen dataclasses, strictly: every key is known, every value has its type, every message names both.
+
+The dataclasses stand beside what they configure; this file only fills them. A file may begin with
+`include = "other.toml"` (relative to itself) and then says only what differs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import tomllib
+import types
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from pipelines.errors import FakeitError
+
+T = TypeVar("T")
+
+
+def load(path: str | Path, cls: type[T], overrides: Sequence[str] = ()) -> T:
+    """Reads a conf file.
+
+    Args:
+        path: a TOML file.
+        cls: the frozen dataclass it fills.
+        overrides: `dotted.key=value` strings that win over the file; values are TOML, or plain words.
+
+    Raises:
+        FakeitError: names the file, the key, what was found and what would be right.
+    """
+    values = _read(Path(path))
+    for override in overrides:
+        _override(values, override)
+    return from_dict(values, cls, str(path))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        near = nearest(path.name, [p.name for p in path.parent.glob("*.toml")])
+        raise FakeitError(f"conf {path}: no such file{near}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise FakeitError(f"conf {path}: {error}") from error
+    include = values.pop("include", None)
+    return _merge(_read(path.parent / include), values) if include else values
+
+
+def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals:
+        raise FakeitError(f"override '{override}': expected key=value, as in train.epochs=3")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *parents, last = key.strip().split(".")
+    for parent in parents:
+        values = values.setdefault(parent, {})
+        if not isinstance(values, dict):
+            raise FakeitError(f"override '{override}': '{parent}' is a value, not a table")
+    values[last] = value
+
+
+def from_dict(values: dict[str, Any], cls: type[T], where: str = "conf") -> T:
+    """Plain values → dataclass, as `load` does; `where` begins the messages."""
+    return _convert(values, cls, where, "")  # type: ignore[no-any-return]
+
+
+def to_dict(config: Any) -> Any:
+    """A dataclass (nested) as plain dicts, lists and scalars, ready for JSON, a checkpoint or MLflow."""
+    if dataclasses.is_dataclass(config) and not isinstance(config, type):
+        return {f.name: to_dict(getattr(config, f.name)) for f in dataclasses.fields(config)}
+    if isinstance(config, list | tuple):
+        return [to_dict(item) for item in config]
+    if isinstance(config, dict):
+        return {key: to_dict(item) for key, item in config.items()}
+    return config
+
+
+def digest(config: Any) -> str:
+    """12 hex digits that name a conf's content."""
+    return hashlib.sha256(json.dumps(to_dict(config), sort_keys=True).encode()).hexdigest()[:12]
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """`; did you mean 'x'?` for the known name nearest to `name`, or nothing where none is near."""
+    match = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean '{match[0]}'?" if match else ""
+
+
+def _fill(values: Any, cls: Any, where: str, key: str) -> Any:
+    if not isinstance(values, dict):
+        raise FakeitError(f"{where}: '{key}' is {values!r}, expected a table [{key}]")
+    hints = get_type_hints(cls)
+    prefix = f"{key}." if key else ""
+    for name in values:
+        if name not in hints:
+            known = ", ".join(hints)
+            raise FakeitError(f"{where}: unknown key '{prefix}{name}'{nearest(name, hints)} (known here: {known})")
+    filled = {name: _convert(value, hints[name], where, prefix + name) for name, value in values.items()}
+    for field in dataclasses.fields(cls):
+        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        if required and field.name not in filled:
+            raise FakeitError(f"{where}: key '{prefix}{field.name}' is missing")
+    try:
+        return cls(**filled)
+    except FakeitError as error:
+        raise FakeitError(f"{where}: {error}") from error
+
+
+def _convert(value: Any, hint: Any, where: str, key: str) -> Any:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if hint is Any:
+        return value
+    if dataclasses.is_dataclass(hint):
+        return _fill(value, hint, where, key)
+    if origin in (Union, types.UnionType):
+        return _convert_union(value, arguments, where, key)
+    if origin is Literal:
+        if value in arguments:
+            return value
+        known = ", ".join(repr(a) for a in arguments)
+        raise FakeitError(f"{where}: '{key}' is {value!r}, expected one of {known}{nearest(str(value), map(str, arguments))}")
+    if origin is tuple and isinstance(value, list | tuple):
+        if arguments[-1] is Ellipsis:
+            return tuple(_convert(item, arguments[0], where, f"{key}[{i}]") for i, item in enumerate(value))
+        if len(value) == len(arguments):
+            pairs = zip(value, arguments, strict=True)
+            return tuple(_convert(item, argument, where, f"{key}[{i}]") for i, (item, argument) in enumerate(pairs))
+        raise FakeitError(f"{where}: '{key}' has {len(value)} values, expected {len(arguments)}")
+    if origin is dict and isinstance(value, dict):
+        return {k: _convert(v, arguments[1], where, f"{key}.{k}") for k, v in value.items()}
+    return _convert_scalar(value, hint, where, key)
+
+
+def _convert_union(value: Any, arguments: tuple[Any, ...], where: str, key: str) -> Any:
+    if value is None and type(None) in arguments:
+        return None
+    options = [a for a in arguments if a is not type(None)]
+    for option in options[:-1]:
+        try:
+            return _convert(value, option, where, key)
+        except FakeitError:
+            continue
+    return _convert(value, options[-1], where, key)
+
+
+def _convert_scalar(value: Any, hint: Any, where: str, key: str) -> Any:
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    plain = get_origin(hint) or hint
+    if not isinstance(value, plain) or (isinstance(value, bool) and plain is not bool):
+        name = {"str": "text", "int": "a whole number", "float": "a number", "bool": "true or false"}
+        wanted = name.get(plain.__name__, f"a {plain.__name__}")
+        raise FakeitError(f"{where}: '{key}' is {value!r}, expected {wanted}")
+    return value

@@ -1,0 +1,150 @@
+"""Source picture → face crop: one 3×3 matrix that pixels and points share, applied in one anti-aliased warp.
+
+Frames: *source pixels* and *crop pixels* have the centre of their first pixel at (0, 0), as OpenCV has; *unit crop* is
+(p + 0.5) / size, so that 0 and 1 are the crop's edges whatever its size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.errors import FakeitError
+from pipelines.faces.box import Box
+from pipelines.landmarks import eye_corners
+
+Matrix = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class CropConfig:
+    """The crop recipe. It travels with every model, since a network works on crops made as it was trained on.
+
+    Attributes:
+        size: pixels of the square crop's side.
+        margin: added to each side of the face box, as a share of its longer side.
+        colour: what the pixels are.
+        align: "square" keeps the picture upright; "eyes" turns it until the outer eye corners are level.
+        equalise: contrast treatment of every crop, in training and in use alike.
+    """
+
+    size: int = 128
+    margin: float = 0.2
+    colour: Literal["rgb", "grey"] = "rgb"
+    align: Literal["square", "eyes"] = "square"
+    equalise: Literal["none", "stretch", "histogram", "clahe"] = "none"
+
+    def __post_init__(self) -> None:
+        if not 8 <= self.size <= 4096:
+            raise FakeitError(f"crop.size is {self.size}; 8 to 4096 pixels are possible")
+        if not -0.4 <= self.margin <= 5:
+            raise FakeitError(f"crop.margin is {self.margin}; -0.4 to 5 box sides are possible")
+
+    @property
+    def channels(self) -> int:
+        return 1 if self.colour == "grey" else 3
+
+
+def crop_from_source(box: Box, config: CropConfig, angle: float = 0.0) -> Matrix:
+    """The (3, 3) float64 matrix from source pixels to crop pixels.
+
+    Args:
+        box: the face, source pixels.
+        config: the recipe.
+        angle: degrees that the face is turned clockwise in the picture; the crop turns it back.
+    """
+    scale = config.size / max(box.side * (1 + 2 * config.margin), 1e-6)
+    centre = np.array(box.centre)
+    radians = np.deg2rad(angle)
+    turn = scale * np.array([[np.cos(radians), np.sin(radians)], [-np.sin(radians), np.cos(radians)]])
+    matrix = np.eye(3)
+    matrix[:2, :2] = turn
+    matrix[:2, 2] = (config.size - 1) / 2 - turn @ centre
+    return matrix
+
+
+def eye_angle(landmarks: NDArray[np.floating], scheme: str) -> float:
+    """Degrees by which the line through the outer eye corners is turned clockwise; 0 where a corner is missing."""
+    left, right = eye_corners(landmarks, scheme)
+    dx, dy = right - left
+    angle = float(np.degrees(np.arctan2(dy, dx)))
+    return angle if np.isfinite(angle) else 0.0
+
+
+def transform(points: NDArray[np.floating], matrix: Matrix) -> NDArray[np.float64]:
+    """Applies a (3, 3) matrix to points (K, 2); NaN stays NaN."""
+    homogeneous = points.astype(np.float64) @ matrix[:, :2].T + matrix[:, 2]
+    return np.asarray(homogeneous[:, :2] / homogeneous[:, 2:], np.float64)
+
+
+def to_unit(points: NDArray[np.floating], size: int) -> NDArray[np.float32]:
+    """Crop pixels → unit crop."""
+    return ((points + 0.5) / size).astype(np.float32)
+
+
+def from_unit(points: NDArray[np.floating], size: int) -> NDArray[np.float64]:
+    """Unit crop → crop pixels."""
+    return np.asarray(points, np.float64) * size - 0.5
+
+
+class Picture:
+    """A decoded source picture that is warped several times: its shrunken copies are made once.
+
+    A warp interpolates between four pixels, so shrinking by more than two would skip some (aliasing). The picture is
+    therefore first averaged over whole f×f blocks (exact, INTER_AREA), with f the nearest whole factor, then warped.
+    """
+
+    def __init__(self, pixels: NDArray[np.uint8], colour: str) -> None:
+        """pixels: (H, W, 3) RGB uint8; colour: "rgb" or "grey"."""
+        self.height, self.width = pixels.shape[:2]
+        self._levels = {1: cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) if colour == "grey" else pixels}
+
+    def _level(self, factor: int) -> NDArray[np.uint8]:
+        if factor not in self._levels:
+            height, width = self.height // factor, self.width // factor
+            whole = self._levels[1][: height * factor, : width * factor]
+            self._levels[factor] = np.asarray(
+                cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA), np.uint8
+            )
+        return self._levels[factor]
+
+    def warp(self, matrix: Matrix, size: int) -> NDArray[np.uint8]:
+        """The crop under `matrix` (source → crop pixels): (size, size, 3) or (size, size, 1) uint8; outside is black."""
+        scale = float(np.sqrt(abs(np.linalg.det(matrix[:2, :2]))))
+        factor = min(max(1, round(1 / max(scale, 1e-9))), min(self.height, self.width))
+        if factor > 1:
+            source_from_level = np.array([[factor, 0, (factor - 1) / 2], [0, factor, (factor - 1) / 2], [0, 0, 1.0]])
+            matrix = matrix @ source_from_level
+        level = self._level(factor)
+        if matrix[2, 0] == 0 and matrix[2, 1] == 0:
+            crop = cv2.warpAffine(level, matrix[:2], (size, size), flags=cv2.INTER_LINEAR)
+        else:
+            crop = cv2.warpPerspective(level, matrix, (size, size), flags=cv2.INTER_LINEAR)
+        return np.asarray(crop, np.uint8).reshape(size, size, -1)
+
+
+def equalise(crop: NDArray[np.uint8], method: str) -> NDArray[np.uint8]:
+    """Contrast treatment of a crop (H, W, C) uint8, on its lightness: "none", "stretch" (2nd to 98th percentile to the
+    full range), "histogram" (global equalisation) or "clahe" (adaptive, 8×8 tiles, limit 2)."""
+    if method == "none":
+        return crop
+    if crop.shape[2] == 3:
+        ycc = cv2.cvtColor(crop, cv2.COLOR_RGB2YCrCb)
+        ycc[..., 0] = _equalise_grey(ycc[..., 0], method)
+        return np.asarray(cv2.cvtColor(ycc, cv2.COLOR_YCrCb2RGB), np.uint8)
+    return _equalise_grey(crop[..., 0], method)[..., None]
+
+
+def _equalise_grey(grey: NDArray[np.uint8], method: str) -> NDArray[np.uint8]:
+    grey = np.ascontiguousarray(grey)
+    if method == "histogram":
+        return np.asarray(cv2.equalizeHist(grey), np.uint8)
+    if method == "clahe":
+        return np.asarray(cv2.createCLAHE(clipLimit=2.0, tileGridSize=(8, 8)).apply(grey), np.uint8)
+    low, high = np.percentile(grey, (2, 98))
+    table = np.clip((np.arange(256) - low) * (255 / max(high - low, 1.0)), 0, 255).astype(np.uint8)
+    return np.asarray(table[grey], np.uint8)

@@ -1,0 +1,159 @@
+"""The flow from a source to a dataset: list, plan, make every shard (on Spark or in processes), commit the manifest.
+
+All work is in the shard function (pipelines.shard_task). This file owns the order of things around it: the output
+folder's state, progress, the threshold of rejects, and that the manifest comes last.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+import pyarrow.parquet as pq
+from tqdm import tqdm
+
+from pipelines.config import to_dict
+from pipelines.errors import FakeitError
+from pipelines.runners import Runner
+from pipelines.shard_task import (
+    TASKS,
+    PreprocessConfig,
+    ShardResult,
+    ShardTask,
+    make_shard,
+    plan_tasks,
+    row_shape,
+    variants,
+)
+from pipelines.sources import Source, open_source
+from pipelines.storage import exists, join, list_files, make_folder, remove, write_atomically
+from pipelines.store import manifest as manifests
+from pipelines.store.manifest import SPLITS, Manifest, Rejection
+from pipelines.store.schema import petastorm_metadata
+
+Existing = Literal["refuse", "resume", "overwrite"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run made, for the summary line."""
+
+    manifest: Manifest
+    seconds: float
+    images: int
+
+
+def preprocess(
+    config: PreprocessConfig, path: str, dataset: str, runner: Runner, existing: Existing = "refuse"
+) -> Outcome:
+    """Makes a dataset.
+
+    Args:
+        config: what to make.
+        path: where the source lies, as its kind understands it.
+        dataset: the folder or URL to write.
+        runner: who runs the shard tasks (pipelines.runners).
+        existing: what to do with an output folder that holds something already.
+
+    Raises:
+        FakeitError: nothing to read, an output that stands already, or too many rejects.
+    """
+    started = time.monotonic()
+    source = open_source(config.source.kind, path, **config.source.options)
+    samples = source.samples()
+    tasks = plan_tasks(samples, source, config)
+    _prepare(dataset, tasks, existing)
+    sizes = iter([len(task.samples) for task in tasks])
+    with tqdm(total=len(samples), unit=" images", desc="preprocess", mininterval=0.5) as bar:
+        results = runner(
+            partial(make_shard, dataset=dataset), tasks, lambda ended: bar.update(sum(islice(sizes, ended)))
+        )
+    manifest = _commit(dataset, config, source, results, len(samples))
+    return Outcome(manifest, time.monotonic() - started, len(samples))
+
+
+def describe(config: PreprocessConfig, path: str) -> str:
+    """What a run would make, without making it (`--dry-run`)."""
+    source = open_source(config.source.kind, path, **config.source.options)
+    samples = source.samples()
+    tasks = plan_tasks(samples, source, config)
+    shape = row_shape(config, source.scheme)
+    row = shape.size**2 * shape.channels
+    lines = [f"{len(samples):,} images of scheme {source.scheme} → {len(tasks)} shards"]
+    for split in SPLITS:
+        images = sum(len(t.samples) for t in tasks if t.split == split)
+        rows = images * variants(split, config)
+        lines.append(f"  {split:5} {images:>9,} images {rows:>10,} rows {rows * row / 1e9:8.2f} GB of raw pixels")
+    return "\n".join(lines)
+
+
+def check_output(dataset: str, existing: Existing) -> None:
+    """Refuses an output that holds something already, unless told what to do with it. Raises FakeitError."""
+    held = list_files(dataset) if exists(dataset) else []
+    if not held or existing == "resume":
+        return
+    if existing == "refuse":
+        what = "a dataset" if exists(join(dataset, manifests.NAME)) else f"{len(held)} files"
+        raise FakeitError(f"output {dataset} already holds {what}; say --resume to go on with it or --overwrite")
+    if not any(name.split("/")[0] in (manifests.NAME, TASKS, *SPLITS) for name in held):
+        raise FakeitError(f"output {dataset} holds {len(held)} files but no dataset; it is not overwritten")
+
+
+def _prepare(dataset: str, tasks: list[ShardTask], existing: Existing) -> None:
+    """Brings the output folder into a state to start from: from here until the commit it is no dataset."""
+    check_output(dataset, existing)
+    for name in (manifests.NAME, "report.html", *((TASKS, *SPLITS) if existing == "overwrite" else ())):
+        remove(join(dataset, name))
+    for folder in (TASKS, *{task.split for task in tasks}):
+        make_folder(join(dataset, folder))
+
+
+def _commit(
+    dataset: str, config: PreprocessConfig, source: Source, results: list[ShardResult], samples: int
+) -> Manifest:
+    """Checks the threshold, writes Petastorm's metadata, clears what is not of this dataset, and writes the manifest."""
+    rejected = sorted((r for result in results for r in result.rejected), key=lambda r: r.image_id)
+    _check_rejected(rejected, samples, config.store.max_rejected)
+    shards = tuple(result.shard for result in results if result.shard is not None)
+    manifest = Manifest(
+        source.scheme, config.crop, config.store.image_codec, config.seed, to_dict(config), code_version(), shards,
+        tuple(rejected),
+    )  # fmt: skip
+    kept = {shard.path for shard in shards}
+    for name in list_files(dataset):
+        if name.split("/")[0] in SPLITS and name not in kept:
+            remove(join(dataset, name))  # a killed attempt's temporary file, or a shard of another plan
+    for split in {shard.split for shard in shards}:
+        groups = {os.path.basename(s.path): 1 for s in manifest.of(split)}
+        location = join(dataset, split, "_common_metadata")
+        with write_atomically(location) as file:
+            pq.write_metadata(petastorm_metadata(manifest.shape, groups), file)
+    manifests.write(dataset, manifest)
+    return manifest
+
+
+def _check_rejected(rejected: list[Rejection], samples: int, allowed: float) -> None:
+    if rejected and len(rejected) > allowed * samples:
+        first = "\n".join(f"  {r.reason}" for r in rejected[:5])
+        raise FakeitError(
+            f"{len(rejected)} of {samples} samples were rejected, more than store.max_rejected = {allowed:.2%} allows; "
+            f"no manifest was written. The first:\n{first}"
+        )
+
+
+def code_version() -> str:
+    """The commit that this code is at, `+` behind it when files differ; "unknown" outside a checkout."""
+    root = Path(__file__).resolve().parent.parent
+    try:
+        git = ["git", "-C", str(root), "describe", "--always", "--dirty=+", "--abbrev=12"]
+        return subprocess.run(git, capture_output=True, text=True, check=True, timeout=10).stdout.strip() or "unknown"
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+
+

@@ -1,0 +1,109 @@
+"""Who runs the tasks: Spark, a pool of processes, or this process. The tasks are the same, and so are their results.
+
+A runner takes a picklable function and a list of tasks, and gives back the results in the order of the tasks. Only
+names go in and hashes come out; pixels go from disk to disk inside a task.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+class Runner(Protocol):
+    def __call__(
+        self, function: Callable[[Task], Result], tasks: Sequence[Task], progress: Callable[[int], None]
+    ) -> list[Result]:
+        """Runs `function` on every task; calls `progress` with the number of tasks that ended since the last call.
+
+        Raises whatever a task raised.
+        """
+        ...
+
+
+def on_spark(session: SparkSession) -> Runner:
+    """One Spark task for each task; Spark retries those whose executor dies."""
+
+    def run(
+        function: Callable[[Task], Result], tasks: Sequence[Task], progress: Callable[[int], None]
+    ) -> list[Result]:
+        context = session.sparkContext
+        group = f"fakeit-{id(tasks)}"
+        outcome: dict[str, Any] = {}
+
+        def collect() -> None:
+            context.setJobGroup(group, "fakeit tasks", interruptOnCancel=True)
+            try:
+                outcome["results"] = context.parallelize(tasks, max(len(tasks), 1)).map(function).collect()
+            except BaseException as error:
+                outcome["error"] = error
+
+        thread = threading.Thread(target=collect, daemon=True)
+        thread.start()
+        seen = 0
+        while thread.is_alive():
+            thread.join(0.3)
+            done = min(_completed(context, group), len(tasks))
+            progress(done - seen)
+            seen = done
+        if "error" in outcome:
+            raise outcome["error"]
+        progress(len(tasks) - seen)
+        return list(outcome["results"])
+
+    return run
+
+
+def _completed(context: Any, group: str) -> int:
+    """How many tasks of a job group have ended."""
+    tracker = context.statusTracker()
+    stages = [s for job in tracker.getJobIdsForGroup(group) for s in tracker.getJobInfo(job).stageIds]
+    infos = [tracker.getStageInfo(stage) for stage in stages]
+    return sum(info.numCompletedTasks for info in infos if info is not None)
+
+
+def in_processes(workers: int) -> Runner:
+    """A pool of `workers` fresh processes; 0 runs everything in this one."""
+
+    def run(
+        function: Callable[[Task], Result], tasks: Sequence[Task], progress: Callable[[int], None]
+    ) -> list[Result]:
+        results: list[Result] = []
+        if workers == 0:
+            for task in tasks:
+                results.append(function(task))
+                progress(1)
+            return results
+        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+            futures = [pool.submit(function, task) for task in tasks]
+            try:
+                for future in as_completed(futures):
+                    future.result()
+                    progress(1)
+            except BaseException:
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise
+            return [future.result() for future in futures]
+
+    return run
+
+
+def spark_session(name: str) -> SparkSession:
+    """The running Spark session, or a new one with what spark-submit was given."""
+    from pyspark.sql import SparkSession
+
+    started = time.monotonic()
+    session = SparkSession.builder.appName(name).getOrCreate()
+    session.sparkContext.setLogLevel("ERROR")
+    print(f"Spark {session.version} at {session.sparkContext.master} ({time.monotonic() - started:.1f} s)", flush=True)
+    return session

@@ -1,0 +1,254 @@
+"""The shard function: a list of samples in, one Parquet shard out. Pure: the same task gives the same bytes anywhere.
+
+Spark schedules these tasks, a process pool can as well, and so can a loop; retries, speculation and a resumed job need
+no code, because a task that runs twice writes the same file twice under names that do not meet.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.config import to_dict
+from pipelines.errors import FakeitError, Rejected
+from pipelines.faces.augment import AugmentConfig, Draw, generator
+from pipelines.faces.box import Box, check_inside, from_landmarks
+from pipelines.faces.crop import CropConfig, Picture, crop_from_source, equalise, eye_angle, to_unit, transform
+from pipelines.landmarks import scheme
+from pipelines.sources import Annotation, Sample, Source
+from pipelines.storage import exists, join, read_bytes, write_atomically
+from pipelines.store.manifest import Rejection
+from pipelines.store.schema import RowShape, Rows
+from pipelines.store.shards import Shard, file_hash, write_shard
+
+TASKS = "_tasks"  # results of finished shards while a job runs; readers skip names that begin with an underscore
+
+
+@dataclass(frozen=True)
+class SplitConfig:
+    """Shares of the images, by a hash of their ids, so that all variants of an image fall on one side and an image
+    keeps its split when others are added. A dataset's own splits win over these."""
+
+    val: float = 0.1
+    test: float = 0.1
+
+    def __post_init__(self) -> None:
+        if min(self.val, self.test) < 0 or self.val + self.test > 1:
+            raise FakeitError(f"split.val {self.val} and split.test {self.test} must be shares that add up to at most 1")
+
+
+@dataclass(frozen=True)
+class StoreConfig:
+    """How rows are stored. `rows_per_shard` × bytes a row is what a task holds in memory, three times over."""
+
+    rows_per_shard: int = 1024
+    image_codec: Literal["raw", "png"] = "raw"
+    max_rejected: float = 0.01
+
+    def __post_init__(self) -> None:
+        if self.rows_per_shard < 1:
+            raise FakeitError(f"store.rows_per_shard is {self.rows_per_shard}; at least 1 is needed")
+
+
+@dataclass(frozen=True)
+class SourceConfig:
+    """What is read: a kind of `pipelines.sources` and where its faces are (`box`)."""
+
+    kind: str = "face_synthetics"
+    box: Literal["landmarks", "annotation"] = "landmarks"
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PreprocessConfig:
+    """One conf file of conf/preprocess."""
+
+    seed: int = 1
+    source: SourceConfig = field(default_factory=SourceConfig)
+    crop: CropConfig = field(default_factory=CropConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    split: SplitConfig = field(default_factory=SplitConfig)
+    store: StoreConfig = field(default_factory=StoreConfig)
+
+
+@dataclass(frozen=True)
+class ShardTask:
+    """What one shard is made of; picklable. `path` is relative to the dataset's folder."""
+
+    path: str
+    split: str
+    samples: tuple[Sample, ...]
+    source: Source
+    config: PreprocessConfig
+
+    @property
+    def digest(self) -> str:
+        """Names the task: two tasks of one digest make the same bytes."""
+        names = [(s.id, s.image) for s in self.samples]
+        content = json.dumps([self.path, self.split, names, to_dict(self.config)], sort_keys=True, default=str)
+        return hashlib.sha256(content.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class ShardResult:
+    """What came of a task: the shard (None when every sample was rejected) and what was left out."""
+
+    shard: Shard | None
+    rejected: tuple[Rejection, ...]
+    task: str
+
+
+def plan_tasks(samples: Iterable[Sample], source: Source, config: PreprocessConfig) -> list[ShardTask]:
+    """Samples → tasks of equal size (the remainder spread by one), in an order that mixes the source.
+
+    Within a split, samples are ordered by a hash of (seed, id): every shard is a fair draw, and the first shards of a
+    dataset are a fair, nested subset of it.
+    """
+    by_split: dict[str, list[tuple[bytes, Sample]]] = {"train": [], "val": [], "test": []}
+    for sample in samples:
+        key = hashlib.blake2b(f"{config.seed}\0{sample.id}".encode(), digest_size=16).digest()
+        by_split[sample.split or _split(key, config.split)].append((key, sample))
+    tasks = []
+    for split, keyed in by_split.items():
+        keyed.sort(key=lambda pair: pair[0])
+        rows = len(keyed) * variants(split, config)
+        count = min(max(1, round(rows / config.store.rows_per_shard)), len(keyed))
+        bounds = [len(keyed) * i // max(count, 1) for i in range(count + 1)]
+        for number, (start, end) in enumerate(zip(bounds, bounds[1:], strict=False)):
+            part = tuple(sample for _, sample in keyed[start:end])
+            tasks.append(ShardTask(f"{split}/shard-{number:05d}.parquet", split, part, source, config))
+    return tasks
+
+
+def _split(key: bytes, config: SplitConfig) -> str:
+    position = int.from_bytes(key[8:], "little") / 2**64
+    if position < config.test:
+        return "test"
+    return "val" if position < config.test + config.val else "train"
+
+
+def variants(split: str, config: PreprocessConfig) -> int:
+    """Rows per image: augmentation is for training alone."""
+    return config.augment.variants if split == "train" else 1
+
+
+def make_shard(task: ShardTask, dataset: str) -> ShardResult:
+    """Makes one shard, or finds it made: writes `dataset/task.path` and then its result below `dataset/_tasks`.
+
+    Raises:
+        OSError: the disk is full or the place cannot be written. Bad samples do not raise, they are in the result.
+    """
+    done = finished(task, dataset)
+    if done is not None:
+        return done
+    cv2.setNumThreads(0)  # Spark and pools give one core to a task; OpenCV would take them all
+    rows, rejected = make_rows(task)
+    shard = None
+    if rows["image_id"]:
+        size, sha256 = write_shard(join(dataset, task.path), rows, row_shape(task.config, task.source.scheme))
+        images = len(task.samples) - len(rejected)
+        shard = Shard(task.path, task.split, len(rows["image_id"]), images, size, sha256)
+    result = ShardResult(shard, tuple(rejected), task.digest)
+    with write_atomically(_result_location(task, dataset)) as file:
+        file.write(json.dumps(asdict(result)).encode())
+    return result
+
+
+def finished(task: ShardTask, dataset: str) -> ShardResult | None:
+    """The stored result of this very task, if its shard still stands with the same hash."""
+    location = _result_location(task, dataset)
+    if not exists(location):
+        return None
+    value = json.loads(read_bytes(location))
+    if value["task"] != task.digest:
+        return None
+    shard = Shard(**value["shard"]) if value["shard"] else None
+    if shard is not None:
+        place = join(dataset, shard.path)
+        if not exists(place) or file_hash(place) != shard.sha256:
+            return None
+    return ShardResult(shard, tuple(Rejection(**r) for r in value["rejected"]), value["task"])
+
+
+def _result_location(task: ShardTask, dataset: str) -> str:
+    return join(dataset, TASKS, task.path.replace("/", "-").replace(".parquet", ".json"))
+
+
+def row_shape(config: PreprocessConfig, scheme_name: str) -> RowShape:
+    return RowShape(config.crop.size, config.crop.channels, scheme(scheme_name).count, config.store.image_codec)
+
+
+def make_rows(task: ShardTask) -> tuple[Rows, list[Rejection]]:
+    """Samples → columns (see pipelines.store.schema). Each picture is decoded once, however many variants it gets."""
+    config, count = task.config, variants(task.split, task.config)
+    shape = row_shape(config, task.source.scheme)
+    capacity = len(task.samples) * count
+    rows: Rows = {name: np.empty((capacity, *dims), dtype) for name, (dtype, dims) in shape.arrays().items()}
+    ids: list[str] = []
+    rejected: list[Rejection] = []
+    for sample in task.samples:
+        try:
+            annotation, picture, box = _open(sample, task.source, config)
+        except Rejected as reason:
+            rejected.append(Rejection(sample.id, str(reason)))
+            continue
+        for variant in range(count):
+            row = _make_row(sample.id, variant, annotation, picture, box, task)
+            for name, value in row.items():
+                rows[name][len(ids)] = value
+            ids.append(sample.id)
+    rows = {name: values[: len(ids)] for name, values in rows.items()}
+    made = len(ids) // count
+    rows["variant"] = np.tile(np.arange(count, dtype=np.int32), made)
+    rows["image_id"] = ids
+    return rows, rejected
+
+
+def _open(sample: Sample, source: Source, config: PreprocessConfig) -> tuple[Annotation, Picture, Box]:
+    annotation = source.read(sample)
+    box = from_landmarks(annotation.landmarks) if config.source.box == "landmarks" else None
+    if box is None:
+        if annotation.box is None:
+            raise Rejected(f"{sample.image}: no box in the annotation, and source.box asks for one")
+        box = Box(*annotation.box)
+    pixels = source.image(sample)
+    try:
+        check_inside(annotation.landmarks, pixels.shape[1], pixels.shape[0])
+    except Rejected as reason:
+        raise Rejected(f"{sample.annotation or sample.image}: {reason}") from reason
+    return annotation, Picture(pixels, config.crop.colour), box
+
+
+def _make_row(
+    image_id: str, variant: int, annotation: Annotation, picture: Picture, box: Box, task: ShardTask
+) -> dict[str, NDArray[Any]]:
+    config, crop = task.config, task.config.crop
+    augmented = task.split == "train" and not (variant == 0 and config.augment.keep_original)
+    angle = eye_angle(annotation.landmarks, task.source.scheme) if crop.align == "eyes" else 0.0
+    matrix = crop_from_source(box, crop, angle)
+    order: NDArray[np.intp] = np.arange(len(annotation.landmarks))
+    draw = None
+    if augmented:
+        draw = Draw(config.augment, generator(config.seed, image_id, variant))
+        matrix = draw.matrix(crop.size) @ matrix
+        if draw.flipped:
+            order = np.array(scheme(task.source.scheme).flip, np.intp)
+    image = picture.warp(matrix, crop.size)
+    if draw is not None:
+        image = draw.photometric(image)
+    weight = annotation.weight if annotation.weight is not None else (annotation.visibility > 0).astype(np.float32)
+    return {
+        "image": equalise(image, crop.equalise),
+        "landmarks": to_unit(transform(annotation.landmarks, matrix), crop.size)[order],
+        "visibility": annotation.visibility[order],
+        "weight": weight[order],
+        "box": box.array(),
+        "source_from_crop": np.linalg.inv(matrix),
+    }

@@ -1,0 +1,100 @@
+"""One file per dataset format; each turns its files into `Sample`s. Nothing below this room knows a format.
+
+A source is cheap to list (on the driver: names only, no file is opened where that can be avoided) and expensive to read
+(on the executors: points and pixels of one sample). It is pickled to the executors, so it holds paths, not handles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.config import nearest
+from pipelines.errors import FakeitError
+
+HIDDEN, VISIBLE = 1, 2  # COCO's visibility: 0 not labelled, 1 labelled but hidden, 2 labelled and visible
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One labelled (or unlabelled) face, as the driver lists it.
+
+    Attributes:
+        id: unique within the source and stable between runs; seeds, splits and shards derive from it.
+        image: location of the pixels (see pipelines.storage), for messages and for the default reader.
+        annotation: location of the points, or what the source itself needs to find them.
+        split: "train", "val" or "test" where the dataset prescribes one.
+        attributes: labels of the whole face (WFLW's six, a 300-W subset, …).
+    """
+
+    id: str
+    image: str
+    annotation: Any = None
+    split: str | None = None
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """What is known of one face.
+
+    Attributes:
+        landmarks: (K, 2) float32, source pixels (centre of the first pixel is (0, 0)), NaN where missing.
+        visibility: (K,) uint8, COCO's 0/1/2.
+        box: (x, y, width, height) in source pixels, where the dataset brings one.
+        weight: (K,) float32 in [0, 1] where points were predicted by a model; None: 1 where labelled.
+    """
+
+    landmarks: NDArray[np.float32]
+    visibility: NDArray[np.uint8]
+    box: tuple[float, float, float, float] | None = None
+    weight: NDArray[np.float32] | None = None
+
+
+def annotate(landmarks: NDArray[Any], box: tuple[float, float, float, float] | None = None) -> Annotation:
+    """An annotation whose present points count as visible. `landmarks`: (K, 2), source pixels, NaN where missing."""
+    points = np.asarray(landmarks, np.float32)
+    labelled = np.isfinite(points).all(axis=1)
+    return Annotation(points, np.where(labelled, VISIBLE, 0).astype(np.uint8), box)
+
+
+class Source(Protocol):
+    """A dataset in its own format. Implementations are small picklable dataclasses."""
+
+    scheme: str
+
+    def samples(self) -> list[Sample]:
+        """Every sample, in a stable order. Raises FakeitError when the place holds none."""
+
+    def read(self, sample: Sample) -> Annotation:
+        """The points of one sample. Raises Rejected with file and line."""
+
+    def image(self, sample: Sample) -> NDArray[np.uint8]:
+        """The pixels of one sample, (H, W, 3) RGB. Raises Rejected."""
+
+
+# kind → "module:class"; a module is imported when its kind is opened.
+KINDS: dict[str, str] = {
+    "face_synthetics": "pipelines.sources.face_synthetics:FaceSynthetics",
+}
+
+
+def open_source(kind: str, path: str, **options: Any) -> Source:
+    """The source of `kind` at `path`.
+
+    Raises:
+        FakeitError: unknown kind or option, or nothing at `path`.
+    """
+    if kind not in KINDS:
+        raise FakeitError(f"source kind '{kind}' is unknown; known are {', '.join(KINDS)}{nearest(kind, KINDS)}")
+    module, _, name = KINDS[kind].partition(":")
+    factory: Callable[..., Source] = getattr(import_module(module), name)
+    try:
+        return factory(path, **options)
+    except TypeError as error:
+        raise FakeitError(f"source '{kind}': {error}") from error

@@ -1,0 +1,98 @@
+"""Microsoft Face Synthetics and whatever is written in its layout, our own renders included.
+
+`NNNNNN.png` (RGB), `NNNNNN_ldmks.txt` (70 lines `x y`, pixels), optionally `NNNNNN_seg.png`; in one folder or below it,
+in a `.zip` that is read in place, or in several of either (`path` holds them separated by commas).
+https://github.com/microsoft/FaceSynthetics
+"""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.errors import FakeitError, Rejected
+from pipelines.sources import Annotation, Sample, annotate
+from pipelines.sources.pixels import read_image
+from pipelines.storage import below, exists, list_files, read_bytes
+
+POINTS = 70
+
+
+@dataclass(frozen=True)
+class FaceSynthetics:
+    """See the module. `path`: folders, URLs or zip archives, comma-separated."""
+
+    path: str
+    scheme: str = "face70"
+
+    def samples(self) -> list[Sample]:
+        parts = self.path.split(",")
+        found = [s for part in parts for s in self._part(part, prefix=len(parts) > 1)]
+        if not found:
+            raise FakeitError(
+                f"{self.path}: no pairs of NNNNNN.png and NNNNNN_ldmks.txt found; is it a Face Synthetics folder?"
+            )
+        return found
+
+    def _part(self, root: str, prefix: bool) -> list[Sample]:
+        if not exists(root):
+            raise FakeitError(f"input {root}: no such folder or archive")
+        files = list_files(root)
+        known = set(files)
+        name = posixpath.splitext(posixpath.basename(root.rstrip("/")))[0]
+        samples = []
+        for file in files:
+            stem, extension = posixpath.splitext(file)
+            if extension == ".png" and not stem.endswith("_seg"):
+                points = f"{stem}_ldmks.txt"
+                annotation = below(root, points) if points in known else None
+                samples.append(Sample(f"{name}/{stem}" if prefix else stem, below(root, file), annotation))
+        return samples if any(s.annotation for s in samples) else []
+
+    def read(self, sample: Sample) -> Annotation:
+        if sample.annotation is None:
+            raise Rejected(f"{sample.image}: no points file ({posixpath.basename(sample.id)}_ldmks.txt) beside it")
+        return annotate(read_points(sample.annotation, POINTS))
+
+    def image(self, sample: Sample) -> NDArray[np.uint8]:
+        return read_image(sample.image)
+
+
+def read_points(location: str, count: int) -> NDArray[np.float32]:
+    """Reads `count` lines `x y`.
+
+    Returns:
+        (count, 2) float32, pixels of the image.
+
+    Raises:
+        Rejected: file and line of the first thing that is wrong.
+    """
+    try:
+        lines = read_bytes(location).decode("ascii").split("\n")
+    except (OSError, KeyError, UnicodeDecodeError) as error:
+        raise Rejected(f"{location}: cannot be read ({error})") from error
+    while lines and not lines[-1].strip():
+        lines.pop()
+    if len(lines) != count:
+        raise Rejected(f"{location}: {len(lines)} lines, expected {count} of 'x y'")
+    try:
+        points = np.array([line.split() for line in lines], np.float32)
+        if points.shape == (count, 2) and np.isfinite(points).all():
+            return points
+    except ValueError:
+        pass  # told line by line below
+    for number, line in enumerate(lines, 1):
+        if not _is_point(line):
+            raise Rejected(f"{location}:{number}: expected two finite numbers 'x y', found {line.strip()[:40]!r}")
+    raise Rejected(f"{location}: not {count} lines of 'x y'")
+
+
+def _is_point(line: str) -> bool:
+    try:
+        values = [float(word) for word in line.split()]
+    except ValueError:
+        return False
+    return len(values) == 2 and bool(np.isfinite(values).all())

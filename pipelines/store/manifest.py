@@ -1,0 +1,126 @@
+"""The manifest is the dataset: what is in it, how it was made, and the proof that it is whole.
+
+It is one JSON file, written last, after every shard stands. A folder without it is not a dataset. It is Spark's commit
+point, what a resumed job compares with, MLflow's dataset digest, and all that a loader needs: no pickled schema is read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pipelines.errors import FakeitError
+from pipelines.faces.crop import CropConfig
+from pipelines.landmarks import scheme
+from pipelines.storage import join, read_bytes, write_atomically
+from pipelines.store.schema import RowShape
+from pipelines.store.shards import Shard, file_hash, file_size
+
+FORMAT = 1
+NAME = "manifest.json"
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """A sample that was left out: its id and the one-line reason, with file and line where there is one."""
+
+    image_id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """See the module. `conf` is the whole conf that made the dataset, as plain values; `crop` repeats its crop recipe."""
+
+    scheme: str
+    crop: CropConfig
+    image_codec: str
+    seed: int
+    conf: dict[str, Any]
+    code_version: str
+    shards: tuple[Shard, ...]
+    rejected: tuple[Rejection, ...]
+    format: int = FORMAT
+
+    @property
+    def shape(self) -> RowShape:
+        return RowShape(self.crop.size, self.crop.channels, scheme(self.scheme).count, self.image_codec)
+
+    @property
+    def digest(self) -> str:
+        """16 hex digits that name the content: scheme, crop recipe and every shard's hash."""
+        content = [self.scheme, asdict(self.crop), [(s.path, s.sha256) for s in self.shards]]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+    def of(self, split: str) -> tuple[Shard, ...]:
+        """The shards of one split, in order."""
+        return tuple(s for s in self.shards if s.split == split)
+
+    def rows(self, split: str) -> int:
+        return sum(s.rows for s in self.of(split))
+
+    def images(self, split: str) -> int:
+        return sum(s.images for s in self.of(split))
+
+
+def write(dataset: str, manifest: Manifest) -> None:
+    """Writes the manifest: from here on the folder is a dataset."""
+    value = {"format": manifest.format, "digest": manifest.digest, **asdict(manifest)}
+    value["splits"] = {s: {"rows": manifest.rows(s), "images": manifest.images(s)} for s in SPLITS}
+    with write_atomically(join(dataset, NAME)) as file:
+        file.write(json.dumps(value, indent=1).encode())
+
+
+def load(dataset: str) -> Manifest:
+    """Reads a dataset's manifest.
+
+    Raises:
+        FakeitError: no manifest, not JSON, another format, or a field missing.
+    """
+    location = join(dataset, NAME)
+    try:
+        value = json.loads(read_bytes(location))
+    except FileNotFoundError as error:
+        raise FakeitError(
+            f"{dataset}: no {NAME}, so this is no dataset (or a job that wrote it has not finished: "
+            f"run jobs/preprocess.py with --resume)"
+        ) from error
+    except ValueError as error:
+        raise FakeitError(f"{location}: not JSON ({error})") from error
+    if value.get("format") != FORMAT:
+        raise FakeitError(f"{location}: format {value.get('format')!r}, this version reads format {FORMAT}")
+    try:
+        return Manifest(
+            scheme=value["scheme"],
+            crop=CropConfig(**value["crop"]),
+            image_codec=value["image_codec"],
+            seed=value["seed"],
+            conf=value["conf"],
+            code_version=value["code_version"],
+            shards=tuple(Shard(**s) for s in value["shards"]),
+            rejected=tuple(Rejection(**r) for r in value["rejected"]),
+        )
+    except (KeyError, TypeError) as error:
+        raise FakeitError(f"{location}: field {error} is missing or unknown") from error
+
+
+def verify(dataset: str, shards: Iterable[Shard], hashes: bool = False) -> None:
+    """Holds the shards on disk against the manifest: their sizes, and their hashes when asked.
+
+    Raises:
+        FakeitError: naming the first shard that is missing, truncated or altered.
+    """
+    for shard in shards:
+        location = join(dataset, shard.path)
+        try:
+            size = file_size(location)
+        except FileNotFoundError as error:
+            raise FakeitError(f"shard {location} is missing; make it again with jobs/preprocess.py --resume") from error
+        if size != shard.bytes:
+            raise FakeitError(f"shard {location} has {size} bytes, the manifest says {shard.bytes}")
+        if hashes and file_hash(location) != shard.sha256:
+            raise FakeitError(f"shard {location} was altered: its SHA-256 is not the manifest's {shard.sha256[:16]}…")

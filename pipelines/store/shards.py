@@ -1,0 +1,96 @@
+"""One shard is one Parquet file with one row group: written under a temporary name, hashed, renamed; read as arrays.
+
+Parquet is written uncompressed and without dictionaries or statistics: the crops are noise to a compressor, and a
+reader may then map the file and use the pixels where they lie.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.errors import FakeitError
+from pipelines.storage import is_url, read_bytes, write_atomically
+from pipelines.store.schema import RowShape, Rows, from_table, to_table
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One Parquet file of a dataset.
+
+    Attributes:
+        path: relative to the dataset's folder, e.g. `train/shard-00000.parquet`.
+        split: train, val or test.
+        rows: of its one row group.
+        images: source images behind these rows.
+        bytes: of the file.
+        sha256: of the file.
+    """
+
+    path: str
+    split: str
+    rows: int
+    images: int
+    bytes: int
+    sha256: str
+
+
+def write_shard(location: str, rows: Rows, shape: RowShape) -> tuple[int, str]:
+    """Writes rows as a shard that appears whole or not at all.
+
+    Returns:
+        The file's size in bytes and its SHA-256.
+
+    Raises:
+        OSError: the disk is full, or the place cannot be written.
+    """
+    buffer = io.BytesIO()
+    table = to_table(rows, shape)
+    pq.write_table(
+        table,
+        buffer,
+        row_group_size=max(table.num_rows, 1),
+        compression="NONE",
+        use_dictionary=False,
+        write_statistics=False,
+        data_page_size=1 << 30,
+    )
+    data = buffer.getbuffer()
+    with write_atomically(location) as file:
+        file.write(data)
+    return len(data), hashlib.sha256(data).hexdigest()
+
+
+def read_shard(location: str, shape: RowShape) -> Rows:
+    """The columns of a shard: image (N, H, W, C) uint8, landmarks (N, K, 2) float32 unit crop, and the rest of
+    `RowShape.arrays`, `image_id` a list and `variant` (N,) int32.
+
+    Raises:
+        FakeitError: missing, truncated or of another shape; names the file.
+    """
+    try:
+        source = pa.BufferReader(read_bytes(location)) if is_url(location) else pa.memory_map(location)
+        return from_table(pq.ParquetFile(source).read(use_threads=False), shape)
+    except FileNotFoundError as error:
+        raise FakeitError(f"shard {location} is missing; the dataset is not whole any more") from error
+    except (pa.ArrowInvalid, OSError) as error:
+        raise FakeitError(f"shard {location} cannot be read: {error}") from error
+    except FakeitError as error:
+        raise FakeitError(f"shard {location}: {error}") from error
+
+
+def file_hash(location: str) -> str:
+    """SHA-256 of a file, read in blocks where it is local."""
+    if is_url(location):
+        return hashlib.sha256(read_bytes(location)).hexdigest()
+    with open(location, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def file_size(location: str) -> int:
+    return len(read_bytes(location)) if is_url(location) else os.path.getsize(location)
