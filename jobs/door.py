@@ -24,7 +24,8 @@ class Parser(argparse.ArgumentParser):
         parsed, unknown = self.parse_known_args(args, namespace)
         if unknown:
             known = [option for action in self._actions for option in action.option_strings]
-            self.error(f"unknown option '{unknown[0]}'{nearest(unknown[0].split('=')[0], known)} (--help shows all)")
+            near = nearest(unknown[0].split("=")[0], known)
+            self.error(f"unknown option '{unknown[0]}'{near} (--help shows all)")
         return parsed
 
     def error(self, message: str) -> NoReturn:

@@ -25,7 +25,7 @@ def main(arguments: argparse.Namespace) -> None:
     if arguments.dry_run:
         print(preprocess.describe(config, arguments.input))
         return
-    existing = "resume" if arguments.resume else "overwrite" if arguments.overwrite else "refuse"
+    existing: preprocess.Existing = "resume" if arguments.resume else "overwrite" if arguments.overwrite else "refuse"
     preprocess.check_output(arguments.output, existing)
     if arguments.workers is not None:
         runner = runners.in_processes(arguments.workers)
@@ -40,7 +40,8 @@ def main(arguments: argparse.Namespace) -> None:
     )
     for rejection in made.rejected[:5]:
         print(f"  rejected: {rejection.reason}")
-    print(f"next: horovodrun -np 2 python jobs/train.py --config conf/train/xception_small.toml --dataset {arguments.output}")
+    train = "horovodrun -np 2 python jobs/train.py --config conf/train/xception_small.toml"
+    print(f"next: {train} --dataset {arguments.output}")
 
 
 def parser() -> Parser:

@@ -133,7 +133,8 @@ def _convert(value: Any, hint: Any, where: str, key: str) -> Any:
         if value in arguments:
             return value
         known = ", ".join(repr(a) for a in arguments)
-        raise FakeitError(f"{where}: '{key}' is {value!r}, expected one of {known}{nearest(str(value), map(str, arguments))}")
+        near = nearest(str(value), map(str, arguments))
+        raise FakeitError(f"{where}: '{key}' is {value!r}, expected one of {known}{near}")
     if origin is tuple and isinstance(value, list | tuple):
         if arguments[-1] is Ellipsis:
             return tuple(_convert(item, arguments[0], where, f"{key}[{i}]") for i, item in enumerate(value))

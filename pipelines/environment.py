@@ -1,34 +1,165 @@
-"""Do the installed versions work together? Asked at the start of every job, answered from package metadata alone.
+"""Which versions work together, checked before a job starts: a mismatch here shows up later as lost rows, a crash in
+native code or a hang, far from its cause. Versions come from the installed packages' metadata; nothing is imported.
 
-The ranges come from measurements (docs/LOG.md tells of them), not from the packages' own declarations, which allow
-combinations that lose rows or do not import.
+`python -m pipelines.environment` prints what was found; `… java-home` prints where Spark's Java is.
 """
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
-
-from packaging.specifiers import SpecifierSet
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
 
 from pipelines.errors import FakeitError
 
-# package → (versions that work, why others do not)
-WORKING: dict[str, tuple[str, str]] = {
-    "numpy": (">=1.26,<2", "petastorm 0.12.1 and OpenCV 4.11 need numpy 1"),
-    "pyarrow": (">=14,<15", "petastorm needs the Parquet API that pyarrow 15 removed"),
-    "petastorm": ("==0.12.1", "0.13.1 loses rows silently in its default thread pool"),
-}
+Version = tuple[int, ...]
+JAVA_AT_LEAST = 17
+BUILT_AGAINST = Path("share", "fakeit", "horovod-built-against")  # below sys.prefix; `make setup` writes torch's version
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """A range of versions, `at_least` ≤ installed < `below`, and why it is so."""
+
+    package: str
+    at_least: str
+    below: str
+    why: str
+    optional: bool = False  # a machine that only preprocesses has no torch; one that only trains needs no Spark
+
+
+REQUIREMENTS = (
+    Requirement("numpy", "1.26", "2", "petastorm 0.12.1 and pyarrow 14 are built for numpy 1"),
+    Requirement("pyarrow", "14", "15", "petastorm needs the old ParquetDataset, gone from pyarrow 15"),
+    Requirement("petastorm", "0.12.1", "0.12.2", "0.13.1 loses rows silently and reads epochs in one order"),
+    Requirement("opencv-python-headless", "4.11", "5", "OpenCV 5 has no Haar cascades and needs numpy 2", optional=True),
+    Requirement("pyspark", "3.5", "4.1", "tested with 3.5 and 4.0", optional=True),
+    Requirement("torch", "2.13", "2.14", "Horovod is compiled against this torch", optional=True),
+    Requirement("horovod", "0.28.1", "0.28.2", "the build is known to work with torch 2.13 only", optional=True),
+)
 
 
 def check() -> None:
-    """Raises FakeitError naming the first package of a version that does not work here, and the remedy.
+    """Raises FakeitError naming the first package that does not fit, what would fit, why, and what to run."""
+    if sys.version_info < (3, 11):
+        found = ".".join(map(str, sys.version_info[:3]))
+        raise FakeitError(f"Python {found} at {sys.executable}: 3.11 is needed; {_remedy()}")
+    for requirement in REQUIREMENTS:
+        problem = mismatch(requirement, installed(requirement.package))
+        if problem:
+            raise FakeitError(f"{problem}; {_remedy()}")
+    check_horovod_build(Path(sys.prefix), installed("torch"))
 
-    A package that is absent is no error: a GPU machine trains without Spark, an executor preprocesses without torch.
+
+def mismatch(requirement: Requirement, version: str | None) -> str:
+    """One clause on what is wrong with `version` (None: not installed), or "" where nothing is."""
+    wanted = f"at least {requirement.at_least} and below {requirement.below}"
+    if version is None:
+        missing = f"{requirement.package} is not installed for {sys.executable} (wanted: {wanted})"
+        return "" if requirement.optional else missing
+    if numbers(requirement.at_least) <= numbers(version) < numbers(requirement.below):
+        return ""
+    return f"{requirement.package} {version} is installed, {wanted} is needed: {requirement.why}"
+
+
+def check_horovod_build(prefix: Path, torch: str | None) -> None:
+    """Raises FakeitError when Horovod below `prefix` was compiled against another torch than the installed one."""
+    built = prefix / BUILT_AGAINST
+    if torch is None or not built.is_file():
+        return
+    against = built.read_text().strip()
+    if against != torch:
+        raise FakeitError(
+            f"Horovod was compiled against torch {against}, but torch {torch} is installed: "
+            "it would crash at its first use; run `make setup` to compile it again"
+        )
+
+
+def installed(package: str) -> str | None:
+    """The installed version, without importing the package."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def numbers(version: str) -> Version:
+    """`"2.13.0+cpu"` → (2, 13, 0)."""
+    return tuple(int(part) for part in re.findall(r"\d+", version.split("+")[0]))
+
+
+def java_home() -> Path:
+    """The Java that Spark shall use: JAVA_HOME, else the `java` on PATH, else the one `make setup` put in the venv.
+
+    Raises:
+        FakeitError: there is none, or JAVA_HOME names one that Spark refuses.
     """
-    for package, (works, reason) in WORKING.items():
-        try:
-            found = version(package)
-        except PackageNotFoundError:
-            continue
-        if found not in SpecifierSet(works):
-            raise FakeitError(f"{package} {found} is installed, {works} works ({reason}); run `make setup`")
+    asked = os.environ.get("JAVA_HOME")
+    if asked:
+        version = java_version(Path(asked))
+        if version is None or version < JAVA_AT_LEAST:
+            found = "holds no Java" if version is None else f"is Java {version}"
+            raise FakeitError(f"JAVA_HOME={asked} {found}; Spark needs {JAVA_AT_LEAST} or newer: unset it or correct it")
+        return Path(asked)
+    on_path = shutil.which("java")
+    candidates = [Path(on_path).resolve().parent.parent] if on_path else []
+    candidates.append(Path(sys.prefix, "share", "fakeit", "java"))
+    for home in candidates:
+        version = java_version(home)
+        if version is not None and version >= JAVA_AT_LEAST:
+            return home
+    raise FakeitError(f"no Java {JAVA_AT_LEAST} or newer: set JAVA_HOME, or run `make setup`, which brings one")
+
+
+def java_version(home: Path) -> int | None:
+    """The feature version (17, 21, …) of the Java at `home`; None where there is none."""
+    java = home / "bin" / "java"
+    if not os.access(java, os.X_OK):
+        return None
+    release = home / "release"  # a JDK names itself here; asking the program itself costs 0.1 s
+    if release.is_file():
+        found = re.search(r'JAVA_VERSION="(\d+)', release.read_text(errors="replace"))
+        if found:
+            return int(found[1])
+    try:
+        said = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=30).stderr
+    except (OSError, subprocess.SubprocessError):
+        return None
+    found = re.search(r'version "(\d+)', said)
+    return int(found[1]) if found else None
+
+
+def _remedy() -> str:
+    root = Path(__file__).resolve().parent.parent
+    python = root / ".venv" / "bin" / "python"
+    if python.is_file() and Path(sys.prefix).resolve() != python.parent.parent.resolve():
+        return f"use {python} (for Spark: export PYSPARK_PYTHON={python})"
+    return f"run `make setup` in {root}"
+
+
+def _report() -> str:
+    lines = [f"Python {sys.version.split()[0]} at {sys.executable}"]
+    lines += [f"{r.package} {installed(r.package) or 'not installed'}" for r in REQUIREMENTS]
+    try:
+        home = java_home()
+        lines.append(f"Java {java_version(home)} at {home}")
+    except FakeitError as error:
+        lines.append(str(error))
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    try:
+        if sys.argv[1:] == ["java-home"]:
+            print(java_home())
+        else:
+            print(_report())
+            check()
+    except FakeitError as problem:
+        print(f"error: {problem}", file=sys.stderr)
+        raise SystemExit(2) from None

@@ -117,7 +117,7 @@ def _prepare(dataset: str, tasks: list[ShardTask], existing: Existing) -> None:
 def _commit(
     dataset: str, config: PreprocessConfig, source: Source, results: list[ShardResult], samples: int
 ) -> Manifest:
-    """Checks the threshold, writes Petastorm's metadata, clears what is not of this dataset, and writes the manifest."""
+    """Checks the threshold, clears what is not of this dataset, writes Petastorm's metadata, then the manifest."""
     rejected = sorted((r for result in results for r in result.rejected), key=lambda r: r.image_id)
     _check_rejected(rejected, samples, config.store.max_rejected)
     shards = tuple(result.shard for result in results if result.shard is not None)

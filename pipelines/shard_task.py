@@ -25,7 +25,7 @@ from pipelines.landmarks import scheme
 from pipelines.sources import Annotation, Sample, Source
 from pipelines.storage import exists, join, read_bytes, write_atomically
 from pipelines.store.manifest import Rejection
-from pipelines.store.schema import RowShape, Rows
+from pipelines.store.schema import Rows, RowShape
 from pipelines.store.shards import Shard, file_hash, write_shard
 
 TASKS = "_tasks"  # results of finished shards while a job runs; readers skip names that begin with an underscore
@@ -41,7 +41,7 @@ class SplitConfig:
 
     def __post_init__(self) -> None:
         if min(self.val, self.test) < 0 or self.val + self.test > 1:
-            raise FakeitError(f"split.val {self.val} and split.test {self.test} must be shares that add up to at most 1")
+            raise FakeitError(f"split.val {self.val} and split.test {self.test} must add up to at most 1")
 
 
 @dataclass(frozen=True)

@@ -113,7 +113,7 @@ class Picture:
         return self._levels[factor]
 
     def warp(self, matrix: Matrix, size: int) -> NDArray[np.uint8]:
-        """The crop under `matrix` (source → crop pixels): (size, size, 3) or (size, size, 1) uint8; outside is black."""
+        """The crop under `matrix` (source → crop pixels): (size, size, 1 or 3) uint8; outside is black."""
         scale = float(np.sqrt(abs(np.linalg.det(matrix[:2, :2]))))
         factor = min(max(1, round(1 / max(scale, 1e-9))), min(self.height, self.width))
         if factor > 1:

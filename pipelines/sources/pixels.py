@@ -82,7 +82,8 @@ def _check_png(data: bytes, name: str) -> None:
         if zlib.crc32(view[position + 4 : end - 4]) != struct.unpack_from(">I", data, end - 4)[0]:
             raise Rejected(f"{name}: damaged PNG (checksum of chunk {kind.decode('latin1')!r} is wrong)")
         if kind == b"IHDR":
-            _check_size(*struct.unpack_from(">II", data, position + 8), name)
+            width, height = struct.unpack_from(">II", data, position + 8)
+            _check_size(width, height, name)
         position = end
 
 

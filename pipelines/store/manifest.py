@@ -1,7 +1,7 @@
 """The manifest is the dataset: what is in it, how it was made, and the proof that it is whole.
 
-It is one JSON file, written last, after every shard stands. A folder without it is not a dataset. It is Spark's commit
-point, what a resumed job compares with, MLflow's dataset digest, and all that a loader needs: no pickled schema is read.
+It is one JSON file, written last, after every shard stands. A folder without it is not a dataset. It is Spark's
+commit point, what a resumed job compares with, MLflow's dataset digest, and all that a loader needs: no pickled schema is read.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Rejection:
 
 @dataclass(frozen=True)
 class Manifest:
-    """See the module. `conf` is the whole conf that made the dataset, as plain values; `crop` repeats its crop recipe."""
+    """See the module. `conf` is the whole conf that made the dataset, as plain values; `crop` its crop recipe."""
 
     scheme: str
     crop: CropConfig

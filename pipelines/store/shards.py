@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from pipelines.errors import FakeitError
 from pipelines.storage import is_url, read_bytes, write_atomically
-from pipelines.store.schema import RowShape, Rows, from_table, to_table
+from pipelines.store.schema import Rows, RowShape, from_table, to_table
 
 
 @dataclass(frozen=True)
