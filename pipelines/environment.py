@@ -19,7 +19,7 @@ from pipelines.errors import FakeitError
 
 Version = tuple[int, ...]
 JAVA_AT_LEAST = 17
-BUILT_AGAINST = Path("share", "fakeit", "horovod-built-against")  # below sys.prefix; `make setup` writes torch's version
+BUILT_AGAINST = Path("share", "fakeit", "horovod-built-against")  # below sys.prefix: torch's version
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ REQUIREMENTS = (
     Requirement("numpy", "1.26", "2", "petastorm 0.12.1 and pyarrow 14 are built for numpy 1"),
     Requirement("pyarrow", "14", "15", "petastorm needs the old ParquetDataset, gone from pyarrow 15"),
     Requirement("petastorm", "0.12.1", "0.12.2", "0.13.1 loses rows silently and reads epochs in one order"),
-    Requirement("opencv-python-headless", "4.11", "5", "OpenCV 5 has no Haar cascades and needs numpy 2", optional=True),
+    Requirement("opencv-python-headless", "4.11", "5", "OpenCV 5 has no Haar cascades", optional=True),
     Requirement("pyspark", "3.5", "4.1", "tested with 3.5 and 4.0", optional=True),
     Requirement("torch", "2.13", "2.14", "Horovod is compiled against this torch", optional=True),
     Requirement("horovod", "0.28.1", "0.28.2", "the build is known to work with torch 2.13 only", optional=True),
@@ -46,7 +46,7 @@ REQUIREMENTS = (
 
 def check() -> None:
     """Raises FakeitError naming the first package that does not fit, what would fit, why, and what to run."""
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 - the user's own Spark may bring an older one
         found = ".".join(map(str, sys.version_info[:3]))
         raise FakeitError(f"Python {found} at {sys.executable}: 3.11 is needed; {_remedy()}")
     for requirement in REQUIREMENTS:
@@ -104,7 +104,7 @@ def java_home() -> Path:
         version = java_version(Path(asked))
         if version is None or version < JAVA_AT_LEAST:
             found = "holds no Java" if version is None else f"is Java {version}"
-            raise FakeitError(f"JAVA_HOME={asked} {found}; Spark needs {JAVA_AT_LEAST} or newer: unset it or correct it")
+            raise FakeitError(f"JAVA_HOME={asked} {found}; Spark needs {JAVA_AT_LEAST} or newer: correct or unset it")
         return Path(asked)
     on_path = shutil.which("java")
     candidates = [Path(on_path).resolve().parent.parent] if on_path else []

