@@ -102,8 +102,12 @@ def spark_session(name: str) -> SparkSession:
     """The running Spark session, or a new one with what spark-submit was given."""
     from pyspark.sql import SparkSession
 
+    from pipelines import shipping
+
     started = time.monotonic()
+    shipping.prepare_driver()
     session = SparkSession.builder.appName(name).getOrCreate()
+    shipping.ship_code(session.sparkContext)
     session.sparkContext.setLogLevel("ERROR")
     print(f"Spark {session.version} at {session.sparkContext.master} ({time.monotonic() - started:.1f} s)", flush=True)
     return session

@@ -1,0 +1,147 @@
+"""A real Spark cluster on loopback: a master and two workers that know nothing of this checkout or its environment."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from pipelines import environment
+
+ROOT = Path(__file__).resolve().parent.parent
+PROBE = """
+import json, os, sys
+from pyspark.sql import SparkSession
+
+def look(_):
+    import cv2, numpy, pyarrow
+    import pipelines.landmarks
+    libraries = {line.split()[-1] for line in open("/proc/self/maps") if "libpython" in line or "numpy" in line}
+    paths = [sys.executable, sys.prefix, numpy.__file__, cv2.__file__, pyarrow.__file__, pipelines.landmarks.__file__]
+    return os.getcwd(), sorted(libraries | set(paths)), [p for p in sys.path if p]
+
+session = SparkSession.builder.getOrCreate()
+found = session.sparkContext.parallelize(range(8), 8).map(look).collect()
+print("PROBE " + json.dumps({"driver": sys.executable, "found": found}))
+session.stop()
+"""
+
+
+@dataclass
+class Cluster:
+    master: str
+    work: Path
+
+    def submit(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        command = [ROOT / "spark-submit.sh", "--cluster", "standalone", "--master", self.master, *arguments]
+        loopback = {"SPARK_LOCAL_IP": "127.0.0.1", "PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")}
+        return subprocess.run(command, capture_output=True, text=True, timeout=280, cwd=self.work.parent, env=loopback)
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Master and two workers of one core each, started with Spark's own spark-class."""
+    folder = tmp_path_factory.mktemp("cluster")
+    import pyspark
+
+    spark = folder / "spark"  # the cluster's Spark lies elsewhere than the client's
+    spark.mkdir()
+    for name in ("bin", "jars", "python"):
+        (spark / name).symlink_to(Path(pyspark.__file__).parent / name)
+    port, web = free_port(), free_port()
+    bare = {
+        "PATH": "/usr/bin:/bin",
+        "HOME": str(folder),
+        "JAVA_HOME": str(environment.java_home()),
+        "SPARK_HOME": str(spark),
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "SPARK_NO_DAEMONIZE": "1",
+    }
+    work, master = folder / "work", f"spark://127.0.0.1:{port}"
+    log = (folder / "log").open("w")
+    begin = [str(spark / "bin" / "spark-class")]
+    package = "org.apache.spark.deploy"
+    started = [
+        start(
+            [*begin, f"{package}.master.Master", "--host", "127.0.0.1", "--port", str(port), "--webui-port", str(web)],
+            bare,
+            log,
+        )
+    ]
+    worker = [
+        *begin,
+        f"{package}.worker.Worker",
+        "--cores",
+        "1",
+        "--memory",
+        "2g",
+        "--host",
+        "127.0.0.1",
+        "--webui-port",
+        "0",
+    ]
+    started += [start([*worker, "--work-dir", str(work / str(i)), master], bare, log) for i in range(2)]
+    try:
+        wait_for_workers(web, 2, folder / "log")
+        yield Cluster(master, work)
+    finally:
+        for process in started:
+            process.terminate()
+        for process in started:
+            process.wait(timeout=30)
+        log.close()
+
+
+def start(command: list[str], variables: dict[str, str], log: IO[str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(command, env=variables, stdout=log, stderr=log)
+
+
+def wait_for_workers(port: int, count: int, log: Path) -> None:
+    until = time.monotonic() + 90
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    while time.monotonic() < until:
+        try:
+            with opener.open(f"http://127.0.0.1:{port}/json/", timeout=5) as page:
+                if json.load(page)["aliveworkers"] == count:
+                    return
+        except OSError:
+            pass
+        time.sleep(0.3)
+    pytest.fail(f"the cluster did not start:\n{log.read_text()[-3000:]}")
+
+
+@pytest.mark.spark
+@pytest.mark.slow
+def test_executors_run_from_the_shipped_archive_alone(cluster: Cluster, tmp_path: Path) -> None:
+    job = tmp_path / "probe.py"
+    job.write_text(PROBE)
+    done = cluster.submit(job)
+    assert done.returncode == 0, done.stderr[-3000:]
+    line = next(line for line in done.stdout.splitlines() if line.startswith("PROBE "))
+    seen = json.loads(line.removeprefix("PROBE "))
+    assert Path(seen["driver"]).parent == ROOT / ".venv" / "bin"
+    workers = set()
+    for folder, used, search in seen["found"]:
+        assert Path(folder).is_relative_to(cluster.work)
+        workers.add(Path(folder).relative_to(cluster.work).parts[0])
+        for path in used:
+            assert Path(folder, path).is_relative_to(folder), f"{path} is not from the archive in {folder}"
+        for path in search:  # Spark's own Python part is the cluster's
+            assert str(ROOT) not in path and not path.startswith((sys.prefix, sys.base_prefix)), path
+    assert workers == {"0", "1"}
