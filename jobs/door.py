@@ -34,7 +34,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def run(main: Callable[[argparse.Namespace], int | None], parser: Parser) -> NoReturn:
-    """Parses, checks the environment and calls `main`; leaves with 2 and one line when the user must change something."""
+    """Parses, checks the environment, calls `main`; leaves with 2 and one line when the user must change something."""
     arguments = parser.parse_args()
     try:
         environment.check()

@@ -38,7 +38,9 @@ def load(path: str | Path, cls: type[T], overrides: Sequence[str] = ()) -> T:
     return from_dict(values, cls, str(path))
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, including: tuple[Path, ...] = ()) -> dict[str, Any]:
+    if path.resolve() in including:
+        raise FakeitError(f"conf {path} includes itself, by way of {including[-1]}")
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -46,8 +48,12 @@ def _read(path: Path) -> dict[str, Any]:
         raise FakeitError(f"conf {path}: no such file{near}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise FakeitError(f"conf {path}: {error}") from error
-    include = values.pop("include", None)
-    return _merge(_read(path.parent / include), values) if include else values
+    if "include" not in values:
+        return values
+    include = values.pop("include")
+    if not isinstance(include, str):
+        raise FakeitError(f"conf {path}: 'include' is {include!r}, expected the name of a file beside this one")
+    return _merge(_read(path.parent / include, (*including, path.resolve())), values)
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
@@ -65,7 +71,7 @@ def _override(values: dict[str, Any], override: str) -> None:
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        value = text
+        value = text.strip()
     *parents, last = key.strip().split(".")
     for parent in parents:
         values = values.setdefault(parent, {})
@@ -76,7 +82,7 @@ def _override(values: dict[str, Any], override: str) -> None:
 
 def from_dict(values: dict[str, Any], cls: type[T], where: str = "conf") -> T:
     """Plain values → dataclass, as `load` does; `where` begins the messages."""
-    return _convert(values, cls, where, "")  # type: ignore[no-any-return]
+    return _convert(values, cls, where, "")
 
 
 def to_dict(config: Any) -> Any:
