@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# The whole road, once, in ./demo: faces → Spark → Parquet → Horovod → MLflow → points on pictures, and a table of what came out.
+#   scripts/demo.sh [DATA]      DATA: a folder or .zip in the Face Synthetics layout; without it, faces are rendered
+#   DEMO_FACES=N renders N faces (default 400)
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+data=${1:-} bin=$PWD/.venv/bin out=demo
+export PATH="$bin:$PATH"
+[ -z "$data" ] || [ -e "$data" ] || { echo "error: DATA=$data: no such folder" >&2; exit 2; }
+step() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+clock() { date +%s; }
+began=$(clock)
+mkdir -p "$out"
+rm -rf "$out/run" "$out/drawn" "$out/predictions.csv"
+
+if [ -z "$data" ]; then
+    data=$out/faces
+    step "1 · rendering faces"
+    rm -rf "$data"
+    python jobs/synthesize.py --count "${DEMO_FACES:-400}" --size 256 --output "$data" --seed 1
+else
+    step "1 · faces from $data"
+fi
+rendered=$(clock)
+
+step "2 · Spark: faces → crops, augmented → Petastorm Parquet"
+./spark-submit.sh jobs/preprocess.py --config conf/preprocess/demo.toml --input "$data" --output "$out/dataset" --overwrite
+prepared=$(clock)
+
+step "3 · Horovod: two processes train the small Xception, MLflow keeps the record"
+horovodrun -np 2 python jobs/train.py --config conf/train/demo.toml --dataset "$out/dataset" --output "$out/run"
+trained=$(clock)
+
+step "4 · predictions, drawn"
+python jobs/predict.py --model "$out/run/best.pt" --images "$data" --output "$out/predictions.csv" --draw "$out/drawn"
+ended=$(clock)
+
+step "done in $((ended - began)) s"
+row() { printf '  %-28s %s\n' "$@"; }
+row "faces ($((rendered - began)) s)" "$data"
+row "dataset ($((prepared - rendered)) s)" "$out/dataset"
+row "model ($((trained - prepared)) s)" "$out/run/best.pt"
+row "predictions ($((ended - trained)) s)" "$out/predictions.csv"
+row "pictures, $(find "$out/drawn" -type f | wc -l) of them" "$(find "$out/drawn" -type f | sort | head -3 | paste -sd' ') …"
+echo
+echo "next: .venv/bin/mlflow ui --backend-store-uri sqlite:///mlflow.db"
