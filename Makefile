@@ -31,12 +31,12 @@ $(STAMPS)/venv: scripts/venv.sh
 # First and by itself: as another package's need, pip may fetch several GB of CUDA packages on a machine without a GPU.
 $(STAMPS)/torch-$(TORCH): $(STAMPS)/venv
 	@echo "installing torch $(TORCH)"
-	@$(BIN)/pip install -q torch==$(TORCH)
+	@$(BIN)/pip install -qq torch==$(TORCH)
 	@rm -f $(STAMPS)/torch-* && touch $@
 
 $(STAMPS)/packages: $(STAMPS)/torch-$(TORCH) requirements.lock requirements-no-deps.lock
 	@echo "installing the packages of requirements.lock"
-	@$(BIN)/pip install -q --no-deps -r requirements.lock -r requirements-no-deps.lock
+	@$(BIN)/pip install -qq --no-deps -r requirements.lock -r requirements-no-deps.lock
 	@touch $@
 
 $(STAMPS)/horovod-$(FLAVOUR): $(STAMPS)/packages $(STAMPS)/torch-$(TORCH) scripts/horovod.sh
@@ -51,7 +51,6 @@ demo: setup
 
 lint: setup
 	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check . >/dev/null || echo "note: ruff format would change some files"
 	@$(BIN)/mypy
 
 test: lint

@@ -18,13 +18,13 @@ build() {
     python -c 'import os, sysconfig; raise SystemExit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))' ||
         fail "Python.h is missing for $(command -v python): install Python's headers (Debian: apt install python3.11-dev)"
     # gloo inside Horovod declares a CMake so old that CMake 4 refuses it.
-    cmake --version 2>/dev/null | grep -q 'version 3\.' || pip install -q cmake==3.31.10
+    cmake --version 2>/dev/null | grep -q 'version 3\.' || pip install -qq cmake==3.31.10
 
     local work
     work=$(mktemp -d)
     # shellcheck disable=SC2064
     trap "rm -rf '$work'" EXIT
-    pip download -q --no-cache-dir --no-deps --no-build-isolation --no-binary horovod "horovod==$version" -d "$work"
+    pip download -qq --no-cache-dir --no-deps --no-build-isolation --no-binary horovod "horovod==$version" -d "$work"
     tar -xzf "$work/horovod-$version.tar.gz" -C "$work"
     # torch's headers need C++17; Horovod says 14, in two places. Release instead of RelWithDebInfo: half the time, a tenth of the size.
     sed -i 's/CMAKE_CXX_STANDARD 14/CMAKE_CXX_STANDARD 17/' "$work/horovod-$version/CMakeLists.txt" "$work/horovod-$version/horovod/torch/CMakeLists.txt"
@@ -54,6 +54,6 @@ with_nccl() {
 }
 
 ls "$cache"/horovod-*.whl >/dev/null 2>&1 || build
-pip install -q --no-deps --force-reinstall --no-index "$cache"/horovod-*.whl
+pip install -qq --no-deps --force-reinstall --no-index "$cache"/horovod-*.whl
 mkdir -p "$venv/share/fakeit"
 echo "$torch" >"$venv/share/fakeit/horovod-built-against"
