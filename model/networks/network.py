@@ -1,0 +1,117 @@
+"""What every network is to the rest of the code: uint8 crops in, points in the unit crop out.
+
+A network is a backbone (pixels → features) and a head (features → points). Normalisation lives inside it, so that
+nobody has to know, or can forget, what the pixels must look like.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from pipelines.errors import FakeitError
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Which network.
+
+    Attributes:
+        name: a key of the registry (`model.networks.registry`).
+        width: factor of the channels, for networks that have one (mobilenet_v2, resnet_lean).
+        activation: replaces the network's own, for networks that let you choose (lenet, kaggle_cnn, the Xceptions).
+        dropout: before the last linear layer.
+        head: "direct" regresses points; "gaussian" also each point's log sigma, so that every point has a confidence;
+            "heatmap" takes the soft-argmax of one map a point; "simcc" classifies x and y apart (arXiv 2107.03332).
+        pool: what the direct heads see of the last maps: their average, or the whole grid.
+        pretrained: a file with a state dict under the reference's names (torchvision's, for resnet and mobilenet).
+        normalise: "half" maps 0–255 to -1…1; "imagenet" is what pretrained weights expect.
+    """
+
+    name: str = "xception_small"
+    width: float = 1.0
+    activation: Literal["relu", "leaky_relu", "elu", "selu"] | None = None
+    dropout: float = 0.0
+    head: Literal["direct", "gaussian", "heatmap", "simcc"] = "direct"
+    pool: Literal["average", "grid"] = "average"
+    pretrained: str | None = None
+    normalise: Literal["half", "imagenet"] = "half"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.dropout < 1:
+            raise FakeitError(f"network.dropout is {self.dropout}; it must lie in 0 to 1")
+        if not 0.05 <= self.width <= 8:
+            raise FakeitError(f"network.width is {self.width}; 0.05 to 8 are possible")
+
+
+class Prediction(NamedTuple):
+    """What a network says about N crops.
+
+    Attributes:
+        points: (N, K, 2) float32, unit crop.
+        log_sigma: (N, K) natural logarithm of each point's standard deviation in unit crop, or None.
+        maps: heads with maps give them raw: "heatmap" (N, K, h, w), "simcc" (N, K, 2, bins); else None.
+    """
+
+    points: Tensor
+    log_sigma: Tensor | None = None
+    maps: Tensor | None = None
+
+
+class Backbone(nn.Module):
+    """Pixels (N, C, H, W) → features: maps (N, channels, h, w), or (N, channels) when `flat`."""
+
+    channels: int
+    flat: bool = False
+
+
+class LandmarkNetwork(nn.Module):
+    """Backbone + head + normalisation.
+
+    `forward` takes uint8 (N, H, W, C) crops as datasets hold them, or float (N, C, H, W) pixels in 0–255 as the
+    augmentation makes them.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, config: NetworkConfig, backbone: Backbone, head: nn.Module, channels: int, size: int) -> None:
+        super().__init__()
+        self.config, self.channels, self.size = config, channels, size
+        self.backbone, self.head = backbone, head
+        mean, std = (IMAGENET_MEAN, IMAGENET_STD) if config.normalise == "imagenet" else ((0.5,) * 3, (0.5,) * 3)
+        if channels == 1:
+            mean, std = (sum(mean) / 3,), (sum(std) / 3,)
+        self.register_buffer("mean", 255 * torch.tensor(mean).reshape(1, -1, 1, 1), persistent=False)
+        self.register_buffer("scale", 1 / (255 * torch.tensor(std).reshape(1, -1, 1, 1)), persistent=False)
+
+    def forward(self, images: Tensor) -> Prediction:
+        if images.dtype == torch.uint8:
+            images = images.permute(0, 3, 1, 2).float()  # NHWC memory is channels-last already: no copy
+        prediction = self.head(self.backbone((images - self.mean) * self.scale))
+        assert isinstance(prediction, Prediction)
+        return prediction
+
+
+def parameter_count(module: nn.Module) -> int:
+    """Trainable numbers of a module."""
+    return sum(p.numel() for p in module.parameters())
+
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "elu": nn.ELU,
+    "selu": nn.SELU,
+}
+
+
+def activation(name: str, inplace: bool = True) -> nn.Module:
+    """An activation by its conf name."""
+    slope = {"negative_slope": 0.1} if name == "leaky_relu" else {}
+    return ACTIVATIONS[name](inplace=inplace, **slope)
