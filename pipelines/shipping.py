@@ -52,14 +52,19 @@ exec "$here/%s" "$@"
 
 
 def prepare_driver() -> None:
-    """Before a Spark session starts in this process: which Java runs it and which Python its workers run.
+    """Before a Spark session starts in this process: its Java, its workers' Python, and the settings of local.conf.
 
     Raises:
         FakeitError: no Java that Spark takes.
     """
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    if "PYSPARK_GATEWAY_PORT" not in os.environ:  # spark-submit has started a Java already
-        os.environ["JAVA_HOME"] = str(environment.java_home())
+    if "PYSPARK_GATEWAY_PORT" in os.environ:  # spark-submit has started Spark already
+        return
+    os.environ["JAVA_HOME"] = str(environment.java_home())
+    local = ROOT / "conf" / "spark" / "local.conf"
+    if local.is_file() and "SPARK_CONF_DIR" not in os.environ:
+        os.environ["SPARK_CONF_DIR"] = str(local.parent)
+        os.environ.setdefault("PYSPARK_SUBMIT_ARGS", f'--properties-file "{local}" pyspark-shell')
 
 
 def ship_code(context: SparkContext) -> None:

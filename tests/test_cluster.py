@@ -129,6 +129,68 @@ def wait_for_workers(port: int, count: int, log: Path) -> None:
     pytest.fail(f"the cluster did not start:\n{log.read_text()[-3000:]}")
 
 
+def draw_faces(folder: Path, count: int) -> Path:
+    """Pictures of noise with 70 points on an ellipse, in the Face Synthetics layout."""
+    folder.mkdir()
+    random = np.random.default_rng(5)
+    angles = np.linspace(0, 2 * np.pi, 70, endpoint=False)
+    for index in range(count):
+        cv2.imwrite(str(folder / f"{index:06}.png"), random.integers(0, 255, (96, 96, 3), np.uint8))
+        points = 48 + random.uniform(15, 30) * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+        np.savetxt(folder / f"{index:06}_ldmks.txt", points, fmt="%.3f")
+    return folder
+
+
+def preprocess(faces: Path, dataset: Path) -> list[str | Path]:
+    """A job with its options: small crops, small shards."""
+    conf = ROOT / "conf" / "preprocess" / "face_synthetics.toml"
+    fast = ["--set", "store.rows_per_shard=16", "--set", "crop.size=32"]
+    return [ROOT / "jobs" / "preprocess.py", "--config", conf, "--input", faces, "--output", dataset, *fast]
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("way", ["spark-submit", "spark-submit.sh", "python"])
+def test_every_way_to_start_the_job_gives_the_same_dataset(way: str, tmp_path: Path) -> None:
+    """From another folder, without this checkout on PYTHONPATH, and with a user's own Spark."""
+    import pyspark
+
+    from pipelines import preprocess as flow
+    from pipelines import runners
+    from pipelines.config import load
+    from pipelines.shard_task import PreprocessConfig
+
+    faces = draw_faces(tmp_path / "faces", 12)
+    own = Path(pyspark.__file__).parent / "bin" / "spark-submit"
+    submit = {"spark-submit": own, "spark-submit.sh": ROOT / "spark-submit.sh", "python": sys.executable}[way]
+    bare = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "SPARK_LOCAL_IP": "127.0.0.1"}
+    bare |= {"JAVA_HOME": str(environment.java_home()), "PYSPARK_PYTHON": sys.executable}
+    command = [submit, *preprocess(faces, tmp_path / "dataset")]
+    done = subprocess.run(command, cwd=tmp_path, env=bare, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-3000:]
+    conf = load(
+        ROOT / "conf/preprocess/face_synthetics.toml", PreprocessConfig, ["store.rows_per_shard=16", "crop.size=32"]
+    )
+    here = flow.preprocess(conf, str(faces), str(tmp_path / "here"), runners.in_processes(0)).manifest
+    assert manifest.load(str(tmp_path / "dataset")).digest == here.digest
+
+
+@pytest.mark.spark
+def test_a_user_s_python_without_our_packages_is_told_what_to_use(tmp_path: Path) -> None:
+    """spark-submit takes whatever `python3` it finds; the first line says which one to give it."""
+    import pyspark
+
+    empty = tmp_path / "empty"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", empty], check=True)
+    bare = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "PYSPARK_PYTHON": str(empty / "bin" / "python3")}
+    bare["JAVA_HOME"] = str(environment.java_home())
+    command = [Path(pyspark.__file__).parent / "bin" / "spark-submit", *preprocess(tmp_path, tmp_path / "dataset")]
+    done = subprocess.run(command, cwd=tmp_path, env=bare, capture_output=True, text=True, timeout=120)
+    said = [line for line in done.stdout.splitlines() if line.startswith("error: ")]  # spark-submit joins both there
+    assert len(said) == 1 and "is not installed for" in said[0]
+    assert f"export PYSPARK_PYTHON={ROOT}/.venv/bin/python" in said[0]
+    assert done.returncode == 2, "spark-submit passes the job's exit code on"
+
+
 @pytest.mark.spark
 @pytest.mark.slow
 def test_executors_run_from_the_shipped_archive_alone(cluster: Cluster, tmp_path: Path) -> None:
@@ -150,27 +212,13 @@ def test_executors_run_from_the_shipped_archive_alone(cluster: Cluster, tmp_path
     assert workers == {"0", "1"}
 
 
-def draw_faces(folder: Path, count: int) -> Path:
-    """Pictures of noise with 70 points on an ellipse, in the Face Synthetics layout."""
-    folder.mkdir()
-    random = np.random.default_rng(5)
-    angles = np.linspace(0, 2 * np.pi, 70, endpoint=False)
-    for index in range(count):
-        cv2.imwrite(str(folder / f"{index:06}.png"), random.integers(0, 255, (96, 96, 3), np.uint8))
-        points = 48 + random.uniform(15, 30) * np.stack([np.cos(angles), np.sin(angles)], axis=1)
-        np.savetxt(folder / f"{index:06}_ldmks.txt", points, fmt="%.3f")
-    return folder
-
-
 @pytest.mark.spark
 @pytest.mark.slow
 def test_the_cluster_writes_the_bytes_of_a_local_run(cluster: Cluster, tmp_path: Path) -> None:
     faces = draw_faces(tmp_path / "faces", 60)
-    job = [ROOT / "jobs" / "preprocess.py", "--config", ROOT / "conf" / "preprocess" / "face_synthetics.toml"]
-    job += ["--input", faces, "--set", "store.rows_per_shard=16", "--set", "crop.size=32"]
-    done = cluster.submit(*job, "--output", tmp_path / "cluster")
+    done = cluster.submit(*preprocess(faces, tmp_path / "cluster"))
     assert done.returncode == 0, done.stderr[-3000:]
-    local = [sys.executable, *job, "--output", tmp_path / "local", "--workers", "0"]
+    local = [sys.executable, *preprocess(faces, tmp_path / "local"), "--workers", "0"]
     subprocess.run(local, check=True, capture_output=True, timeout=120)
     by_cluster, by_hand = manifest.load(str(tmp_path / "cluster")), manifest.load(str(tmp_path / "local"))
     assert len(by_hand.shards) >= 8

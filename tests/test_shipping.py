@@ -1,0 +1,37 @@
+"""The code's zip: equal code has an equal name, and a Python that has only the zip can import from it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+from pipelines import shipping
+
+
+def test_the_code_is_named_by_its_content_and_made_once(tmp_path: Path) -> None:
+    first = shipping.code_archive(tmp_path)
+    made = first.stat().st_mtime_ns
+    assert shipping.code_archive(tmp_path) == first and first.stat().st_mtime_ns == made
+    other = shipping.code_archive(tmp_path / "other")
+    assert other.name == first.name and other.read_bytes() == first.read_bytes()
+    assert [p.name for p in tmp_path.iterdir() if p.is_file()] == [first.name], "no temporary file is left"
+
+
+def test_the_zip_alone_is_enough_to_import(tmp_path: Path) -> None:
+    archive = shipping.code_archive(tmp_path)
+    names = zipfile.ZipFile(archive).namelist()
+    assert {"pipelines/__init__.py", "jobs/preprocess.py"} <= set(names)
+    assert not [name for name in names if "__pycache__" in name]
+    code = f"import sys; sys.path.insert(0, {str(archive)!r}); import pipelines.shard_task as t; print(t.__file__)"
+    found = subprocess.run([sys.executable, "-P", "-c", code], cwd=tmp_path, env={}, capture_output=True, text=True)
+    assert found.stdout.startswith(str(archive)), found.stderr
+
+
+def test_what_executors_import_is_not_left_out() -> None:
+    needed = {"numpy", "pandas", "pyarrow", "cv2", "petastorm", "simplejpeg", "scipy", "numba", "fsspec", "tqdm"}
+    files = [name.split("/") for _, name in shipping._environment_files()]
+    names = {parts[3] for parts in files if parts[2:3] == ["site-packages"]}
+    assert needed <= names
+    assert not names & shipping.LEFT_OUT
