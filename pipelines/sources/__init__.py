@@ -81,6 +81,7 @@ class Source(Protocol):
 # kind → "module:class"; a module is imported when its kind is opened.
 KINDS: dict[str, str] = {
     "face_synthetics": "pipelines.sources.face_synthetics:FaceSynthetics",
+    "kaggle": "pipelines.sources.kaggle:Kaggle",
 }
 
 

@@ -1,0 +1,331 @@
+"""Kaggle's Facial Keypoints Detection: `training.csv` and `test.csv`, one face a line, 96×96 grey, 15 points or fewer.
+
+A line of `training.csv` is 30 coordinates (empty where nobody marked the point) and `Image`, 9,216 numbers separated by
+blanks; the columns' names stand in the first line. https://www.kaggle.com/c/facial-keypoints-detection/data
+
+The 200 MB file is read once on the driver, for its lines' positions and the 30 coordinates; pixels are read where they
+are needed, by position. Neighbouring lines are often the same picture, so train and val take whole blocks of lines.
+`gaps` says what becomes of missing points in training rows; val and test rows keep the truth and nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Literal, get_args
+
+import fsspec
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.config import nearest
+from pipelines.errors import FakeitError, Rejected
+from pipelines.landmarks import KAGGLE_NAMES
+from pipelines.sources import VISIBLE, Annotation, Sample
+from pipelines.storage import MEMBER, below, is_url, list_files, read_bytes
+
+SIDE = 96
+COORDINATES = tuple(f"{name}_{axis}" for name in KAGGLE_NAMES for axis in "xy")
+WHOLE = (-0.5, -0.5, float(SIDE), float(SIDE))  # the whole picture as a box, source pixels
+_GOLDEN = 0.6180339887498949
+Gaps = Literal["mask", "drop", "forward"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """Where one line lies in its file, and what fills its gaps.
+
+    Attributes:
+        number: 1 for the first line below the header.
+        start: byte where the line begins.
+        length: bytes, without the line's end.
+        forward: 30 coordinates carried down from the lines above (NaN: none yet), or None where gaps stay gaps.
+    """
+
+    number: int
+    start: int
+    length: int
+    forward: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Kaggle:
+    """The competition's folder, or one of its CSV files.
+
+    Attributes:
+        path: a folder (or .zip, or URL) with `training.csv`, or a CSV file in its form or in that of `test.csv`.
+        gaps: "mask" leaves missing points out of the loss; "drop" leaves out the training rows that lack any;
+            "forward" takes over the last value above, as pandas' ffill does, at full weight.
+        block: so many neighbouring rows fall into one split together.
+        val: share of the blocks held out for validation.
+        test: share of the blocks held out for the last word.
+        solution: a CSV in the form of `submission.csv` with the true values; with it the pictures of `test.csv` are the
+            test split. The competition never published it: only a set of one's own has it.
+    """
+
+    path: str
+    gaps: Gaps = "mask"
+    block: int = 20
+    val: float = 0.1
+    test: float = 0.0
+    solution: str | None = None
+    scheme: str = "kaggle15"
+
+    def __post_init__(self) -> None:
+        if self.gaps not in get_args(Gaps):
+            near = nearest(str(self.gaps), get_args(Gaps))
+            raise FakeitError(f"source option gaps is {self.gaps!r}, expected one of {', '.join(get_args(Gaps))}{near}")
+        if self.block < 1 or min(self.val, self.test) < 0 or self.val + self.test > 1:
+            raise FakeitError("source options: block must be at least 1, val and test 0 to 1 and together at most 1")
+
+    @cached_property
+    def training_file(self) -> str:
+        return _member(self.path, "training.csv")
+
+    def samples(self) -> list[Sample]:
+        file = self.training_file
+        if "ImageId" in _header(file):
+            return self._unlabelled(file)
+        samples = list(self._labelled(file))
+        if self.solution is not None:
+            test = _member(self.path, "test.csv")
+            samples += [Sample(f"test-{r.number:05d}", test, r, "test") for r, _ in _rows(test)]
+        return samples
+
+    def _labelled(self, file: str) -> Iterator[Sample]:
+        order = _column_order(file)
+        last = np.full(len(COORDINATES), np.nan)
+        for row, line in _rows(file):
+            split = self._split(row.number)
+            try:
+                values = _coordinates(line, file, row.number, order)
+            except Rejected:  # told when it is read, where it is counted
+                yield Sample(f"train-{row.number:05d}", file, row, split)
+                continue
+            present = int(np.isfinite(values.reshape(-1, 2)).all(axis=1).sum())
+            last = np.where(np.isfinite(values), values, last)
+            if self.gaps == "drop" and split == "train" and present < len(KAGGLE_NAMES):
+                continue
+            if self.gaps == "forward" and split == "train":
+                row = Row(row.number, row.start, row.length, tuple(float(v) for v in last))
+            yield Sample(f"train-{row.number:05d}", file, row, split, {"points": present})
+
+    @staticmethod
+    def _unlabelled(file: str) -> list[Sample]:
+        return [Sample(f"test-{row.number:05d}", file, row, "test", {"points": 0}) for row, _ in _rows(file)]
+
+    def _split(self, number: int) -> str:
+        """Blocks spread evenly over the file (multiples of the golden ratio), so that both label sources are in all."""
+        position = ((number - 1) // self.block * _GOLDEN + 0.5) % 1
+        return "test" if position < self.test else "val" if position < self.test + self.val else "train"
+
+    def read(self, sample: Sample) -> Annotation:
+        row: Row = sample.annotation
+        if sample.id.startswith("test-"):
+            points = self._solutions.get(row.number, np.full((15, 2), np.nan, np.float32))
+            return _annotation(points)
+        values = _coordinates(_line(sample.image, row), sample.image, row.number, _column_order(sample.image))
+        annotation = _annotation(values.reshape(-1, 2).astype(np.float32))
+        if row.forward is None:
+            return annotation
+        filled = np.array(row.forward, np.float32).reshape(-1, 2)
+        landmarks = np.where((annotation.visibility == 0)[:, None], filled, annotation.landmarks)
+        weight = np.isfinite(landmarks).all(axis=1).astype(np.float32)
+        return Annotation(landmarks, annotation.visibility, WHOLE, weight)
+
+    @cached_property
+    def _solutions(self) -> dict[int, NDArray[np.float32]]:
+        return read_solution(self.path, self.solution) if self.solution is not None else {}
+
+    def image(self, sample: Sample) -> NDArray[np.uint8]:
+        row: Row = sample.annotation
+        where = f"{sample.image}, row {row.number}"
+        fields = _line(sample.image, row).split(b",")
+        header = _header(sample.image)
+        if len(fields) != len(header):
+            raise Rejected(f"{where}: {len(fields)} columns, expected {len(header)}")
+        return np.repeat(parse_pixels(fields[header.index("Image")], where)[..., None], 3, axis=2)
+
+
+def parse_pixels(text: bytes, where: str) -> NDArray[np.uint8]:
+    """9,216 numbers separated by blanks → (96, 96) uint8. Raises Rejected, beginning with `where`."""
+    words = text.split()
+    if len(words) != SIDE * SIDE:
+        raise Rejected(f"{where}: {len(words):,} pixels in column 'Image', expected {SIDE * SIDE:,}")
+    try:
+        values = np.array(words, dtype=bytes).astype(np.int64)
+    except (ValueError, OverflowError):
+        bad, index = next((w, i) for i, w in enumerate(words) if not re.fullmatch(rb"-?\d{1,18}", w))
+        found = repr(bad.decode("utf-8", "replace"))
+        raise Rejected(f"{where}: pixel {index} is {found}, expected a whole number") from None
+    if values.min() < 0 or values.max() > 255:
+        index = int(np.argmax((values < 0) | (values > 255)))
+        raise Rejected(f"{where}: pixel {index} is {values[index]}, expected 0 to 255")
+    return values.astype(np.uint8).reshape(SIDE, SIDE)
+
+
+def read_solution(root: str, name: str) -> dict[int, NDArray[np.float32]]:
+    """Image id → (15, 2) float32 true points, source pixels, NaN where the lookup does not ask for one.
+
+    Raises:
+        FakeitError: a lookup or solution that cannot be read; see `read_lookup`.
+    """
+    places = {entry.row_id: entry for entry in read_lookup(_member(root, "IdLookupTable.csv"))}
+    points: dict[int, NDArray[np.float32]] = {}
+    file = _member(root, name)
+    for number, (row_id, location) in enumerate(read_table(file, ("RowId", "Location")), 1):
+        try:
+            entry, value = places[int(row_id)], float(location)
+        except (KeyError, ValueError) as error:
+            raise FakeitError(f"{file}, row {number}: {error}; expected a RowId of the lookup and a number") from error
+        found = points.setdefault(entry.image_id, np.full((15, 2), np.nan, np.float32))
+        found.reshape(-1)[entry.coordinate] = value
+    return points
+
+
+@dataclass(frozen=True)
+class LookupEntry:
+    """One line of IdLookupTable.csv; `coordinate` is the index into COORDINATES."""
+
+    row_id: int
+    image_id: int
+    coordinate: int
+
+
+def read_lookup(file: str) -> list[LookupEntry]:
+    """IdLookupTable.csv: which coordinate of which test picture each line of a submission is.
+
+    Raises:
+        FakeitError: a missing column, an unknown feature (with the nearest), a number that is none; file and row.
+    """
+    known = {name: index for index, name in enumerate(COORDINATES)}
+    entries = []
+    for number, (row_id, image_id, feature) in enumerate(read_table(file, ("RowId", "ImageId", "FeatureName")), 1):
+        if feature not in known:
+            raise FakeitError(f"{file}, row {number}: unknown feature '{feature}'{nearest(feature, known)}")
+        try:
+            entries.append(LookupEntry(int(row_id), int(image_id), known[feature]))
+        except ValueError as error:
+            raise FakeitError(f"{file}, row {number}: RowId and ImageId must be whole numbers ({error})") from error
+    return entries
+
+
+def read_table(file: str, columns: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """The named columns of a small CSV file, row by row. Raises FakeitError with file and row."""
+    lines = read_file(file).decode("utf-8-sig", "replace").splitlines()
+    header = [name.strip() for name in lines[0].split(",")] if lines else []
+    places = []
+    for name in columns:
+        if name not in header:
+            raise FakeitError(f"{file}: column '{name}' is missing{nearest(name, header)} (found {', '.join(header)})")
+        places.append(header.index(name))
+    for number, line in enumerate(lines[1:], 1):
+        fields = line.split(",")
+        if len(fields) != len(header):
+            raise FakeitError(f"{file}, row {number}: {len(fields)} columns, expected {len(header)}")
+        yield tuple(fields[place].strip() for place in places)
+
+
+def read_file(file: str) -> bytes:
+    """The bytes of a file that must be there. Raises FakeitError."""
+    try:
+        return read_bytes(file)
+    except (OSError, KeyError) as error:
+        raise FakeitError(f"{file}: cannot be read ({error})") from error
+
+
+def _annotation(points: NDArray[np.float32]) -> Annotation:
+    labelled = np.isfinite(points).all(axis=1)
+    points = np.where(labelled[:, None], points, np.nan).astype(np.float32)  # half a point is none
+    return Annotation(points, np.where(labelled, VISIBLE, 0).astype(np.uint8), WHOLE)
+
+
+def _member(path: str, name: str) -> str:
+    if path.lower().endswith(".csv"):
+        if name == "training.csv":
+            return path
+        path = path.rsplit("/", 1)[0] if "/" in path else "."
+    try:
+        files = list_files(path)
+    except OSError as error:
+        raise FakeitError(f"input {path}: {error}") from error
+    found = [f for f in files if f == name] or [f for f in files if f.endswith("/" + name)]
+    if not found:
+        raise FakeitError(f"input {path}: no {name} in it; is it the folder of Kaggle's Facial Keypoints Detection?")
+    return below(path, found[0])
+
+
+@lru_cache(maxsize=2)
+def _whole(file: str) -> bytes:
+    return read_file(file)
+
+
+def _line(file: str, row: Row) -> bytes:
+    if MEMBER in file:  # a compressed member cannot be entered in its middle
+        return _whole(file)[row.start : row.start + row.length]
+    try:
+        with fsspec.open(file, "rb").open() if is_url(file) else open(file, "rb") as stream:
+            stream.seek(row.start)
+            return bytes(stream.read(row.length))
+    except OSError as error:
+        raise Rejected(f"{file}, row {row.number}: cannot be read ({error})") from error
+
+
+def _rows(file: str) -> Iterator[tuple[Row, bytes]]:
+    data = read_file(file)
+    start = data.find(b"\n") + 1 or len(data)
+    number = 0
+    while start < len(data):
+        end = data.find(b"\n", start)
+        end = len(data) if end < 0 else end
+        length = end - start - (data[end - 1 : end] == b"\r")
+        if length > 0:
+            number += 1
+            yield Row(number, start, length), data[start : start + length]
+        start = end + 1
+    if number == 0:
+        raise FakeitError(f"{file}: no rows")
+
+
+@lru_cache(maxsize=4)
+def _header(file: str) -> tuple[str, ...]:
+    """The columns' names. Raises FakeitError when one is missing or unknown."""
+    line = read_file(file).split(b"\n", 1)[0].decode("utf-8-sig", "replace")
+    names = tuple(name.strip().strip('"') for name in line.split(","))
+    needed = ("ImageId", "Image") if "ImageId" in names else (*COORDINATES, "Image")
+    for name in needed:
+        if name not in names:
+            found = ", ".join(names[:4])
+            raise FakeitError(f"{file}, header: column '{name}' is missing{nearest(name, names)} (found {found}, …)")
+    for name in names:
+        if name not in needed:
+            raise FakeitError(f"{file}, header: unknown column '{name[:40]}'{nearest(name, needed)}")
+    return names
+
+
+@lru_cache(maxsize=4)
+def _column_order(file: str) -> tuple[int, ...]:
+    header = _header(file)
+    return tuple(header.index(name) for name in COORDINATES)
+
+
+def _coordinates(line: bytes, file: str, number: int, order: tuple[int, ...]) -> NDArray[np.float64]:
+    """(30,) coordinates, NaN where empty."""
+    fields = line.split(b",")
+    if len(fields) != len(order) + 1:
+        raise Rejected(f"{file}, row {number}: {len(fields)} columns, expected {len(order) + 1}")
+    values = np.full(len(order), np.nan)
+    for index, place in enumerate(order):
+        word = fields[place].strip()
+        try:
+            values[index] = float(word) if word else np.nan
+        except ValueError:
+            found = repr(word[:40].decode("utf-8", "replace"))
+            raise Rejected(
+                f"{file}, row {number}: column '{COORDINATES[index]}' is {found}, expected a number or nothing"
+            ) from None
+        if np.isinf(values[index]):
+            raise Rejected(f"{file}, row {number}: column '{COORDINATES[index]}' is infinite")
+    return values
