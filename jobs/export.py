@@ -1,0 +1,53 @@
+#!/usr/bin/env python
+"""A training checkpoint → an ONNX file that carries its crop recipe and scheme and needs no torch."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from jobs.door import Parser, run
+
+EXAMPLE = """examples:
+  python jobs/export.py --model runs/best.pt --output face70.onnx
+  python jobs/export.py --model runs/best.pt --output face70.int8.onnx --precision int8 --dataset DATASET
+  python jobs/export.py --model runs/best.pt --output face70.opencv.onnx --planes     # for OpenCV's dnn"""
+
+
+def main(arguments: argparse.Namespace) -> None:
+    from model.adapter import adapter_path, stored_names
+    from model.backends import load_network
+    from model.export import export, sample_crops
+    from pipelines.errors import FakeitError
+
+    if arguments.model.endswith(".onnx"):
+        raise FakeitError(f"model {arguments.model}: is ONNX already; name the training checkpoint")
+    if not arguments.output.endswith(".onnx"):
+        raise FakeitError(f"output {arguments.output}: its name must end in .onnx")
+    network, recipe = load_network(arguments.model)
+    crops = sample_crops(arguments.dataset, arguments.crops, recipe) if arguments.dataset else None
+    made = export(network, recipe, arguments.output, arguments.precision, crops, arguments.planes)
+    for name in stored_names(arguments.model):
+        shutil.copyfile(adapter_path(arguments.model, name), adapter_path(arguments.output, name))
+    parity = "" if arguments.planes else f", at most {made.parity:.1e} crop pixels from torch"
+    print(f"{made.path}: {made.bytes / 1e6:.1f} MB, {arguments.precision}, {recipe.scheme}, {recipe.network}{parity}")
+    print(f"next: python jobs/predict.py --model {made.path} --images PHOTOS --output points.csv")
+
+
+def parser() -> Parser:
+    p = Parser(description=__doc__, epilog=EXAMPLE)
+    p.add_argument("--model", required=True, help="a training checkpoint (best.pt)")
+    p.add_argument("--output", required=True, metavar="FILE.onnx")
+    p.add_argument("--precision", default="float32", choices=("float32", "float16", "int8"))
+    p.add_argument("--dataset", help="crops to calibrate int8 on and to check parity on")
+    p.add_argument("--crops", type=int, default=256, metavar="N", help="crops taken of it (256)")
+    p.add_argument("--planes", action="store_true", help="float (N, C, H, W) input, as OpenCV's blobs are")
+    return p
+
+
+if __name__ == "__main__":
+    run(main, parser())

@@ -1,0 +1,201 @@
+"""A trained network → ONNX: one file that carries the network, its crop recipe and its scheme, and runs without torch.
+
+float32 gives torch's points to 1e-4 pixels, which is checked before the file is written. float16 halves the file and
+keeps its inputs and outputs; int8 is static quantisation, its ranges calibrated on crops of a dataset. All take uint8
+crops (N, size, size, channels), any N.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from model.backends import METADATA_KEY, OnnxBackend, Recipe
+from model.networks import LandmarkNetwork
+from pipelines.errors import FakeitError
+
+Precision = Literal["float32", "float16", "int8"]
+OPSET = 17  # the newest that onnxruntime and OpenCV 4.11 both read
+PARITY = 1e-4  # crop pixels
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written: its file, its size, and how far its points lie from torch's, in crop pixels at most."""
+
+    path: Path
+    bytes: int
+    parity: float
+
+
+class _Flat(nn.Module):
+    """The network with plain outputs: points, and log σ where it has one. `planes`: float (N, C, H, W) pixels in
+    instead, as OpenCV's blobs are."""
+
+    def __init__(self, network: LandmarkNetwork, sigma: bool, planes: bool) -> None:
+        super().__init__()
+        self.network, self.sigma, self.planes = network, sigma, planes
+
+    def forward(self, crops: Tensor) -> Any:
+        pixels = crops if self.planes else crops.permute(0, 3, 1, 2).float()
+        made = self.network(pixels)
+        return (made.points, made.log_sigma) if self.sigma else made.points
+
+
+def export(
+    network: LandmarkNetwork,
+    recipe: Recipe,
+    path: str | Path,
+    precision: Precision = "float32",
+    crops: NDArray[np.uint8] | None = None,
+    planes: bool = False,
+) -> Exported:
+    """Writes an ONNX file.
+
+    Args:
+        network: trained; is put into eval mode.
+        recipe: goes into the metadata.
+        path: of the file; its parity with torch is checked first, so a bad one is never there.
+        precision: of weights (and, in int8, of activations).
+        crops: (N, size, size, channels) to check parity and to calibrate int8 on; None: noise (not for int8).
+        planes: float32 (N, C, H, W) input for OpenCV's dnn instead of uint8 (N, H, W, C).
+
+    Raises:
+        FakeitError: parity is worse than PARITY at float32, or int8 is asked for without crops.
+    """
+    if precision == "int8" and (crops is None or planes):
+        raise FakeitError("int8 needs crops to calibrate its ranges on (a dataset), and uint8 input")
+    network = network.eval().cpu().float()
+    size, channels = recipe.crop.size, recipe.crop.channels
+    if crops is None:
+        crops = np.random.default_rng(0).integers(0, 256, (8, size, size, channels), dtype=np.uint8)
+    sample = torch.from_numpy(np.ascontiguousarray(crops[:2]))
+    with torch.no_grad():
+        sigma = network(sample).log_sigma is not None
+    recipe = replace(recipe, precision=precision, sigma=sigma)
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        plain, made = Path(folder, "float32.onnx"), Path(folder, "made.onnx")
+        _trace(_Flat(network, sigma, planes).eval(), sample, plain, sigma, planes)
+        convert = {"float32": _keep, "float16": _to_float16, "int8": _to_int8}[precision]
+        convert(plain, made, crops)
+        _describe(made, recipe)
+        parity = 0.0 if planes else _parity(network, made, crops[:32])
+        if precision == "float32" and parity > PARITY:
+            raise FakeitError(f"export {path}: {parity:.1e} pixels from torch's points, at most {PARITY} may be")
+        made.replace(target)
+    return Exported(target, target.stat().st_size, parity)
+
+
+def _trace(module: nn.Module, crops: Tensor, path: Path, sigma: bool, planes: bool) -> None:
+    names = ["points", "log_sigma"] if sigma else ["points"]
+    sample = crops.permute(0, 3, 1, 2).float() if planes else crops
+    torch.onnx.export(
+        module,
+        (sample,),
+        str(path),
+        input_names=["crops"],
+        output_names=names,
+        dynamic_axes={name: {0: "faces"} for name in ["crops", *names]},
+        opset_version=OPSET,
+        dynamo=False,
+    )
+
+
+def _keep(plain: Path, made: Path, crops: NDArray[np.uint8]) -> None:
+    plain.replace(made)
+
+
+def _to_float16(plain: Path, made: Path, crops: NDArray[np.uint8]) -> None:
+    import onnx
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    onnx.save(convert_float_to_float16(onnx.load(str(plain)), keep_io_types=True), str(made))
+
+
+def _to_int8(plain: Path, made: Path, crops: NDArray[np.uint8]) -> None:
+    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    prepared = plain.with_name("prepared.onnx")
+    quant_pre_process(str(plain), str(prepared), skip_symbolic_shape=True)
+    quantize_static(
+        str(prepared),
+        str(made),
+        _Calibration(crops),
+        quant_format=QuantFormat.QDQ,
+        per_channel=True,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+        calibrate_method=CalibrationMethod.MinMax,
+        nodes_to_exclude=_last_layers(prepared),
+    )
+
+
+def _last_layers(path: Path) -> list[str]:
+    """Names of the matrix products: they are the head, whose 8 bits would be a grid of half a pixel."""
+    import onnx
+
+    return [node.name for node in onnx.load(str(path)).graph.node if node.op_type in ("Gemm", "MatMul")]
+
+
+class _Calibration:
+    """Feeds crops to the calibration, 16 at a time."""
+
+    def __init__(self, crops: NDArray[np.uint8]) -> None:
+        self._batches: Iterator[NDArray[np.uint8]] = iter([crops[i : i + 16] for i in range(0, len(crops), 16)])
+
+    def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
+        batch = next(self._batches, None)
+        return None if batch is None else {"crops": np.ascontiguousarray(batch)}
+
+
+def _describe(path: Path, recipe: Recipe) -> None:
+    import onnx
+
+    model = onnx.load(str(path))
+    onnx.helper.set_model_props(model, {METADATA_KEY: recipe.to_json()})
+    model.producer_name = "fakeit"
+    onnx.save(model, str(path))
+
+
+def _parity(network: LandmarkNetwork, path: Path, crops: NDArray[np.uint8]) -> float:
+    """The largest distance between torch's points and the file's, crop pixels; one crop alone is tried as well."""
+    backend = OnnxBackend(path)
+    worst = 0.0
+    for batch in (crops, crops[:1]):
+        with torch.no_grad():
+            points = network(torch.from_numpy(np.ascontiguousarray(batch))).points.numpy()
+        worst = max(worst, float(np.abs(points - backend.run(batch)[0]).max()) * network.size)
+    return worst
+
+
+def sample_crops(dataset: str, count: int, recipe: Recipe) -> NDArray[np.uint8]:
+    """`count` crops (N, size, size, channels) of a dataset's training split, spread over its shards.
+
+    Raises:
+        FakeitError: the dataset's crops are of another size or colour than the network's.
+    """
+    from pipelines.storage import join
+    from pipelines.store import manifest
+    from pipelines.store.shards import read_shard
+
+    found = manifest.load(dataset)
+    if (found.crop.size, found.crop.channels) != (recipe.crop.size, recipe.crop.channels):
+        raise FakeitError(
+            f"dataset {dataset}: its crops are {found.crop.size} pixels with {found.crop.channels} channels, "
+            f"the model's {recipe.crop.size} with {recipe.crop.channels}"
+        )
+    shards = found.of("train")
+    each = max(1, -(-count // len(shards)))
+    parts = [read_shard(join(dataset, s.path), found.shape)["image"][:each] for s in shards[: -(-count // each)]]
+    return np.ascontiguousarray(np.concatenate(parts)[:count])
