@@ -196,7 +196,10 @@ def test_a_user_s_python_without_our_packages_is_told_what_to_use(tmp_path: Path
 def test_executors_run_from_the_shipped_archive_alone(cluster: Cluster, tmp_path: Path) -> None:
     job = tmp_path / "probe.py"
     job.write_text(PROBE)
-    done = cluster.submit(job)
+    # No task starts before both workers have come, so that each gets some.
+    both = {"spark.cores.max": 2, "spark.scheduler.minRegisteredResourcesRatio": 1}
+    both["spark.scheduler.maxRegisteredResourcesWaitingTime"] = 120000
+    done = cluster.submit(*[word for key, value in both.items() for word in ("--conf", f"{key}={value}")], job)
     assert done.returncode == 0, done.stderr[-3000:]
     line = next(line for line in done.stdout.splitlines() if line.startswith("PROBE "))
     seen = json.loads(line.removeprefix("PROBE "))
