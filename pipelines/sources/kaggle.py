@@ -82,7 +82,7 @@ class Kaggle:
 
     @cached_property
     def training_file(self) -> str:
-        return _member(self.path, "training.csv")
+        return member(self.path, "training.csv")
 
     def samples(self) -> list[Sample]:
         file = self.training_file
@@ -90,7 +90,7 @@ class Kaggle:
             return self._unlabelled(file)
         samples = list(self._labelled(file))
         if self.solution is not None:
-            test = _member(self.path, "test.csv")
+            test = member(self.path, "test.csv")
             samples += [Sample(f"test-{r.number:05d}", test, r, "test") for r, _ in _rows(test)]
         return samples
 
@@ -124,8 +124,8 @@ class Kaggle:
     def read(self, sample: Sample) -> Annotation:
         row: Row = sample.annotation
         if sample.id.startswith("test-"):
-            points = self._solutions.get(row.number, np.full((15, 2), np.nan, np.float32))
-            return _annotation(points)
+            points = self._solutions.get(self.image_id(sample)) if self._solutions else None
+            return _annotation(np.full((15, 2), np.nan, np.float32) if points is None else points)
         values = _coordinates(_line(sample.image, row), sample.image, row.number, _column_order(sample.image))
         annotation = _annotation(values.reshape(-1, 2).astype(np.float32))
         if row.forward is None:
@@ -138,6 +138,16 @@ class Kaggle:
     @cached_property
     def _solutions(self) -> dict[int, NDArray[np.float32]]:
         return read_solution(self.path, self.solution) if self.solution is not None else {}
+
+    def image_id(self, sample: Sample) -> int:
+        """The ImageId of a row of test.csv, as the lookup knows it. Raises Rejected."""
+        row: Row = sample.annotation
+        place = _header(sample.image).index("ImageId")
+        word = _line(sample.image, row).split(b",")[place].strip()
+        if not word.isdigit():
+            found = repr(word[:20].decode("utf-8", "replace"))
+            raise Rejected(f"{sample.image}, row {row.number}: ImageId is {found}, expected a whole number")
+        return int(word)
 
     def image(self, sample: Sample) -> NDArray[np.uint8]:
         row: Row = sample.annotation
@@ -172,9 +182,9 @@ def read_solution(root: str, name: str) -> dict[int, NDArray[np.float32]]:
     Raises:
         FakeitError: a lookup or solution that cannot be read; see `read_lookup`.
     """
-    places = {entry.row_id: entry for entry in read_lookup(_member(root, "IdLookupTable.csv"))}
+    places = {entry.row_id: entry for entry in read_lookup(member(root, "IdLookupTable.csv"))}
     points: dict[int, NDArray[np.float32]] = {}
-    file = _member(root, name)
+    file = member(root, name)
     for number, (row_id, location) in enumerate(read_table(file, ("RowId", "Location")), 1):
         try:
             entry, value = places[int(row_id)], float(location)
@@ -242,7 +252,8 @@ def _annotation(points: NDArray[np.float32]) -> Annotation:
     return Annotation(points, np.where(labelled, VISIBLE, 0).astype(np.uint8), WHOLE)
 
 
-def _member(path: str, name: str) -> str:
+def member(path: str, name: str) -> str:
+    """The location of a file of the competition in a folder, archive, or beside a CSV file. Raises FakeitError."""
     if path.lower().endswith(".csv"):
         if name == "training.csv":
             return path

@@ -1,0 +1,108 @@
+"""A dataset → another with the same pictures and other points or weights: shard by shard, on any runner.
+
+What is done to a shard is a picklable function from its rows to its rows. The new dataset is whole as any other: its
+shards have hashes of their own, its manifest comes last and its conf says what was done.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from pipelines.errors import FakeitError
+from pipelines.preprocess import code_version
+from pipelines.runners import Runner
+from pipelines.storage import exists, join, list_files, make_folder, remove, write_atomically
+from pipelines.store import manifest as manifests
+from pipelines.store.manifest import SPLITS, Manifest
+from pipelines.store.schema import Rows, RowShape, petastorm_metadata
+from pipelines.store.shards import Shard, read_shard, write_shard
+
+Facts = dict[str, Any]
+
+
+class Change(Protocol):
+    """What is done to one shard. Pure and picklable."""
+
+    def __call__(self, rows: Rows, split: str) -> tuple[Rows, Facts]:
+        """New columns for the rows of a shard of `split` (all columns of the schema), and facts to report."""
+        ...
+
+
+@dataclass(frozen=True)
+class Rewritten:
+    """The dataset that was made, and what `Change` said of each shard, in order."""
+
+    manifest: Manifest
+    facts: tuple[Facts, ...]
+
+
+def rewrite(
+    dataset: str,
+    output: str,
+    change: Change,
+    runner: Runner,
+    note: Callable[[Sequence[Facts]], Facts],
+    overwrite: bool = False,
+    progress: Callable[[int], None] = lambda ended: None,
+) -> Rewritten:
+    """Makes `output` from `dataset`.
+
+    Args:
+        dataset: to read.
+        output: folder or URL to write; must be empty or missing unless `overwrite`.
+        change: see `Change`.
+        runner: of `pipelines.runners`.
+        note: all facts → what is added to the conf in the new manifest.
+        overwrite: a dataset at `output` is removed first.
+        progress: called with the number of shards that ended.
+
+    Raises:
+        FakeitError: `dataset` is none or not whole, or `output` holds something.
+    """
+    old = manifests.load(dataset)
+    manifests.verify(dataset, old.shards)
+    _clear(output, overwrite)
+    for split in SPLITS:
+        if old.of(split):
+            make_folder(join(output, split))
+    work = partial(_rewrite_shard, dataset=dataset, output=output, shape=old.shape, change=change)
+    made = runner(work, old.shards, progress)
+    shards, facts = tuple(shard for shard, _ in made), tuple(fact for _, fact in made)
+    for split in SPLITS:
+        groups = {os.path.basename(s.path): 1 for s in shards if s.split == split}
+        if groups:
+            with write_atomically(join(output, split, "_common_metadata")) as file:
+                pq.write_metadata(petastorm_metadata(old.shape, groups), file)
+    conf = {**old.conf, **note(facts)}
+    new = replace(old, shards=shards, conf=conf, code_version=code_version())
+    manifests.write(output, new)
+    return Rewritten(new, facts)
+
+
+def _rewrite_shard(shard: Shard, dataset: str, output: str, shape: RowShape, change: Change) -> tuple[Shard, Facts]:
+    rows = read_shard(join(dataset, shard.path), shape)
+    changed, facts = change(rows, shard.split)
+    changed = {name: np.ascontiguousarray(v) if isinstance(v, np.ndarray) else v for name, v in changed.items()}
+    size, sha256 = write_shard(join(output, shard.path), changed, shape)
+    return replace(shard, rows=len(changed["image_id"]), bytes=size, sha256=sha256), facts
+
+
+def _clear(output: str, overwrite: bool) -> None:
+    held = list_files(output) if exists(output) else []
+    if not held:
+        return
+    if not overwrite:
+        raise FakeitError(
+            f"output {output} already holds {len(held)} files; say --overwrite to replace a dataset there"
+        )
+    if not any(name.split("/")[0] in (manifests.NAME, *SPLITS) for name in held):
+        raise FakeitError(f"output {output} holds {len(held)} files but no dataset; it is not overwritten")
+    for name in (manifests.NAME, "report.html", *SPLITS):
+        remove(join(output, name))
