@@ -8,12 +8,14 @@ set -euo pipefail
 root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)
 fail() { echo "error: $*" >&2; exit 2; }
 
-cluster=local master='' passed=()
+cluster=local master='' more_code='' more_archives='' passed=()
 while (($#)); do
     case $1 in
         --cluster) [ $# -ge 2 ] || fail "--cluster needs a name"; cluster=$2; shift ;;
         --cluster=*) cluster=${1#*=} ;;
         --master) master=${2:-}; passed+=("$1" "${2:-}"); shift ;;
+        --py-files) more_code=",${2:-}"; shift ;;  # beside ours, not instead
+        --archives) more_archives=",${2:-}"; shift ;;
         *.py) passed+=("$@"); break ;;  # the job; what follows is the job's own
         *) passed+=("$1") ;;
     esac
@@ -36,14 +38,15 @@ export SPARK_CONF_DIR="${SPARK_CONF_DIR:-$root/conf/spark}"  # log4j2.properties
 
 [ -n "$master" ] || master=$(awk '$1 == "spark.master" {print $2}' "$conf")
 code=$(cd "$root" && "$python" -m pipelines.shipping code)
-shipped=(--py-files "$code")
+shipped=(--py-files "$code$more_code")
+[ -z "$more_archives" ] || shipped+=(--archives "${more_archives#,}")
 case ${master:-local} in
     local*)
         export PYSPARK_PYTHON="${PYSPARK_PYTHON:-$python}"
         ;;
     *)
         archive=$(cd "$root" && "$python" -m pipelines.shipping environment) || fail "the environment could not be packed"
-        shipped+=(--archives "$archive#environment")
+        shipped=(--py-files "$code$more_code" --archives "$archive#environment$more_archives")
         export PYSPARK_PYTHON="./environment/bin/python"
         # In cluster mode the driver runs from the archive as well; in client mode it is this machine's.
         [[ " ${passed[*]} " == *" --deploy-mode cluster "* ]] || grep -q '^spark.submit.deployMode *cluster' "$conf" ||

@@ -24,6 +24,7 @@ build() {
     work=$(mktemp -d)
     # shellcheck disable=SC2064
     trap "rm -rf '$work'" EXIT
+    [ "$flavour" = cpu ] || with_nccl "$work"
     pip download -qq --no-cache-dir --no-deps --no-build-isolation --no-binary horovod "horovod==$version" -d "$work"
     tar -xzf "$work/horovod-$version.tar.gz" -C "$work"
     # torch's headers need C++17; Horovod says 14, in two places. Release instead of RelWithDebInfo: half the time, a tenth of the size.
@@ -32,7 +33,6 @@ build() {
 
     export HOROVOD_WITH_PYTORCH=1 HOROVOD_WITHOUT_TENSORFLOW=1 HOROVOD_WITHOUT_MXNET=1
     export HOROVOD_WITH_GLOO=1 HOROVOD_WITHOUT_MPI=1 MAKEFLAGS="-j$(nproc)"
-    [ "$flavour" = cpu ] || with_nccl "$work"
     echo "compiling Horovod $version against torch $torch ($flavour): one to three minutes, once"
     pip wheel --no-cache-dir --no-build-isolation --no-deps "$work/horovod-$version" -w "$work/wheel" >"$work/log" 2>&1 ||
         { tail -40 "$work/log" >&2; fail "Horovod did not compile; the compiler's last words are above"; }
