@@ -9,7 +9,9 @@ and named when wanted; results are given with and without. It is never fitted on
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,6 +41,7 @@ class Adapter:
         strength: of the ridge penalty, chosen by cross-validation.
         fitted_on: what it was fitted on, for reports.
         faces: how many.
+        samples: hashed names of those faces, so that scoring can tell when it would score what was fitted.
     """
 
     name: str
@@ -49,6 +52,7 @@ class Adapter:
     strength: float = 0.0
     fitted_on: str = ""
     faces: int = 0
+    samples: tuple[str, ...] = ()
 
     def apply(self, points: NDArray[np.floating]) -> NDArray[np.float32]:
         """Points (K, 2) of `source` → (K', 2) of `target`, in the same frame (any frame: it is similarity-free)."""
@@ -69,7 +73,7 @@ class Adapter:
         return np.array([confidence[list(i)].mean() for i in indices], np.float32)
 
     def save(self, path: str | Path) -> None:
-        about = {k: getattr(self, k) for k in ("name", "source", "target", "strength", "fitted_on", "faces")}
+        about = {k: getattr(self, k) for k in ("name", "source", "target", "strength", "fitted_on", "faces", "samples")}
         with write_atomically(str(path)) as file:
             np.savez_compressed(
                 file,
@@ -153,6 +157,7 @@ def fit_adapter(
     target: str,
     name: str,
     fitted_on: str = "",
+    samples: Sequence[str] = (),
     folds: int = 5,
     outlier: float = 0.25,
 ) -> tuple[Adapter, float]:
@@ -165,6 +170,7 @@ def fit_adapter(
         target: scheme of `truth`.
         name: how it will be asked for.
         fitted_on: what the faces are.
+        samples: their names.
         folds: of the cross-validation; mirrored twins stay in one fold.
         outlier: faces whose mean move is above this share of the face's size are wrong detections and left out.
 
@@ -190,7 +196,8 @@ def fit_adapter(
     left = [_crossed(features, moves, labelled, fold, strength) for strength in STRENGTHS]
     best = STRENGTHS[int(np.argmin(left))]
     weights = _ridge(features, moves, labelled, best)
-    made = Adapter(name, source, target, mean, weights, best, fitted_on, int(good.sum() // 2))
+    hashed = tuple(sample_hash(s) for s in samples)
+    made = Adapter(name, source, target, mean, weights, best, fitted_on, int(good.sum() // 2), hashed)
     return made, min(left) / max(before, 1e-12)
 
 
@@ -223,11 +230,16 @@ def load_adapter(path: str | Path) -> Adapter:
         with np.load(path, allow_pickle=False) as stored:
             about = json.loads(str(stored["about"]))
             mean, weights = stored["mean"].astype(np.float64), stored["weights"].astype(np.float64)
-            return Adapter(mean=mean, weights=weights, **about)
+            return Adapter(mean=mean, weights=weights, **{**about, "samples": tuple(about["samples"])})
     except FileNotFoundError as error:
         raise FakeitError(f"adapter {path}: no such file") from error
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise FakeitError(f"adapter {path}: not an adapter file ({error})") from error
+
+
+def sample_hash(name: str) -> str:
+    """8 hex digits of a sample's file name."""
+    return hashlib.sha256(os.path.basename(name).encode()).hexdigest()[:8]
 
 
 def adapter_path(model: str | Path, name: str) -> Path:

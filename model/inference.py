@@ -133,6 +133,13 @@ class Landmarker:
     def detect(self, pixels: NDArray[np.uint8]) -> list[Box]:
         """Boxes as training used them, of all faces that the detector finds in (H, W, 3) RGB, most prominent first."""
         height, width = pixels.shape[:2]
+        fit: BoxFit = box_fit(self.config.detector, self.recipe.scheme)
+        boxes = [fit.apply(box) for box in self.detector_boxes(pixels)]
+        return sorted(boxes, key=lambda box: -prominence(box, width, height))
+
+    def detector_boxes(self, pixels: NDArray[np.uint8]) -> list[Box]:
+        """What the detector itself calls faces in (H, W, 3) RGB, source pixels."""
+        height, width = pixels.shape[:2]
         if min(height, width) < 8:
             return []
         if self._detector is None:
@@ -143,9 +150,7 @@ class Landmarker:
         small = shrunk(pixels, shrink)
         scale_x, scale_y = width / small.shape[1], height / small.shape[0]
         found = [f.box for f in self._detector.detect(small)]
-        boxes = [Box(b.x * scale_x, b.y * scale_y, b.width * scale_x, b.height * scale_y) for b in found]
-        fit: BoxFit = box_fit(self.config.detector, self.recipe.scheme)
-        return sorted((fit.apply(box) for box in boxes), key=lambda b: -prominence(b, width, height))
+        return [Box(b.x * scale_x, b.y * scale_y, b.width * scale_x, b.height * scale_y) for b in found]
 
     def fit(self, pixels: NDArray[np.uint8], boxes: Sequence[Box], refine: int | None = None) -> list[Face]:
         """The points of the faces in known boxes.

@@ -1,0 +1,74 @@
+#!/usr/bin/env python
+"""A model against labelled faces: scores with true boxes and with a detector, with and without a label adapter."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from jobs.door import Parser, run
+
+EXAMPLE = """examples:
+  python jobs/evaluate.py --model best.pt --source 300w-full --input 300W --report report.html
+  python jobs/evaluate.py --model best.pt --source 300w --input AFW --fit-adapter ibug68
+  python jobs/evaluate.py --model best.pt --source youtube_faces --input DIR --adapter ibug68 --json scores.json
+  python jobs/evaluate.py --model best.pt --source 300w --input AFW --fit-boxes     # maps a detector's boxes
+  python jobs/evaluate.py --model best.pt --unlabelled FFHQ --report report.html"""
+
+
+def main(arguments: argparse.Namespace) -> None:
+    from model.benchmark import BenchmarkConfig, benchmark, fit_adapter_on, fit_boxes_on, log
+    from model.inference import Landmarker, LandmarkerConfig
+    from pipelines.errors import FakeitError
+
+    if (arguments.source is None or arguments.input is None) and arguments.unlabelled is None:
+        raise FakeitError("say --source and --input, or --unlabelled")
+    config = LandmarkerConfig(arguments.detector, arguments.refine, arguments.flip)
+    landmarker = Landmarker.load(arguments.model, config, arguments.adapter, arguments.threads)
+    what = BenchmarkConfig(
+        arguments.source or "", arguments.input or "", tuple(arguments.boxes), arguments.limit, arguments.unlabelled
+    )
+    if arguments.fit_boxes:
+        print(fit_boxes_on(landmarker, what))
+        return
+    if arguments.fit_adapter:
+        print(fit_adapter_on(landmarker, what, arguments.fit_adapter, arguments.model))
+        return
+    result = benchmark(landmarker, what, str(arguments.model or "the model in the box"))
+    print(result.text)
+    if arguments.report:
+        Path(arguments.report).write_text(result.html, encoding="utf-8")
+        print(f"{arguments.report}: written")
+    if arguments.json:
+        Path(arguments.json).write_text(result.json, encoding="utf-8")
+    if arguments.mlflow:
+        print(log(result, arguments.mlflow))
+
+
+def parser() -> Parser:
+    p = Parser(description=__doc__, epilog=EXAMPLE)
+    p.add_argument("--model", help="a training checkpoint or an .onnx file; without it, the model in the box")
+    p.add_argument("--source", help="300w-common|challenging|full|private, wflw, 300vw, aflw-5, kaggle; any source")
+    p.add_argument("--input", metavar="PATH", help="where the source's files are")
+    p.add_argument("--unlabelled", metavar="DIR", help="faces without points: agreement under flips and turns")
+    p.add_argument("--boxes", nargs="+", default=["true", "detector"], choices=("true", "detector"))
+    p.add_argument("--detector", default="mtcnn")
+    p.add_argument("--refine", type=int, default=1, metavar="N", help="passes after the first, with a detector's boxes")
+    p.add_argument("--flip", action="store_true", help="average with the mirrored crop")
+    p.add_argument("--adapter", metavar="NAME", help="a label adapter: scored with and without")
+    p.add_argument("--fit-adapter", metavar="NAME", help="fit one on this source, store it beside the model, and stop")
+    p.add_argument("--fit-boxes", action="store_true", help="fit the detector's box map on this source, and stop")
+    p.add_argument("--limit", type=int, metavar="N", help="the first N samples only")
+    p.add_argument("--report", metavar="FILE.html")
+    p.add_argument("--json", metavar="FILE.json")
+    p.add_argument("--mlflow", metavar="URI", help="log figures and the report to this tracking store")
+    p.add_argument("--threads", type=int, default=1)
+    return p
+
+
+if __name__ == "__main__":
+    run(main, parser())

@@ -1,0 +1,210 @@
+"""How wrong predicted points are: errors, normalisers, summaries, curves. Pure functions of arrays, no files.
+
+An error is the distance between a predicted and a true point in source pixels. NME is a face's mean error over a
+length of the face, and the name of the length belongs to every figure. A face that was not found counts as 100 %
+wrong, so silence never scores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.errors import FakeitError
+from pipelines.landmarks import convert, eye_corners, scheme
+
+Floats = NDArray[np.float64]
+NORMALISERS = ("inter-ocular", "inter-pupil", "box", "sqrt-area")
+LEVELS = (0.05, 0.08, 0.10)
+YAW_BINS = (0.0, 15.0, 30.0, 45.0, 90.0)
+MISSING = 1.0  # the NME of a face that was not found
+
+
+@dataclass(frozen=True)
+class Scores:
+    """A summary of many faces. All but `faces` and `missing` are in percent, AUC in 0 to 1.
+
+    Attributes:
+        auc: level → area under the cumulative curve up to it; failures: level → share of faces above it.
+        mse: mean squared error over coordinates, in units of the crop's side squared (the mission's figure); only of
+            faces that were found.
+    """
+
+    faces: int
+    missing: int
+    nme: float
+    median: float
+    p90: float
+    p95: float
+    p99: float
+    auc: dict[float, float]
+    failures: dict[float, float]
+    mse: float = float("nan")
+
+    def flat(self) -> dict[str, float]:
+        """Name → value, as MLflow and JSON want it."""
+        plain = {k: float(getattr(self, k)) for k in ("faces", "missing", "nme", "median", "p90", "p95", "p99", "mse")}
+        for level in self.auc:
+            plain[f"auc{round(100 * level)}"] = self.auc[level]
+            plain[f"fr{round(100 * level)}"] = self.failures[level]
+        return plain
+
+
+def distances(predicted: NDArray[np.floating], truth: NDArray[np.floating]) -> Floats:
+    """(N, K) distances in the points' own unit; NaN where either is missing."""
+    return np.asarray(np.linalg.norm(np.asarray(predicted, np.float64) - truth, axis=-1), np.float64)
+
+
+def normaliser(truth: NDArray[np.floating], scheme_name: str, kind: str) -> Floats:
+    """(N,) the length that a face's errors are divided by.
+
+    Args:
+        truth: (N, K, 2).
+        scheme_name: its scheme.
+        kind: "inter-ocular" (outer eye corners; eye centres where the scheme has no more), "inter-pupil" (centres of
+            the two eyes' points), "box" (the longer side of the tight box), "sqrt-area" (√(w·h) of the tight box).
+
+    Raises:
+        FakeitError: an unknown kind.
+    """
+    if kind == "inter-ocular":
+        left, right = eye_corners(truth, scheme_name)
+    elif kind == "inter-pupil":
+        left, right = pupils(truth, scheme_name)
+    elif kind in ("box", "sqrt-area"):
+        size = np.nanmax(truth, axis=1) - np.nanmin(truth, axis=1)
+        return np.asarray(size.max(axis=1) if kind == "box" else np.sqrt(size.prod(axis=1)), np.float64)
+    else:
+        raise FakeitError(f"normaliser '{kind}' is unknown; known are {', '.join(NORMALISERS)}")
+    return np.asarray(np.linalg.norm(right - left, axis=-1), np.float64)
+
+
+def pupils(truth: NDArray[np.floating], scheme_name: str) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """The centres of the eyes: the means of their contour points, or the points the scheme calls eyes."""
+    regions = scheme(scheme_name).regions
+    if "left_eye" in regions:
+        return tuple(truth[:, list(regions[side])].mean(axis=1) for side in ("left_eye", "right_eye"))  # type: ignore
+    left, right = (1, 0) if scheme_name == "kaggle15" else (0, 1)
+    return truth[:, left], truth[:, right]
+
+
+def face_errors(
+    predicted: NDArray[np.floating], truth: NDArray[np.floating], length: Floats, points: Sequence[int] | None = None
+) -> Floats:
+    """(N,) NME of each face, a share: the mean over its labelled points (or those of `points`), MISSING where it was
+    not found, NaN where nothing is labelled."""
+    chosen = slice(None) if points is None else list(points)
+    labelled = np.isfinite(truth[:, chosen]).all(axis=-1)
+    found = np.isfinite(predicted[:, chosen]).all(axis=-1)
+    each = np.where(labelled, distances(predicted[:, chosen], truth[:, chosen]), 0.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        error = each.sum(axis=1) / labelled.sum(axis=1) / length
+    return np.where((found | ~labelled).all(axis=1), error, MISSING)
+
+
+def summarise(errors: Floats, missing: int = 0, mse: float = float("nan")) -> Scores:
+    """Scores of faces' NMEs (a share each; NaN is left out)."""
+    known = np.sort(errors[np.isfinite(errors)])
+    if not len(known):
+        nan = float("nan")
+        none = dict.fromkeys(LEVELS, nan)
+        return Scores(0, missing, nan, nan, nan, nan, nan, none, none, mse)
+    p50, p90, p95, p99 = (100 * float(p) for p in np.percentile(known, (50, 90, 95, 99)))
+    auc = {level: area_under_curve(known, level) for level in LEVELS}
+    failures = {level: 100 * float((known > level).mean()) for level in LEVELS}
+    return Scores(len(known), missing, 100 * float(known.mean()), p50, p90, p95, p99, auc, failures, mse)
+
+
+def cumulative(errors: Floats, grid: Floats) -> Floats:
+    """The share of faces with an error of at most each value of `grid`."""
+    return np.searchsorted(np.sort(errors), grid, side="right") / max(len(errors), 1)
+
+
+def area_under_curve(errors: Floats, level: float) -> float:
+    """Area under the cumulative curve from 0 to `level`, over `level`."""
+    grid = np.linspace(0, level, 1001)
+    curve = cumulative(errors, grid)
+    return float(((curve[1:] + curve[:-1]) / 2).mean())
+
+
+def mean_squared_error(predicted: NDArray[np.floating], truth: NDArray[np.floating], crop_side: Floats) -> float:
+    """Over all labelled coordinates of faces found, crop sides squared: the figure that training minimises."""
+    offset = (np.asarray(predicted, np.float64) - truth) / crop_side[:, None, None]
+    return float(np.nanmean(offset**2)) if np.isfinite(offset).any() else float("nan")
+
+
+def by_region(
+    predicted: NDArray[np.floating], truth: NDArray[np.floating], length: Floats, name: str
+) -> dict[str, float]:
+    """Region → mean NME in percent."""
+    return {
+        region: 100 * float(np.nanmean(face_errors(predicted, truth, length, points)))
+        for region, points in scheme(name).regions.items()
+    }
+
+
+def by_point(predicted: NDArray[np.floating], truth: NDArray[np.floating], length: Floats) -> Floats:
+    """(K,) mean error of each point over faces that were found, percent of the normaliser."""
+    return np.asarray(100 * np.nanmean(distances(predicted, truth) / length[:, None], axis=0), np.float64)
+
+
+def yaw_degrees(truth: NDArray[np.floating], scheme_name: str) -> Floats | None:
+    """(N,) how far each face is turned aside, degrees, positive when its nose points to the viewer's right; estimated
+    from labelled points: the nose tip stands as far before the line of the outer eye corners as half their distance
+    (1.0 on the mean ICT face), so its shift along that line is the tangent. None where the scheme has no such points.
+    """
+    try:
+        points = np.asarray(convert(truth, scheme_name, "ibug68"), np.float64)
+    except FakeitError:
+        return None
+    left, right, nose = points[:, 36], points[:, 45], points[:, 30]
+    half = (right - left) / 2
+    shift = ((nose - (left + right) / 2) * half).sum(axis=1) / np.maximum((half**2).sum(axis=1), 1e-9)
+    return np.asarray(np.degrees(np.arctan(shift)), np.float64)
+
+
+def by_yaw(errors: Floats, yaw: Floats) -> dict[str, Scores]:
+    """Scores for each bin of |yaw|."""
+    table = {}
+    for low, high in zip(YAW_BINS[:-1], YAW_BINS[1:], strict=True):
+        chosen = (np.abs(yaw) >= low) & (np.abs(yaw) < high)
+        if chosen.any():
+            table[f"yaw {low:.0f}–{high:.0f}°"] = summarise(errors[chosen])
+    return table
+
+
+def by_attribute(errors: Floats, attributes: Sequence[Mapping[str, object]]) -> dict[str, Scores]:
+    """Scores for each attribute that some faces have: a true flag by its name, a word as `name=word`."""
+    groups: dict[str, list[int]] = {}
+    for index, labels in enumerate(attributes):
+        for name, value in labels.items():
+            if isinstance(value, bool | int | np.integer) and value in (0, 1):
+                if value:
+                    groups.setdefault(name, []).append(index)
+            elif isinstance(value, str):
+                groups.setdefault(f"{name}={value}", []).append(index)
+    many = {name: rows for name, rows in groups.items() if len(rows) < len(errors) or "=" not in name}
+    return {name: summarise(errors[rows]) for name, rows in sorted(many.items()) if len(groups) < 60}
+
+
+def mean_shape_floor(truth: NDArray[np.floating]) -> Floats:
+    """(N, K, 2): the mean shape laid into each true tight box: what a network that sees nothing would say."""
+    low, high = np.nanmin(truth, axis=1, keepdims=True), np.nanmax(truth, axis=1, keepdims=True)
+    mean = np.nanmean((truth - low) / (high - low), axis=0)
+    return np.asarray(mean * (high - low) + low, np.float64)
+
+
+def jitter(predicted: NDArray[np.floating], truth: NDArray[np.floating], length: Floats) -> float:
+    """Frame-to-frame trembling, percent of the normaliser: how much the error vector of a point changes from a frame to
+    the next, on average. A steady offset counts for nothing, since it is not seen.
+
+    Args:
+        predicted, truth: (frames, K, 2) of one video, in order.
+        length: (frames,) the normaliser.
+    """
+    offset = (np.asarray(predicted, np.float64) - truth) / length[:, None, None]
+    change = np.linalg.norm(np.diff(offset, axis=0), axis=-1)
+    return 100 * float(np.nanmean(change)) if np.isfinite(change).any() else float("nan")
