@@ -233,7 +233,7 @@ def read_table(file: str, columns: tuple[str, ...]) -> Iterator[tuple[str, ...]]
         places.append(header.index(name))
     for number, line in enumerate(lines[1:], 1):
         fields = line.split(",")
-        if len(fields) != len(header):
+        if not max(places) < len(fields) <= len(header):  # the real lookup leaves out its empty last column
             raise FakeitError(f"{file}, row {number}: {len(fields)} columns, expected {len(header)}")
         yield tuple(fields[place].strip() for place in places)
 

@@ -1,0 +1,142 @@
+"""Filling in: labels stay, predictions are marked and weighted, and the filled set is a dataset like any other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from model import fill_in
+from model.backends import Recipe
+from model.fill_in import Expert, FillConfig
+from model.fill_in import fill_in as fill
+from pipelines import preprocess, runners
+from pipelines.config import load
+from pipelines.errors import FakeitError
+from pipelines.faces.crop import CropConfig
+from pipelines.landmarks import KAGGLE_NAMES
+from pipelines.shard_task import PreprocessConfig
+from pipelines.store import manifest as manifests
+from pipelines.store.schema import Rows
+from pipelines.store.shards import read_shard
+from tests.test_kaggle_source import write_set
+
+ROOT = Path(__file__).resolve().parent.parent
+IN_PROCESS = runners.in_processes(0)
+
+
+class Fake:
+    """A model that answers with the mean position 0.5 for all points, off by what its name says."""
+
+    def __init__(self, offset: float) -> None:
+        self.recipe = Recipe("kaggle15", CropConfig(size=96, margin=0.0, colour="grey"))
+        self.offset = offset
+
+    def run(self, crops: NDArray[np.uint8]) -> tuple[NDArray[np.float32], None]:
+        return np.full((len(crops), 15, 2), 0.5 + self.offset, np.float32), None
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("fill")
+    write_set(folder / "set")
+    config = load(ROOT / "conf/preprocess/kaggle.toml", PreprocessConfig, ["store.rows_per_shard=20"])
+    preprocess.preprocess(config, str(folder / "set"), str(folder / "data"), IN_PROCESS)
+    return str(folder / "data")
+
+
+@pytest.fixture(autouse=True)
+def fakes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(fill_in, "_backend", lambda path: Fake(float(Path(path).name.split("=")[1])))
+    yield
+
+
+def rows_of(dataset: str, split: str = "train") -> Rows:
+    manifest = manifests.load(dataset)
+    parts = [read_shard(f"{dataset}/{s.path}", manifest.shape) for s in manifest.of(split)]
+    return {name: np.concatenate([np.asarray(p[name]) for p in parts]) for name in parts[0]}
+
+
+def test_gaps_are_filled_marked_and_weighted(dataset: str, tmp_path: Path) -> None:
+    trained: list[str] = []
+
+    def train(data: str, name: str) -> str:
+        trained.append(data)
+        return "model=0"
+
+    config = FillConfig(rounds=2, least=0.0, strength=0.5)
+    rounds = fill(dataset, str(tmp_path / "filled"), str(tmp_path / "scratch"), train, IN_PROCESS, config)
+    assert trained == [dataset, str(tmp_path / "scratch/round-1/filled")]
+    before, after = rows_of(dataset), rows_of(str(tmp_path / "filled"))
+    gap = np.isnan(before["landmarks"][..., 0])
+    assert list(before["image_id"]) == list(after["image_id"])
+    assert (before["image"] == after["image"]).all()
+    assert (after["landmarks"][gap] == 0.5).all() and (after["visibility"][gap] == 0).all()
+    assert ((after["weight"][gap] > 0) & (after["weight"][gap] < 0.5)).all()
+    np.testing.assert_array_equal(after["landmarks"][~gap], before["landmarks"][~gap])
+    assert (after["weight"][~gap] == 1).all()
+    told = manifests.load(str(tmp_path / "filled")).conf["fill_in"]
+    assert told["filled"]["left_eye_inner_corner"] == gap[:, 2].sum() and "nose_tip" not in told["filled"]
+    assert told["missing"] == gap.sum() == rounds[-1].missing and told["round"] == 2
+
+
+def test_validation_rows_keep_their_gaps(dataset: str, tmp_path: Path) -> None:
+    fill(dataset, str(tmp_path / "f"), str(tmp_path / "s"), lambda d, n: "m=0", IN_PROCESS, FillConfig(rounds=1))
+    for name in ("landmarks", "weight", "visibility"):
+        np.testing.assert_array_equal(rows_of(str(tmp_path / "f"), "val")[name], rows_of(dataset, "val")[name])
+
+
+def test_experts_that_disagree_have_no_confidence() -> None:
+    images = np.zeros((3, 96, 96, 1), np.uint8)
+    floor = (0.01,) * 15
+    sure = fill_in.Fill((Expert("m=0"),), "kaggle15", floor, FillConfig())
+    torn = fill_in.Fill((Expert("m=0.2"), Expert("m=-0.2")), "kaggle15", floor, FillConfig())
+    assert sure.answers(images)[1].min() > 0.95
+    assert torn.answers(images)[1].max() < 0.05
+
+
+def test_one_model_for_each_point(dataset: str, tmp_path: Path) -> None:
+    trained: dict[str, Rows] = {}
+
+    def train(data: str, name: str) -> str:
+        trained[name] = rows_of(data)
+        return "m=0.1"
+
+    config = FillConfig(rounds=1, models="each", least=0.0)
+    (ended,) = fill(dataset, str(tmp_path / "f"), str(tmp_path / "s"), train, IN_PROCESS, config)
+    lacking = [n for n in KAGGLE_NAMES if n not in ("left_eye_center", "right_eye_center", "nose_tip")][:-1]
+    assert list(trained) == [f"round-1-{name}" for name in lacking] and len(ended.experts) == 11
+    weight = trained["round-1-left_eye_inner_corner"]["weight"]
+    assert weight[:, 2].any() and not np.delete(weight, 2, axis=1).any()
+
+
+def test_any_runner_makes_the_same_dataset(dataset: str, tmp_path: Path) -> None:
+    manifest = manifests.load(dataset)
+    change = fill_in.Only(10)
+    from pipelines.rewrite import rewrite
+
+    made = [
+        rewrite(dataset, str(tmp_path / name), change, runner, lambda facts: {"only": "nose_tip"}).manifest
+        for name, runner in (("a", IN_PROCESS), ("b", runners.in_processes(2)))
+    ]
+    assert made[0].digest == made[1].digest != manifest.digest
+
+
+def test_refusals(dataset: str, tmp_path: Path) -> None:
+    (tmp_path / "held").mkdir()
+    (tmp_path / "held" / "letter.txt").write_text("mine")
+    for overwrite, words in ((False, "already holds 1 files"), (True, "no dataset; it is not overwritten")):
+        with pytest.raises(FakeitError, match=words):
+            fill(
+                dataset, str(tmp_path / "held"), str(tmp_path), lambda d, n: "m=0", IN_PROCESS, FillConfig(rounds=1),
+                overwrite,
+            )  # fmt: skip
+    with pytest.raises(FakeitError, match=r"fill.strength 1\.0"):
+        FillConfig(strength=1.0)
+    full = str(tmp_path / "full")
+    fill(dataset, full, str(tmp_path / "s"), lambda d, n: "m=0", IN_PROCESS, FillConfig(rounds=1, least=0.0))
+    with pytest.raises(FakeitError, match="there is nothing to fill in"):
+        fill(full, str(tmp_path / "x"), str(tmp_path / "s"), lambda d, n: "m=0", IN_PROCESS, FillConfig(rounds=1))
