@@ -1,0 +1,44 @@
+"""Ranks on Spark's executors: horovod.spark.run, or pyspark's TorchDistributor. The driver only waits."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from pipelines.errors import FakeitError
+
+
+def launch(launcher: str, ranks: int, work: Callable[..., int], arguments: tuple[Any, ...]) -> int:
+    """Runs `work(*arguments)` as `ranks` ranks; returns the first's result.
+
+    Raises:
+        FakeitError: Spark is not here, or a rank failed.
+    """
+    try:
+        from pipelines.runners import spark_session
+    except ImportError as error:
+        raise FakeitError(f"--launcher {launcher} needs pyspark ({error})") from error
+    session = spark_session("fakeit train")
+    folder = os.getcwd()
+    try:
+        if launcher == "torch":
+            from pyspark.ml.torch.distributor import TorchDistributor
+
+            local = session.sparkContext.master.startswith("local")
+            distributor = TorchDistributor(num_processes=ranks, local_mode=local, use_gpu=False)
+            return int(distributor.run(_rank, folder, work, arguments) or 0)
+        import horovod.spark
+
+        return int(horovod.spark.run(_rank, (folder, work, arguments), num_proc=ranks, verbose=0)[0] or 0)
+    except Exception as error:  # both launchers raise bare RuntimeErrors around a rank's own error
+        line = str(error).strip().splitlines() or [type(error).__name__]
+        raise FakeitError(f"a rank failed: {line[-1]}") from error
+    finally:
+        session.stop()
+
+
+def _rank(folder: str, work: Callable[..., int], arguments: tuple[Any, ...]) -> int:
+    if os.path.isdir(folder):
+        os.chdir(folder)  # relative paths mean what they mean to the driver
+    return work(*arguments)

@@ -1,0 +1,71 @@
+#!/usr/bin/env python
+"""A dataset → a trained network, tracked in MLflow. Alone, under horovodrun or torchrun, or on a Spark cluster."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from jobs.door import Parser, run
+
+EXAMPLE = """example:
+  horovodrun -np 2 python jobs/train.py --config conf/train/xception_small.toml --dataset DATASET
+  torchrun --nproc-per-node 2 jobs/train.py --config conf/train/xception_small.toml --dataset DATASET
+  ./spark-submit.sh jobs/train.py --launcher spark --ranks 2 --config conf/train/xception_small.toml --dataset DATASET"""
+
+
+def main(arguments: argparse.Namespace) -> int:
+    from model.train_config import TrainConfig
+    from pipelines.config import load
+    from pipelines.store import manifest
+
+    config = load(arguments.config, TrainConfig, arguments.set)
+    manifest.load(arguments.dataset)  # a mistake here is told before ranks start
+    if arguments.launcher != "none":
+        from jobs.launch import launch
+
+        return launch(arguments.launcher, arguments.ranks, work, (config, vars(arguments)))
+    return work(config, vars(arguments))
+
+
+def work(config: object, options: dict[str, object]) -> int:
+    """One rank's part; runs in the launcher's process or in an executor's."""
+    from model.comm import connect
+    from model.train_config import TrainConfig
+    from model.training import PREEMPTED, train
+
+    assert isinstance(config, TrainConfig)
+    comm = connect(config.comm)
+    output = comm.broadcast(options["output"] or f"runs/{config.network.name}-{time.strftime('%Y%m%d-%H%M%S')}")
+    outcome = train(config, str(options["dataset"]), output, comm, bool(options["resume"]), options["init"])  # type: ignore[arg-type]
+    if comm.rank == 0:
+        shown = "  ".join(f"{key} {value:.3e}" for key, value in outcome.metrics.items() if key.startswith("val"))
+        print(f"{outcome.ended}; {outcome.images_per_s:,.0f} images/s; best: {outcome.best}  {shown}")
+        if outcome.ended == "preempted":
+            print(f"a checkpoint stands; go on with: --output {output} --resume")
+        else:
+            print(f"next: .venv/bin/python jobs/predict.py --model {outcome.best} --images DIR --output points.csv")
+    comm.close()
+    return PREEMPTED if outcome.ended == "preempted" else 0
+
+
+def parser() -> Parser:
+    p = Parser(description=__doc__, epilog=EXAMPLE)
+    p.add_argument("--config", required=True, help="a file of conf/train")
+    p.add_argument("--dataset", required=True, help="folder or URL that jobs/preprocess.py wrote")
+    p.add_argument("--output", help="folder of the run (default: runs/NETWORK-DATE)")
+    p.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in --output")
+    p.add_argument("--init", metavar="CHECKPOINT", help="start from these weights, as far as they fit")
+    p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one key of the conf")
+    p.add_argument("--launcher", choices=("none", "spark", "torch"), default="none",
+                   help="spark: horovod.spark.run; torch: pyspark's TorchDistributor; both inside spark-submit")  # fmt: skip
+    p.add_argument("--ranks", type=int, default=2, help="how many, for --launcher")
+    return p
+
+
+if __name__ == "__main__":
+    run(main, parser())

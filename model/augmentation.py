@@ -1,0 +1,328 @@
+"""The same augmentations as pipelines.faces.augment, on whole batches on the device, drawn anew every epoch.
+
+Stored crops may be larger than the network's input: the recrop, rotation, scale, shift, perspective and flip compose
+into one matrix a face, and pixels are sampled once. The rest touches only the faces that drew it. A draw depends on
+(seed, epoch, global batch, position in it), so the number of ranks and a resume change nothing; only the noise itself
+comes from each rank's own generator.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from pipelines.faces.augment import BLOCKS, AugmentConfig, Block
+from pipelines.faces.crop import CropConfig
+from pipelines.landmarks import Scheme
+
+PATCHES = 3
+LUMA = (0.299, 0.587, 0.114)
+# Fixed places of further uniform numbers in a face's draw, behind two for each block.
+_SHIFT, _PERSPECTIVE, _ANGLE, _PATCH, _BAR = 0, 2, 4, 5, 5 + 5 * PATCHES + 3
+_EXTRA = _BAR + 6
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Uniform numbers for N faces: `chance` and `position` (N, blocks), `extra` (N, _EXTRA); and a generator for noise."""
+
+    chance: Tensor
+    position: Tensor
+    extra: Tensor
+    noise: torch.Generator
+
+
+class Augmenter:
+    """uint8 crops as stored → float pixels as the network takes them, points moved along.
+
+    Args:
+        stored: recipe of the dataset's crops.
+        wanted: recipe of the network's; its size, margin and colour may differ.
+        scheme: of the points; its mirror pairs serve the flip.
+        config: what to draw; None only recrops.
+        seed: of the run.
+        device: where batches are.
+    """
+
+    def __init__(
+        self, stored: CropConfig, wanted: CropConfig, scheme: Scheme, config: AugmentConfig | None, seed: int, device: torch.device
+    ) -> None:  # fmt: skip
+        self.stored, self.wanted, self.config, self.seed, self.device = stored, wanted, config, seed, device
+        self.ratio = (1 + 2 * wanted.margin) / (1 + 2 * stored.margin)
+        self.recrops = self.ratio != 1 or wanted.size != stored.size
+        self.flip = torch.tensor(scheme.flip, device=device)
+        axis = (torch.arange(wanted.size, device=device) + 0.5) / wanted.size - 0.5
+        y, x = torch.meshgrid(axis, axis, indexing="ij")
+        self.grid = torch.stack((x, y, torch.ones_like(x)), -1).reshape(-1, 3)  # centred unit crop: -½…½
+        self.x, self.y = x, y
+
+    def draw(self, epoch: int, batch: int, first: int, count: int, global_size: int, rank: int = 0) -> Draws:
+        """The draws of `count` faces from position `first` of a global batch."""
+        generator = torch.Generator().manual_seed(_mixed(self.seed, epoch, batch))
+        uniform = torch.rand(max(global_size, first + count), 2 * len(BLOCKS) + _EXTRA, generator=generator)
+        uniform = uniform[first : first + count].to(self.device)
+        blocks = uniform[:, : 2 * len(BLOCKS)].reshape(count, len(BLOCKS), 2)
+        noise = torch.Generator(self.device).manual_seed(_mixed(self.seed, epoch, batch, rank + 1))
+        return Draws(blocks[..., 0], blocks[..., 1], uniform[:, 2 * len(BLOCKS) :], noise)
+
+    def __call__(self, images: Tensor, landmarks: Tensor, draws: Draws | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Applies draws, or only the recrop.
+
+        Args:
+            images: (N, H, W, C) uint8, stored crops.
+            landmarks: (N, K, 2) float32, unit crop of those.
+
+        Returns:
+            (N, C', S, S) float32 in 0–255, channels-last; landmarks in the network's unit crop; and (N, K) the order
+            of the points, for what else is kept by point (weights): a flipped face has its points exchanged.
+        """
+        pixels = images.permute(0, 3, 1, 2).float()
+        order = torch.arange(landmarks.shape[1], device=landmarks.device).expand(landmarks.shape[:2])
+        active = draws if self.config is not None else None
+        if self.recrops or active is not None:
+            matrix, flipped = self._matrix(len(images), active)
+            pixels = self._warp(pixels, matrix)
+            landmarks = _transform(landmarks, matrix, self.ratio)
+            order = torch.where(flipped[:, None], self.flip, order)
+            landmarks = landmarks.gather(1, order[..., None].expand_as(landmarks))
+        if active is not None:
+            pixels = self._photometric(pixels, active).clamp_(0, 255)
+        if pixels.shape[1] == 3 and self.wanted.channels == 1:
+            pixels = (pixels * torch.tensor(LUMA, device=pixels.device).reshape(1, 3, 1, 1)).sum(1, keepdim=True)
+        return pixels.contiguous(memory_format=torch.channels_last), landmarks, order
+
+    def strength(self, name: str, draws: Draws, neutral: float = 0.0) -> tuple[Tensor, Tensor]:
+        """(N,) strengths of a block, `neutral` where it is off, and (N,) whether it is on."""
+        block: Block | None = getattr(self.config, name)
+        index = BLOCKS.index(name)
+        if block is None:
+            off = torch.zeros_like(draws.chance[:, 0], dtype=torch.bool)
+            return torch.full_like(draws.chance[:, 0], neutral), off
+        on = draws.chance[:, index] < block.probability
+        low, high = block.range
+        return torch.where(on, low + draws.position[:, index] * (high - low), neutral), on
+
+    def _matrix(self, count: int, draws: Draws | None) -> tuple[Tensor, Tensor]:
+        """(N, 3, 3) from the network's crop, unaugmented, to augmented; centred unit crop. And (N,) who is mirrored."""
+        matrix = torch.eye(3, device=self.device).repeat(count, 1, 1)
+        if draws is None:
+            return matrix, torch.zeros(count, dtype=torch.bool, device=self.device)
+        degrees, _ = self.strength("rotation", draws)
+        factor, _ = self.strength("scale", draws, 1.0)
+        _, flipped = self.strength("flip", draws)
+        radians = torch.deg2rad(degrees)
+        cosine, sine = factor * radians.cos(), factor * radians.sin()
+        mirror = torch.where(flipped, -1.0, 1.0)
+        matrix[:, 0, 0], matrix[:, 0, 1] = cosine * mirror, -sine
+        matrix[:, 1, 0], matrix[:, 1, 1] = sine * mirror, cosine
+        assert self.config is not None
+        if self.config.shift is not None:
+            _, on = self.strength("shift", draws)
+            low, high = self.config.shift.range
+            matrix[:, :2, 2] = (low + draws.extra[:, _SHIFT : _SHIFT + 2] * (high - low)) * on[:, None]
+        if self.config.perspective is not None:
+            strength, _ = self.strength("perspective", draws)
+            tilt = torch.eye(3, device=self.device).repeat(count, 1, 1)  # a corner moves by at most `strength`
+            tilt[:, 2, :2] = (4 * draws.extra[:, _PERSPECTIVE : _PERSPECTIVE + 2] - 2) * strength[:, None]
+            matrix = tilt @ matrix
+        return matrix, flipped
+
+    def _warp(self, pixels: Tensor, matrix: Tensor) -> Tensor:
+        """Samples every face once, at the inverse of its matrix."""
+        shrink = self.ratio * self.stored.size / self.wanted.size
+        while shrink >= 1.8:  # bilinear sampling sees two pixels: what is shrunk further is averaged first
+            pixels, shrink = functional.avg_pool2d(pixels, 2), shrink / 2
+        inverse = torch.linalg.inv(matrix)
+        inverse = inverse / inverse[:, 2:, 2:]
+        at = self.grid @ inverse.transpose(1, 2)
+        scale = 2 * self.ratio  # centred unit crop of the network → grid_sample's -1…1 over the stored crop
+        where = at[..., :2] * (scale / at[..., 2:]) if inverse[:, 2, :2].any() else at[..., :2] * scale
+        side = self.wanted.size
+        return functional.grid_sample(
+            pixels, where.reshape(-1, side, side, 2), mode="bilinear", padding_mode="zeros", align_corners=False
+        )
+
+    def _photometric(self, pixels: Tensor, draws: Draws) -> Tensor:
+        pixels = self._occlude(pixels, draws)
+        for name, change in (("blur", _gauss), ("motion_blur", _motion)):
+            strength, on = self.strength(name, draws)
+            pixels = _on_some(pixels, on, _Blur(change, strength, draws.extra[:, _ANGLE]))
+        strength, on = self.strength("downscale", draws, 1.0)
+        pixels = _on_some(pixels, on, lambda some, who: _downscale(some, strength[who]))
+        pixels = self._recolour(pixels, draws)
+        pixels = self._noise(pixels, draws)
+        quality, on = self.strength("jpeg", draws)
+        if self.wanted.size % 8 == 0:
+            pixels = _on_some(pixels, on, lambda some, who: _jpeg(some, quality[who]))
+        return pixels
+
+    def _occlude(self, pixels: Tensor, draws: Draws) -> Tensor:
+        strength, on = self.strength("patches", draws)
+        if on.any():
+            extra = draws.extra[:, _PATCH:_BAR]
+            count = 1 + (extra[:, 5 * PATCHES] * PATCHES).floor()
+            for index in range(PATCHES):
+                u = extra[:, 5 * index : 5 * index + 5]
+                half = strength[:, None] * (0.5 + u[:, 2:4]) / 2
+                inside_x = (self.x[0] - (u[:, :1] - 0.5)).abs() < half[:, :1]
+                inside_y = (self.y[:, 0] - (u[:, 1:2] - 0.5)).abs() < half[:, 1:]
+                mask = inside_y[:, :, None] & inside_x[:, None, :] & (on & (index < count))[:, None, None]
+                colour = 255 * (u[:, 4:5] * torch.tensor([1.0, 7.3, 31.7], device=u.device) % 1)[:, : pixels.shape[1]]
+                pixels = torch.where(mask[:, None], colour[:, :, None, None], pixels)
+        width, on = self.strength("bars", draws)
+        if on.any():
+            u = draws.extra[:, _BAR:]
+            angle, offset = math.pi * u[:, 0], 0.8 * u[:, 1] - 0.4
+            cosine, sine = angle.cos()[:, None, None], angle.sin()[:, None, None]
+            distance = (cosine * self.y - sine * self.x - offset[:, None, None]).abs()
+            mask = (distance < width[:, None, None] / 2) & on[:, None, None]
+            pixels = torch.where(mask[:, None], 255 * u[:, 2:5, None, None][:, : pixels.shape[1]], pixels)
+        return pixels
+
+    def _recolour(self, pixels: Tensor, draws: Draws) -> Tensor:
+        gamma, on = self.strength("gamma", draws, 1.0)
+        pixels = _on_some(
+            pixels, on, lambda some, who: 255 * (some / 255).clamp(1e-4, 1) ** gamma[who].reshape(-1, 1, 1, 1)
+        )
+        contrast, on_contrast = self.strength("contrast", draws, 1.0)
+        brightness, on_brightness = self.strength("brightness", draws)
+        offset = 127.5 * (1 - contrast) + 255 * brightness
+        if pixels.shape[1] == 1:
+            return pixels * contrast.reshape(-1, 1, 1, 1) + offset.reshape(-1, 1, 1, 1)
+        hue, on_hue = self.strength("hue", draws)
+        chroma, on_chroma = self.strength("saturation", draws, 1.0)
+        _, on_grey = self.strength("grey", draws)
+        if not (on_contrast | on_brightness | on_hue | on_chroma | on_grey).any():
+            return pixels
+        matrix = _colour_matrix(hue, torch.where(on_grey, 0.0, chroma), contrast)
+        mixed = torch.baddbmm(offset[:, None, None], matrix, pixels.flatten(2))
+        return mixed.reshape(pixels.shape)
+
+    def _noise(self, pixels: Tensor, draws: Draws) -> Tensor:
+        shot, on_shot = self.strength("shot_noise", draws)
+        iso, on_iso = self.strength("iso_noise", draws)
+
+        def add(some: Tensor, who: Tensor) -> Tensor:
+            spread = (255 * shot[who].reshape(-1, 1, 1, 1)) ** 2 * some.clamp_min(0) / 255
+            spread = (spread + (255 * iso[who].reshape(-1, 1, 1, 1)) ** 2).sqrt()
+            return some + spread * torch.randn(some.shape, generator=draws.noise, device=some.device)
+
+        return _on_some(pixels, on_shot | on_iso, add)
+
+
+def mixup(pixels: Tensor, landmarks: Tensor, weight: Tensor, alpha: float, draws: Draws) -> tuple[Tensor, Tensor, Tensor]:
+    """Blends each face, and its points, with the next of its batch (arXiv 1710.09412). A point that one of the two
+    lacks is left out. The share is drawn a face, from a triangle that narrows to Beta(α, α)'s spread."""
+    if len(pixels) < 2:
+        return pixels, landmarks, weight
+    spread = 0.5 / math.sqrt(2 * alpha + 1)
+    share = 0.5 + 2 * spread * (draws.extra[:, -1] - 0.5) * math.sqrt(3)
+    share = torch.where(share > 0.5, share, 1 - share).clamp(0, 1)
+    mixed = share[:, None, None, None] * pixels + (1 - share[:, None, None, None]) * pixels.roll(1, 0)
+    points = share[:, None, None] * landmarks + (1 - share[:, None, None]) * landmarks.roll(1, 0)
+    return mixed, points, torch.minimum(weight, weight.roll(1, 0))
+
+
+def _mixed(*key: int) -> int:
+    """A 63-bit seed from several numbers."""
+    value = 0x9E3779B97F4A7C15
+    for part in key:
+        value = ((value ^ (part + 1)) * 0xBF58476D1CE4E5B9 + 0x94D049BB133111EB) & (2**64 - 1)
+        value ^= value >> 29
+    return value >> 1
+
+
+def _transform(landmarks: Tensor, matrix: Tensor, ratio: float) -> Tensor:
+    """Unit crop as stored → unit crop of the network, augmented; NaN stays NaN."""
+    centred = (landmarks - 0.5) / ratio
+    moved = torch.cat((centred, torch.ones_like(centred[..., :1])), -1) @ matrix.transpose(1, 2)
+    return moved[..., :2] / moved[..., 2:] + 0.5
+
+
+def _on_some(pixels: Tensor, on: Tensor, change: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """Applies `change(pixels of those, their indices)` to the faces that drew it."""
+    who = on.nonzero()[:, 0]
+    if len(who) == 0:
+        return pixels
+    if len(who) == len(pixels):
+        return change(pixels, who)
+    return pixels.index_copy(0, who, change(pixels[who], who))
+
+
+@dataclass(frozen=True)
+class _Blur:
+    """One kernel a face, applied by one grouped convolution."""
+
+    kernel: Callable[[Tensor, Tensor, Tensor], Tensor]
+    strength: Tensor
+    angle: Tensor
+
+    def __call__(self, some: Tensor, who: Tensor) -> Tensor:
+        strength, count, channels = self.strength[who], *some.shape[:2]
+        radius = max(1, min(8, math.ceil(2.5 * float(strength.max()) if self.kernel is _gauss else strength.max() / 2)))
+        axis = torch.arange(-radius, radius + 1, device=some.device, dtype=some.dtype)
+        kernels = self.kernel(axis, strength[:, None, None], math.pi * self.angle[who][:, None, None])
+        kernels = kernels / kernels.sum((1, 2), keepdim=True)
+        grouped = kernels.repeat_interleave(channels, 0)[:, None]
+        padded = functional.pad(some, (radius,) * 4, mode="replicate").reshape(1, count * channels, *_grown(some, radius))
+        return functional.conv2d(padded.contiguous(), grouped, groups=count * channels).reshape(some.shape)
+
+
+def _grown(some: Tensor, radius: int) -> tuple[int, int]:
+    return some.shape[2] + 2 * radius, some.shape[3] + 2 * radius
+
+
+def _gauss(axis: Tensor, sigma: Tensor, angle: Tensor) -> Tensor:
+    return torch.exp(-(axis[:, None] ** 2 + axis**2) / (2 * sigma.clamp_min(0.05) ** 2))
+
+
+def _motion(axis: Tensor, length: Tensor, angle: Tensor) -> Tensor:
+    along = axis * angle.cos() + axis[:, None] * angle.sin()
+    across = axis[:, None] * angle.cos() - axis * angle.sin()
+    return torch.clamp(1 - across.abs(), 0, 1) * torch.clamp(length / 2 + 0.5 - along.abs(), 0, 1) + 1e-6
+
+
+def _downscale(some: Tensor, factor: Tensor) -> Tensor:
+    faces = []
+    for face, by in zip(some.split(1), factor.tolist(), strict=True):
+        small = max(4, round(some.shape[-1] / by))
+        low = functional.interpolate(face, (small, small), mode="area")
+        faces.append(functional.interpolate(low, some.shape[2:], mode="bilinear", align_corners=False))
+    return torch.cat(faces)
+
+
+def _colour_matrix(hue: Tensor, chroma: Tensor, contrast: Tensor) -> Tensor:
+    """(N, 3, 3) RGB → RGB: hue turns, saturation scales the chroma plane of YIQ; contrast scales all."""
+    yiq = torch.tensor([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]], device=hue.device)
+    radians = torch.deg2rad(hue)
+    turn = torch.zeros(len(hue), 3, 3, device=hue.device)
+    turn[:, 0, 0] = 1
+    turn[:, 1, 1] = turn[:, 2, 2] = chroma * radians.cos()
+    turn[:, 1, 2], turn[:, 2, 1] = -chroma * radians.sin(), chroma * radians.sin()
+    return contrast[:, None, None] * (torch.linalg.inv(yiq) @ turn @ yiq)
+
+
+_QUANTISER = [
+    [16, 11, 10, 16, 24, 40, 51, 61], [12, 12, 14, 19, 26, 58, 60, 55], [14, 13, 16, 24, 40, 57, 69, 56],
+    [14, 17, 22, 29, 51, 87, 80, 62], [18, 22, 37, 56, 68, 109, 103, 77], [24, 35, 55, 64, 81, 104, 113, 92],
+    [49, 64, 78, 87, 103, 121, 120, 101], [72, 92, 95, 98, 112, 100, 103, 99],
+]  # fmt: skip
+
+
+def _jpeg(some: Tensor, quality: Tensor) -> Tensor:
+    """JPEG's loss without its file: 8×8 cosine transform, the standard's luminance table at `quality` (ITU T.81 K.1)."""
+    steps = torch.arange(8, device=some.device, dtype=some.dtype)
+    basis = torch.cos((2 * steps + 1) * steps[:, None] * math.pi / 16) / 2
+    basis[0] /= math.sqrt(2)
+    scale = torch.where(quality < 50, 5000 / quality.clamp_min(1), 200 - 2 * quality) / 100
+    table = (torch.tensor(_QUANTISER, device=some.device, dtype=some.dtype) * scale[:, None, None]).clamp_min(1)
+    count, channels, height, width = some.shape
+    blocks = some.reshape(count, channels, height // 8, 8, width // 8, 8).transpose(3, 4) - 128
+    table = table[:, None, None, None]
+    kept = torch.round(basis @ blocks @ basis.T / table) * table
+    return ((basis.T @ kept @ basis) + 128).transpose(3, 4).reshape(some.shape)

@@ -1,0 +1,188 @@
+"""Checkpoints: one file with all that resuming and predicting need, in plain containers and tensors.
+
+A file appears whole or not at all (temporary name, fsync, rename). `index.json` beside the files lists them with their
+SHA-256, so that a damaged one is known before it is trusted and the one before it is used. A full disk keeps what was
+there. Files load with `weights_only=True`: no code runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from model.networks import LandmarkNetwork, NetworkConfig, build
+from pipelines.config import from_dict, to_dict
+from pipelines.errors import FakeitError
+from pipelines.faces.crop import CropConfig
+from pipelines.landmarks import scheme
+from pipelines.storage import write_atomically
+
+FORMAT = 1
+INDEX, BEST = "index.json", "best.pt"
+State = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a run stands: `rows` of `epoch` are consumed, `step` optimiser steps are done, in which session."""
+
+    session: int = 0
+    epoch: int = 0
+    rows: int = 0
+    step: int = 0
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The content of a file.
+
+    Attributes:
+        network: conf of the network.
+        crop: the recipe of the crops that it works on; their size and colour are the network's input.
+        scheme: of its points.
+        weights: state dict of the network as trained; ema: smoothed weights, the better ones, where there are some.
+        optimiser: its state. position: where the run stands. progress: history, best figures, running sums.
+        conf: the whole training conf. dataset: digests and paths. run_id: MLflow's. metrics: validation figures.
+    """
+
+    network: NetworkConfig
+    crop: CropConfig
+    scheme: str
+    weights: dict[str, Tensor]
+    ema: dict[str, Tensor] | None = None
+    optimiser: State | None = None
+    position: Position = field(default_factory=Position)
+    progress: State = field(default_factory=dict)
+    conf: State = field(default_factory=dict)
+    dataset: State = field(default_factory=dict)
+    run_id: str | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+
+    def build(self, ema: bool = True) -> LandmarkNetwork:
+        """The network with its weights (smoothed ones where there are some), ready to predict."""
+        bare = from_dict({**to_dict(self.network), "pretrained": None}, NetworkConfig, "checkpoint")
+        network = build(bare, scheme(self.scheme).count, self.crop.channels, self.crop.size)
+        network.load_state_dict(self.ema if ema and self.ema is not None else self.weights)
+        return network.eval()
+
+
+def dump(checkpoint: Checkpoint) -> bytes:
+    """Checkpoint → the bytes of its file."""
+    plain = {name: getattr(checkpoint, name) for name in ("weights", "ema", "optimiser", "progress")}
+    for name in ("network", "crop", "position"):
+        plain[name] = to_dict(getattr(checkpoint, name))
+    for name in ("scheme", "conf", "dataset", "run_id", "metrics"):
+        plain[name] = getattr(checkpoint, name)
+    buffer = io.BytesIO()
+    torch.save({"fakeit_checkpoint": FORMAT, **plain}, buffer)
+    return buffer.getvalue()
+
+
+def load(path: str | Path) -> Checkpoint:
+    """Reads a checkpoint file.
+
+    Raises:
+        FakeitError: no such file, damaged, not a checkpoint of ours, or of another format.
+    """
+    path = Path(path)
+    try:
+        plain = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise FakeitError(f"checkpoint {path} does not exist") from error
+    except IsADirectoryError as error:
+        raise FakeitError(f"checkpoint {path} is a folder; name a file, as in {path / BEST}") from error
+    except (UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise FakeitError(f"checkpoint {path} is damaged or no checkpoint ({str(error).splitlines()[0][:120]})") from error
+    if not isinstance(plain, dict) or plain.get("fakeit_checkpoint") != FORMAT:
+        found = plain.get("fakeit_checkpoint") if isinstance(plain, dict) else type(plain).__name__
+        raise FakeitError(f"checkpoint {path}: format {found!r}, this version reads format {FORMAT}")
+    plain.pop("fakeit_checkpoint")
+    where = f"checkpoint {path}"
+    plain["network"] = from_dict(plain["network"], NetworkConfig, where)
+    plain["crop"] = from_dict(plain["crop"], CropConfig, where)
+    plain["position"] = from_dict(plain["position"], Position, where)
+    try:
+        return Checkpoint(**plain)
+    except TypeError as error:
+        raise FakeitError(f"{where}: {error}") from error
+
+
+class Shelf:
+    """The checkpoints of one run: the last `keep` and the best, in one folder."""
+
+    def __init__(self, folder: str | Path, keep: int = 3) -> None:
+        self.folder, self.keep = Path(folder), keep
+
+    def save(self, checkpoint: Checkpoint, best: bool = False) -> str | None:
+        """Writes a checkpoint and forgets the oldest.
+
+        Returns:
+            None, or what prevented it (a full disk): then what was there before still stands.
+        """
+        data = dump(checkpoint)
+        name = f"step-{checkpoint.position.step:09d}.pt"
+        entries = [e for e in self.index() if e["name"] != name]
+        kept = [e for e in entries if e["name"] != BEST]
+        old = [e for e in entries if e["name"] == BEST]
+        entry = {"step": checkpoint.position.step, "sha256": hashlib.sha256(data).hexdigest()}
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with write_atomically(str(self.folder / name)) as file:
+                file.write(data)
+            if best:
+                with write_atomically(str(self.folder / BEST)) as file:
+                    file.write(data)
+                old = [{"name": BEST, **entry}]
+            kept = sorted([*kept, {"name": name, **entry}], key=lambda e: e["step"])
+            with write_atomically(str(self.folder / INDEX)) as file:
+                file.write(json.dumps(kept[-self.keep :] + old, indent=1).encode())
+        except OSError as error:
+            return f"checkpoint at step {checkpoint.position.step} was not saved: {error.strerror or error}"
+        for forgotten in kept[: -self.keep]:
+            (self.folder / forgotten["name"]).unlink(missing_ok=True)
+        return None
+
+    def index(self) -> list[dict[str, Any]]:
+        try:
+            return list(json.loads((self.folder / INDEX).read_text()))
+        except (OSError, ValueError):
+            return []
+
+    def latest(self) -> tuple[Checkpoint, list[str]]:
+        """The newest checkpoint that is whole, and a line for each damaged one that was passed over.
+
+        Raises:
+            FakeitError: there is none.
+        """
+        entries = {e["name"]: e for e in self.index()}
+        files = sorted(self.folder.glob("step-*.pt"), reverse=True)
+        problems = []
+        for path in files:
+            try:
+                self._check(path, entries.get(path.name))
+                return load(path), problems
+            except FakeitError as error:
+                problems.append(f"{error}; the one before is used")
+        detail = f" ({problems[0]})" if problems else ""
+        raise FakeitError(f"{self.folder}: no checkpoint to resume from{detail}")
+
+    @staticmethod
+    def _check(path: Path, entry: dict[str, Any] | None) -> None:
+        if entry is not None and hashlib.sha256(path.read_bytes()).hexdigest() != entry["sha256"]:
+            raise FakeitError(f"checkpoint {path} is damaged (its SHA-256 is not the index's)")
+
+
+def clear(folder: str | Path) -> None:
+    """Removes the checkpoints of a former run, and its index."""
+    for path in [*Path(folder).glob("step-*.pt"), Path(folder) / BEST, Path(folder) / INDEX]:
+        if path.exists():
+            os.unlink(path)

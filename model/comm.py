@@ -1,0 +1,261 @@
+"""The one seam to Horovod, torch.distributed and a single process. Nothing else in the project imports either.
+
+A `Comm` says who this process is, keeps weights equal at the start, turns gradients into their mean over ranks, and adds
+up small vectors (losses, counts, flags). Three adapters, one contract test (tests/test_model_comm.py).
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from pipelines.errors import FakeitError
+
+Optimiser = torch.optim.Optimizer
+
+
+@dataclass(frozen=True)
+class CommConfig:
+    """How ranks talk.
+
+    Attributes:
+        backend: "auto" looks at what launched the process: horovodrun, torchrun, or nothing.
+        compression: Horovod sends gradients as float16.
+        adasum: Horovod adds gradients by Adasum instead of averaging them (arXiv 2006.02924).
+        fusion_mb: Horovod packs small tensors into buffers of this size; 0 leaves its default (64).
+    """
+
+    backend: Literal["auto", "horovod", "ddp", "single"] = "auto"
+    compression: Literal["none", "fp16"] = "none"
+    adasum: bool = False
+    fusion_mb: int = 0
+
+
+class Comm(Protocol):
+    """One process among `size`. Every method but the properties is collective: all ranks call it, in the same order."""
+
+    name: str
+    rank: int
+    size: int
+    local_rank: int
+
+    def attach(self, network: nn.Module, optimiser: Optimiser, accumulate: int = 1) -> tuple[nn.Module, Optimiser]:
+        """Network and optimiser to train with: their gradients become the mean over ranks. Weights as they are on
+        rank 0 go to all."""
+        ...
+
+    def quiet(self, network: nn.Module, last: bool) -> AbstractContextManager[Any]:
+        """Around a forward and backward pass: no reducing unless it is the `last` of an accumulation."""
+        ...
+
+    def reduce_gradients(self, optimiser: Optimiser) -> None:
+        """After the last backward pass: waits until gradients are the mean over ranks."""
+        ...
+
+    def stepping(self, optimiser: Optimiser) -> AbstractContextManager[Any]:
+        """Around `optimiser.step()`, after `reduce_gradients`."""
+        ...
+
+    def start_sum(self, values: Tensor) -> Callable[[], Tensor]:
+        """Begins to add up `values` over ranks; call the result to wait for the sum."""
+        ...
+
+    def broadcast(self, value: Any) -> Any:
+        """Rank 0's value (picklable), on every rank."""
+        ...
+
+    def gather(self, value: Any) -> list[Any]:
+        """Every rank's value, in the order of ranks."""
+        ...
+
+    def barrier(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def total(comm: Comm, values: Tensor) -> Tensor:
+    """Σ over ranks."""
+    return comm.start_sum(values)()
+
+
+def mean_buffers(comm: Comm, network: nn.Module) -> None:
+    """Batch norm's running figures become their mean over ranks, so that all ranks judge and save one network."""
+    buffers = [b for _, b in network.named_buffers() if b.dtype.is_floating_point]
+    if comm.size == 1 or not buffers:
+        return
+    flat = total(comm, torch.cat([b.reshape(-1) for b in buffers])) / comm.size
+    for buffer, mean in zip(buffers, flat.split([b.numel() for b in buffers]), strict=True):
+        buffer.copy_(mean.reshape(buffer.shape))
+
+
+class Single:
+    """No others."""
+
+    name, rank, size, local_rank = "single", 0, 1, 0
+
+    def attach(self, network: nn.Module, optimiser: Optimiser, accumulate: int = 1) -> tuple[nn.Module, Optimiser]:
+        return network, optimiser
+
+    def quiet(self, network: nn.Module, last: bool) -> AbstractContextManager[Any]:
+        return nullcontext()
+
+    def reduce_gradients(self, optimiser: Optimiser) -> None: ...
+
+    def stepping(self, optimiser: Optimiser) -> AbstractContextManager[Any]:
+        return nullcontext()
+
+    def start_sum(self, values: Tensor) -> Callable[[], Tensor]:
+        return lambda: values
+
+    def broadcast(self, value: Any) -> Any:
+        return value
+
+    def gather(self, value: Any) -> list[Any]:
+        return [value]
+
+    def barrier(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Horovod:
+    """Horovod: gradients are reduced by hooks while the backward pass goes on."""
+
+    name = "horovod"
+
+    def __init__(self, config: CommConfig) -> None:
+        if config.fusion_mb:
+            os.environ["HOROVOD_FUSION_THRESHOLD"] = str(config.fusion_mb << 20)
+        import horovod.torch as hvd
+
+        hvd.init()
+        self.hvd, self.config = hvd, config
+        self.rank, self.size, self.local_rank = hvd.rank(), hvd.size(), hvd.local_rank()
+        self._sums = 0
+
+    def attach(self, network: nn.Module, optimiser: Optimiser, accumulate: int = 1) -> tuple[nn.Module, Optimiser]:
+        hvd = self.hvd
+        state = {name: value for name, value in network.state_dict().items() if isinstance(value, Tensor)}
+        hvd.broadcast_parameters(state, root_rank=0)
+        wrapped = hvd.DistributedOptimizer(
+            optimiser,
+            named_parameters=list(network.named_parameters()),
+            compression=hvd.Compression.fp16 if self.config.compression == "fp16" else hvd.Compression.none,
+            backward_passes_per_step=accumulate,
+            op=hvd.Adasum if self.config.adasum else hvd.Average,
+        )
+        return network, wrapped
+
+    def quiet(self, network: nn.Module, last: bool) -> AbstractContextManager[Any]:
+        return nullcontext()  # backward_passes_per_step counts by itself
+
+    def reduce_gradients(self, optimiser: Optimiser) -> None:
+        optimiser.synchronize()  # type: ignore[attr-defined]
+
+    def stepping(self, optimiser: Optimiser) -> AbstractContextManager[Any]:
+        return optimiser.skip_synchronize()  # type: ignore[attr-defined, no-any-return]
+
+    def start_sum(self, values: Tensor) -> Callable[[], Tensor]:
+        self._sums += 1
+        handle = self.hvd.allreduce_async(values, op=self.hvd.Sum, name=f"sum.{self._sums % 16}")
+        return lambda: self.hvd.synchronize(handle)
+
+    def broadcast(self, value: Any) -> Any:
+        return self.hvd.broadcast_object(value, root_rank=0)
+
+    def gather(self, value: Any) -> list[Any]:
+        return list(self.hvd.allgather_object(value))
+
+    def barrier(self) -> None:
+        self.hvd.barrier()
+
+    def close(self) -> None:
+        self.hvd.shutdown()
+
+
+class Ddp:
+    """torch.distributed under torchrun or pyspark's TorchDistributor: NCCL where CUDA is, else gloo."""
+
+    name = "ddp"
+
+    def __init__(self) -> None:
+        import torch.distributed as dist
+
+        self.dist = dist
+        self.local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+        cuda = torch.cuda.is_available()
+        if cuda:
+            torch.cuda.set_device(self.local_rank)
+        dist.init_process_group("nccl" if cuda else "gloo")
+        self.rank, self.size = dist.get_rank(), dist.get_world_size()
+        self._wrapped: nn.Module | None = None
+
+    def attach(self, network: nn.Module, optimiser: Optimiser, accumulate: int = 1) -> tuple[nn.Module, Optimiser]:
+        from torch.nn.parallel import DistributedDataParallel
+
+        devices = [self.local_rank] if next(network.parameters()).is_cuda else None
+        self._wrapped = DistributedDataParallel(network, device_ids=devices, broadcast_buffers=False)
+        return self._wrapped, optimiser
+
+    def quiet(self, network: nn.Module, last: bool) -> AbstractContextManager[Any]:
+        return nullcontext() if last else network.no_sync()  # type: ignore[operator, no-any-return]
+
+    def reduce_gradients(self, optimiser: Optimiser) -> None: ...
+
+    def stepping(self, optimiser: Optimiser) -> AbstractContextManager[Any]:
+        return nullcontext()
+
+    def start_sum(self, values: Tensor) -> Callable[[], Tensor]:
+        added = values.clone()
+        work = self.dist.all_reduce(added, async_op=True)
+
+        def wait() -> Tensor:
+            work.wait()
+            return added
+
+        return wait
+
+    def broadcast(self, value: Any) -> Any:
+        box = [value]
+        self.dist.broadcast_object_list(box, src=0)
+        return box[0]
+
+    def gather(self, value: Any) -> list[Any]:
+        values: list[Any] = [None] * self.size
+        self.dist.all_gather_object(values, value)
+        return values
+
+    def barrier(self) -> None:
+        self.dist.barrier()
+
+    def close(self) -> None:
+        """In this order: a process group that outlives its DDP module aborts at exit now and then."""
+        self._wrapped = None
+        gc.collect()
+        if self.dist.is_initialized():
+            self.dist.destroy_process_group()
+
+
+def connect(config: CommConfig) -> Comm:
+    """The adapter that `config` names, or that fits what launched this process."""
+    backend = config.backend
+    if backend == "auto":
+        if "HOROVOD_RANK" in os.environ:
+            backend = "horovod"
+        else:
+            backend = "ddp" if {"RANK", "WORLD_SIZE", "MASTER_ADDR"} <= os.environ.keys() else "single"
+    if backend == "ddp" and "RANK" not in os.environ:
+        raise FakeitError("comm.backend is 'ddp' but torchrun did not launch this: torchrun --nproc-per-node 2 jobs/train.py …")
+    if backend == "horovod":
+        try:
+            return Horovod(config)
+        except ImportError as error:
+            raise FakeitError(f"comm.backend is 'horovod' but horovod cannot be imported ({error}); run make setup") from error
+    return Ddp() if backend == "ddp" else Single()

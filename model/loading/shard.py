@@ -1,0 +1,79 @@
+"""An opened shard: the columns that training needs, as arrays. What both readers give, and the seam between them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.errors import FakeitError
+from pipelines.landmarks import mapping, scheme
+from pipelines.store.schema import RowShape
+from pipelines.store.shards import Shard
+
+
+@dataclass(frozen=True)
+class OpenShard:
+    """Rows of one shard.
+
+    Attributes:
+        images: (R, H, W, C) uint8; may be a view of a mapped file.
+        landmarks: (R, K, 2) float32 unit crop, NaN where missing.
+        weight: (R, K) float32, 0 where missing.
+        image_ids: R ids.
+        variants: (R,) int32.
+        mapped: the images lie in a mapped file and cost no memory to keep.
+    """
+
+    images: NDArray[np.uint8]
+    landmarks: NDArray[np.float32]
+    weight: NDArray[np.float32]
+    image_ids: list[str]
+    variants: NDArray[np.int32]
+    mapped: bool = False
+
+
+class Reader(Protocol):
+    def __call__(self, location: str, shape: RowShape) -> OpenShard:
+        """Opens the shard at `location`; rows in the file's order. Raises FakeitError naming it."""
+        ...
+
+
+def from_columns(rows: dict[str, Any], images: NDArray[np.uint8], mapped: bool = False) -> OpenShard:
+    """A shard's columns, as `pipelines.store` names them → OpenShard; points that are missing weigh nothing."""
+    landmarks, weight = rows["landmarks"], rows["weight"]
+    missing = ~np.isfinite(landmarks).all(-1)
+    if missing.any():
+        weight = np.where(missing, np.float32(0), weight)
+    return OpenShard(images, landmarks, weight, rows["image_id"], rows["variant"], mapped)
+
+
+def check(opened: OpenShard, shard: Shard, location: str) -> None:
+    """Holds what was read against the manifest. Raises FakeitError: rows or images are not as many as it says."""
+    if len(opened.images) != shard.rows:
+        raise FakeitError(f"shard {location} has {len(opened.images)} rows, the manifest says {shard.rows}")
+    if len(set(opened.image_ids)) != shard.images:
+        found = len(set(opened.image_ids))
+        raise FakeitError(f"shard {location} holds {found} images, the manifest says {shard.images}")
+
+
+def in_scheme(opened: OpenShard, source: str, target: str) -> OpenShard:
+    """The shard's points in another scheme: mapped where a mapping leads there, else those points of the target that are
+    the source's own (68 of 70), the rest missing. Raises FakeitError where the schemes have nothing in common."""
+    if source == target:
+        return opened
+    rows = len(opened.landmarks)
+    landmarks = np.full((rows, scheme(target).count, 2), np.nan, np.float32)
+    weight = np.zeros(landmarks.shape[:2], np.float32)
+    try:
+        for index, indices in enumerate(mapping(source, target)):
+            landmarks[:, index] = opened.landmarks[:, list(indices)].mean(1)
+            weight[:, index] = opened.weight[:, list(indices)].min(1)
+    except FakeitError:
+        for index, indices in enumerate(mapping(target, source)):
+            if len(indices) == 1:
+                landmarks[:, indices[0]] = opened.landmarks[:, index]
+                weight[:, indices[0]] = opened.weight[:, index]
+    return OpenShard(opened.images, landmarks, weight, opened.image_ids, opened.variants, opened.mapped)

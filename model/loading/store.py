@@ -1,0 +1,178 @@
+"""Some datasets opened as one: global row numbers, shards opened when they are needed, rows gathered into batches."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.loading import arrow, petastorm
+from model.loading.plan import Part
+from model.loading.shard import OpenShard, Reader, check, in_scheme
+from pipelines.errors import FakeitError
+from pipelines.faces.crop import CropConfig
+from pipelines.storage import join
+from pipelines.store import manifest as manifests
+from pipelines.store.manifest import Manifest
+from pipelines.store.shards import Shard
+
+ReaderName = Literal["arrow", "petastorm"]
+READERS: dict[str, Reader] = {"arrow": arrow.read, "petastorm": petastorm.read}
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class DatasetShare:
+    """One dataset of a mix: its folder, and how many times an epoch sees it (see `plan.Part.share`)."""
+
+    path: str
+    share: float = 1.0
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a shard lies and what the manifest says about it."""
+
+    location: str
+    shard: Shard
+    manifest: Manifest
+
+
+class Store:
+    """The rows of one split of some datasets, under one numbering, in one scheme.
+
+    Local raw shards are mapped and stay open; others are decoded and kept only as long as `keep` shards allow.
+
+    Args:
+        mix: the datasets; their crops must be made alike.
+        split: train, val or test.
+        reader: who opens shards.
+        scheme: of the points that come out; None: the first dataset's.
+        images: use the first so many images of each dataset only (its shards are fair draws); 0 is all.
+        keep: shards held in memory where they are not mapped.
+    """
+
+    def __init__(
+        self,
+        mix: Sequence[DatasetShare],
+        split: str,
+        reader: ReaderName = "arrow",
+        scheme: str | None = None,
+        images: int = 0,
+        keep: int = 24,
+    ) -> None:
+        self.mix, self.split, self._read, self._keep = tuple(mix), split, READERS[reader], keep
+        self.manifests = tuple(manifests.load(item.path) for item in mix)
+        first = self.manifests[0]
+        self.scheme, self.crop, self.shape = scheme or first.scheme, first.crop, first.shape
+        for item, manifest in zip(self.mix[1:], self.manifests[1:], strict=True):
+            _check_alike(self.mix[0].path, self.crop, item.path, manifest.crop)
+        self.places = [
+            Place(join(item.path, shard.path), shard, manifest)
+            for item, manifest in zip(self.mix, self.manifests, strict=True)
+            for shard in manifest.of(split)
+        ]
+        self.used = tuple(_first_images(manifest.of(split), images) for manifest in self.manifests)
+        self.firsts = np.concatenate(([0], np.cumsum([rows for part in self.used for rows in part]))).astype(np.int64)
+        self._opened: OrderedDict[int, Future[OpenShard]] = OrderedDict()
+        self._pool = ThreadPoolExecutor(1, "shards")
+
+    def verify(self) -> None:
+        """Holds every shard's size against the manifest. Raises FakeitError naming the first that is not whole."""
+        for item, manifest in zip(self.mix, self.manifests, strict=True):
+            manifests.verify(item.path, manifest.of(self.split))
+
+    @property
+    def rows(self) -> int:
+        return int(self.firsts[-1])
+
+    def parts(self) -> tuple[Part, ...]:
+        """The datasets as the plan sees them."""
+        return tuple(Part(used, item.share) for item, used in zip(self.mix, self.used, strict=True))
+
+    def _open(self, index: int) -> OpenShard:
+        place = self.places[index]
+        opened = self._read(place.location, place.manifest.shape)
+        check(opened, place.shard, place.location)
+        return in_scheme(opened, place.manifest.scheme, self.scheme)
+
+    def prepare(self, rows: Rows) -> None:
+        """Begins to open the shards of these rows, in the background."""
+        for index in np.unique(np.searchsorted(self.firsts, rows, "right") - 1).tolist():
+            if index in self._opened:
+                self._opened.move_to_end(index)
+            else:
+                self._opened[index] = self._pool.submit(self._open, index)
+        while len(self._opened) > self._keep:
+            index, future = next(iter(self._opened.items()))
+            if not future.done() or (future.exception() is None and future.result().mapped):
+                break
+            del self._opened[index]
+
+    def opened(self, index: int) -> OpenShard:
+        """A shard, opened at the latest now."""
+        if index not in self._opened:
+            self.prepare(self.firsts[index : index + 1])
+        return self._opened[index].result()
+
+    def row_weights(self, rows: Rows) -> float:
+        """Σ weight of all points of these rows."""
+        total = 0.0
+        for index, _, inside in self._by_shard(rows):
+            total += float(self.opened(index).weight[inside].sum(dtype=np.float64))
+        return total
+
+    def gather(
+        self, rows: Rows, images: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Copies the rows' pixels into `images` (N, H, W, C); returns landmarks (N, K, 2) and weight (N, K)."""
+        points = None
+        for index, positions, inside in self._by_shard(rows):
+            shard = self.opened(index)
+            if points is None:
+                points = shard.weight.shape[1]
+                landmarks = np.empty((len(rows), points, 2), np.float32)
+                weight = np.empty((len(rows), points), np.float32)
+            for position, row in zip(positions.tolist(), inside.tolist(), strict=True):
+                images[position] = shard.images[row]  # one memcpy; faster than fancy indexing over strided rows
+            landmarks[positions] = shard.landmarks[inside]
+            weight[positions] = shard.weight[inside]
+        return landmarks, weight
+
+    def ids(self, rows: Rows) -> list[str]:
+        """`image id#variant` of each row."""
+        names = [""] * len(rows)
+        for index, positions, inside in self._by_shard(rows):
+            shard = self.opened(index)
+            for position, row in zip(positions, inside, strict=True):
+                names[position] = f"{shard.image_ids[row]}#{shard.variants[row]}"
+        return names
+
+    def _by_shard(self, rows: Rows) -> list[tuple[int, NDArray[np.intp], Rows]]:
+        """(shard, positions in `rows`, row numbers inside the shard) for every shard that `rows` touch."""
+        shards = np.searchsorted(self.firsts, rows, "right") - 1
+        order = np.argsort(shards, kind="stable")
+        found, starts = np.unique(shards[order], return_index=True)
+        parts = np.split(order, starts[1:])
+        return [(int(s), part, rows[part] - self.firsts[s]) for s, part in zip(found, parts, strict=True)]
+
+
+def _first_images(shards: Sequence[Shard], images: int) -> tuple[int, ...]:
+    """Rows to use of each shard, so that `images` images are used in all; an image's rows lie together."""
+    used = []
+    for shard in shards:
+        taken = shard.images if not images else max(0, min(shard.images, images - sum(used_ for _, used_ in used)))
+        used.append((shard.rows * taken // shard.images if shard.images else 0, taken))
+    return tuple(rows for rows, _ in used)
+
+
+def _check_alike(first: str, crop: CropConfig, other: str, found: CropConfig) -> None:
+    for field in ("size", "margin", "colour", "align", "equalise"):
+        wanted, is_ = getattr(crop, field), getattr(found, field)
+        if wanted != is_:
+            raise FakeitError(f"datasets cannot be mixed: crop.{field} is {wanted} in {first} and {is_} in {other}")

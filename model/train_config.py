@@ -1,0 +1,147 @@
+"""What a file of conf/train says: one frozen dataclass a table. `model.training` runs it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from model.comm import CommConfig
+from model.loading.store import DatasetShare, ReaderName
+from model.losses import LossConfig
+from model.networks import NetworkConfig
+from model.optimisation import OptimiserConfig, ScheduleConfig
+from model.tracking import TrackingConfig
+from pipelines.errors import FakeitError
+from pipelines.faces.augment import AugmentConfig
+from pipelines.faces.crop import CropConfig
+
+
+@dataclass(frozen=True)
+class InputConfig:
+    """The network's crops, where they differ from the stored ones: None is "as stored". Cut on the device, so that one
+    dataset of roomy crops (margin 0.4, 160 px) serves any smaller input, turned and shifted anew in every epoch."""
+
+    size: int | None = None
+    margin: float | None = None
+    colour: Literal["rgb", "grey"] | None = None
+    scheme: str | None = None
+
+    def crop(self, stored: CropConfig) -> CropConfig:
+        """The recipe of the network's crops. Raises FakeitError: colour out of grey."""
+        if self.colour == "rgb" and stored.colour == "grey":
+            raise FakeitError("input.colour is 'rgb' but the dataset is grey")
+        return replace(
+            stored,
+            size=self.size or stored.size,
+            margin=stored.margin if self.margin is None else self.margin,
+            colour=self.colour or stored.colour,
+        )
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What is read, and how.
+
+    Attributes:
+        batch_size: rows of a batch. batch_per: of the whole world's batch (the same training on any number of ranks), or
+            of each rank's (the world's grows with the ranks; see optimiser.scaling).
+        images: train on the first so many images only (nested subsets); 0 is all.
+        mix: further datasets, beside --dataset, each with its share of an epoch.
+        share: of the first dataset itself.
+        reader: "arrow", or "petastorm".
+        resident: keep the training split on the device and shuffle it there.
+        block: shards that are shuffled together.
+        mixup: α of mixup; 0 is none.
+    """
+
+    batch_size: int = 64
+    batch_per: Literal["world", "rank"] = "world"
+    images: int = 0
+    mix: tuple[DatasetShare, ...] = ()
+    share: float = 1.0
+    reader: ReaderName = "arrow"
+    resident: bool = False
+    block: int = 8
+    mixup: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise FakeitError(f"data.batch_size is {self.batch_size}; at least 1 is needed")
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """How long and how.
+
+    Attributes:
+        epochs: of the session. minutes: stop after so long; 0 is no limit.
+        seed: of weights, order, augmentation, dropout.
+        best_by: the validation figure that chooses the best checkpoint; the lowest wins.
+        patience: epochs without a better one until training stops; 0 is never.
+        validate_every: epochs between validations. validate_batch: rows a rank.
+        precision: of the forward pass; weights stay float32.
+        compile: torch.compile the network. sync_batchnorm: batch norms see the whole world's batch.
+        device: "auto" takes the GPU of this rank where there is one.
+        checkpoint_minutes: between checkpoints inside an epoch. keep: how many are kept beside the best.
+        threads: torch's threads a rank; 0 shares the cores among this machine's ranks.
+    """
+
+    epochs: int = 30
+    minutes: float = 0.0
+    seed: int = 1
+    best_by: Literal["loss", "mse", "mae", "nme"] = "loss"
+    patience: int = 0
+    validate_every: int = 1
+    validate_batch: int = 128
+    precision: Literal["float32", "bf16", "fp16"] = "float32"
+    compile: bool = False
+    sync_batchnorm: bool = False
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    checkpoint_minutes: float = 5.0
+    keep: int = 3
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.keep < 1 or self.validate_every < 1:
+            raise FakeitError("train: epochs, keep and validate_every must be at least 1")
+
+
+@dataclass(frozen=True)
+class SecondSession:
+    """A second session from the best checkpoint of the first, usually with a larger batch and a smaller rate."""
+
+    epochs: int
+    batch_size: int
+    lr: float
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One file of conf/train."""
+
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    input: InputConfig = field(default_factory=InputConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    augment: AugmentConfig | None = None
+    loss: LossConfig = field(default_factory=LossConfig)
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    train: LoopConfig = field(default_factory=LoopConfig)
+    second: SecondSession | None = None
+    comm: CommConfig = field(default_factory=CommConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+
+    def session(self, index: int) -> TrainConfig:
+        """The conf of session 0, or of session 1 with what `second` changes."""
+        if index == 0 or self.second is None:
+            return self
+        return replace(
+            self,
+            data=replace(self.data, batch_size=self.second.batch_size),
+            optimiser=replace(self.optimiser, lr=self.second.lr),
+            train=replace(self.train, epochs=self.second.epochs),
+        )
+
+    @property
+    def sessions(self) -> int:
+        return 1 if self.second is None else 2

@@ -1,0 +1,455 @@
+"""A training run from conf to best checkpoint: sessions, epochs, validation, what is kept and what is told.
+
+The run's state is (session, epoch, rows consumed, step) + weights + optimiser + history. Everything else follows from
+seeds: so a run that was killed goes on, bit for bit on a CPU, with the same next batches, on any number of ranks.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from model import tracking
+from model.augmentation import Augmenter
+from model.checkpoint import BEST, Checkpoint, Position, Shelf, load
+from model.comm import Comm, mean_buffers, total
+from model.loading.loader import Loader
+from model.loading.plan import Plan, batch_at
+from model.loading.store import DatasetShare, Store
+from model.metrics import Metrics
+from model.networks import LandmarkNetwork, build, parameter_count
+from model.networks.heads import DirectHead
+from model.session import Session, StepReport
+from model.sync_batchnorm import synchronise
+from model.train_config import TrainConfig
+from model.validation import some_predictions, validate
+from pipelines.config import to_dict
+from pipelines.errors import FakeitError
+from pipelines.landmarks import scheme as scheme_named
+
+STEPS = "steps.jsonl"
+PREEMPTED = 75  # exit code after SIGTERM: a checkpoint stands, run again with --resume (EX_TEMPFAIL)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a run: the best checkpoint, its figures, why training ended, and images a second of all ranks."""
+
+    best: Path
+    metrics: dict[str, float]
+    ended: str
+    epochs: int
+    images_per_s: float
+    run_id: str | None
+
+
+@dataclass
+class Progress:
+    """What a resumed run must know beside weights: plain values, kept in the checkpoint."""
+
+    history: list[dict[str, float]] = field(default_factory=list)
+    best: float = float("inf")
+    best_epoch: int = -1
+    loss_sum: float = 0.0  # of the epoch under way
+    weight_sum: float = 0.0
+    session_start: int = 0  # first epoch of the session
+
+
+def train(
+    config: TrainConfig,
+    dataset: str,
+    output: str | Path,
+    comm: Comm,
+    resume: bool = False,
+    init: str | None = None,
+) -> Outcome:
+    """Trains.
+
+    Args:
+        config: the whole conf.
+        dataset: the first dataset; `config.data.mix` names more.
+        output: the run's folder: checkpoints, steps, journal.
+        comm: this process among its ranks.
+        resume: go on from the newest whole checkpoint in `output`.
+        init: a checkpoint whose weights, as far as they fit, are the start.
+
+    Raises:
+        FakeitError: something the user must change.
+    """
+    run = Run(config, dataset, Path(output), comm, resume, init)
+    status = "FAILED"
+    try:
+        outcome = run.go()
+        status = "KILLED" if outcome.ended == "preempted" else "FINISHED"
+        return outcome
+    finally:
+        run.tracker.finish(status, run.best_network() if status == "FINISHED" else None)
+
+
+class Run:
+    """The state of a run, and its steps in order."""
+
+    def __init__(
+        self, config: TrainConfig, dataset: str, output: Path, comm: Comm, resume: bool, init: str | None
+    ) -> None:
+        self.config, self.output, self.comm, self.lead = config, output, comm, comm.rank == 0
+        self.device = _device(config, comm)
+        self.tracker: tracking.Tracker = tracking.Silent()
+        mix = (DatasetShare(dataset, config.data.share), *config.data.mix)
+        reader, points = config.data.reader, config.input.scheme
+        self.training = Store(mix, "train", reader, points, config.data.images)
+        self.validation = Store(mix[:1], "val", reader, self.training.scheme)
+        for store in (self.training, self.validation):
+            store.verify()
+        if self.training.rows == 0:
+            raise FakeitError(f"dataset {dataset} has no training rows")
+        self.scheme = scheme_named(self.training.scheme)
+        self.crop = config.input.crop(self.training.crop)
+        self.shelf = Shelf(output / "checkpoints", config.train.keep)
+        self.position, self.progress = Position(), Progress()
+        restored = self._restore(resume)
+        self.network = self._network(restored, init)
+        self._restored = restored
+        self._start_tracking(restored, dataset)
+        self.stopping: str | None = None
+        self._images, self._seconds = 0, 1e-9
+
+    # ------------------------------------------------------------------ start
+
+    def _restore(self, resume: bool) -> Checkpoint | None:
+        found: Any = None
+        if self.lead:
+            try:
+                found = self._restore_here(resume)
+            except FakeitError as error:
+                found = str(error)
+        found = self.comm.broadcast(found)
+        if isinstance(found, str):
+            raise FakeitError(found)
+        restored: Checkpoint | None = found
+        if restored is not None:
+            if restored.scheme != self.scheme.name:
+                raise FakeitError(f"the checkpoint's scheme is {restored.scheme}, the dataset's is {self.scheme.name}")
+            if restored.crop != self.crop:
+                raise FakeitError(f"the checkpoint works on crops {restored.crop}, this conf makes {self.crop}")
+            if restored.dataset["digest"] != self.training.manifests[0].digest:
+                raise FakeitError(
+                    f"the checkpoint was trained on dataset {restored.dataset['digest']}, this is "
+                    f"{self.training.manifests[0].digest}: resume with the same one, or start anew with --init"
+                )
+            self.position, self.progress = restored.position, Progress(**restored.progress)
+        return restored
+
+    def _restore_here(self, resume: bool) -> Checkpoint | None:
+        held = (self.output / "checkpoints").exists() and any((self.output / "checkpoints").glob("*.pt"))
+        if resume:
+            restored, problems = self.shelf.latest()
+            for problem in problems:
+                self._warn(problem)
+            self._cut_steps(restored.position.step)
+            return restored
+        if held:
+            raise FakeitError(f"{self.output} holds a run already; say --resume to go on with it, or another --output")
+        self.output.mkdir(parents=True, exist_ok=True)
+        (self.output / STEPS).unlink(missing_ok=True)
+        (self.output / "conf.json").write_text(json.dumps(to_dict(self.config), indent=1))
+        return None
+
+    def _cut_steps(self, step: int) -> None:
+        """Forgets the steps after the checkpoint: they will be done again."""
+        path = self.output / STEPS
+        if path.exists():
+            lines = [line for line in path.read_text().splitlines() if line.endswith("}")]
+            path.write_text("".join(f"{line}\n" for line in lines if json.loads(line)["step"] <= step))
+
+    def _network(self, restored: Checkpoint | None, init: str | None) -> LandmarkNetwork:
+        torch.manual_seed(self.config.train.seed)
+        wanted = self.config.network
+        if restored is not None:
+            wanted = replace(wanted, pretrained=None, normalise=restored.network.normalise)
+        network = build(wanted, self.scheme.count, self.crop.channels, self.crop.size)
+        if restored is not None:
+            try:
+                network.load_state_dict(restored.weights)
+            except RuntimeError as error:
+                raise FakeitError(f"the checkpoint is of {restored.network}, the conf says {wanted}") from error
+        elif init is not None:
+            network = self._warm(network, init)
+        elif isinstance(network.head, DirectHead):
+            network.head.start_at(self._mean_shape())
+        network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return synchronise(network, self.comm) if self.config.train.sync_batchnorm else network
+
+    def _warm(self, network: LandmarkNetwork, init: str) -> LandmarkNetwork:
+        stored = load(init)
+        given = stored.ema if stored.ema is not None else stored.weights
+        own = network.state_dict()
+        fitting = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
+        if not fitting:
+            raise FakeitError(f"--init {init}: no layer fits; it is a {stored.network.name}, the conf says {network.config.name}")
+        network.load_state_dict({**own, **fitting})
+        if self.lead and len(fitting) < len(own):
+            missing = [name for name in own if name not in fitting]
+            self._warn(f"--init: {len(missing)} of {len(own)} layers start anew, as {missing[0]}")
+        return network
+
+    def _mean_shape(self) -> Tensor:
+        """(K, 2) mean of the first shard's points, in the network's unit crop."""
+        index = next(i for i, used in enumerate(self.training.firsts[1:]) if used > 0)
+        points = torch.from_numpy(self.training.opened(index).landmarks.copy())
+        ratio = (1 + 2 * self.crop.margin) / (1 + 2 * self.training.crop.margin)
+        return (points.nanmean(0) - 0.5) / ratio + 0.5
+
+    def _start_tracking(self, restored: Checkpoint | None, dataset: str) -> None:
+        name = f"{self.config.network.name} on {Path(dataset).name}"
+        run_id = restored.run_id if restored else None
+        self.tracker = tracking.make(self.config.tracking, self.output, name, self.comm.rank, run_id)
+        stores = zip(self.training.mix, self.training.manifests, strict=True)
+        infos = [
+            tracking.DatasetInfo(
+                Path(item.path).name, m.digest, str(Path(item.path).absolute()), {s: m.rows(s) for s in ("train", "val", "test")}
+            )
+            for item, m in stores
+        ]  # fmt: skip
+        params = {**to_dict(self.config), "world_size": self.comm.size, "comm": self.comm.name}
+        params.update(parameters=parameter_count(self.network), dataset=dataset, dataset_digest=infos[0].digest)
+        self.tracker.start(params, infos)
+
+    # ------------------------------------------------------------------- run
+
+    def go(self) -> Outcome:
+        """All sessions, from where the run stands."""
+        self._announce()
+        previous = signal.getsignal(signal.SIGTERM)
+        try:
+            for index in range(self.position.session, self.config.sessions):
+                self._session(index)
+                if self.stopping == "preempted" or self.stopping == "time is up":
+                    break
+        finally:
+            signal.signal(signal.SIGTERM, previous)
+        self._show_predictions()
+        best = self.output / "checkpoints" / BEST
+        metrics = self.progress.history[self.progress.best_epoch] if self.progress.best_epoch >= 0 else {}
+        rate = self._images / self._seconds
+        ended = self.stopping or "all epochs are done"
+        return Outcome(best, metrics, ended, len(self.progress.history), rate, self.tracker.run_id)
+
+    def _session(self, index: int) -> None:
+        config = self.config.session(index)
+        if index > self.position.session:  # the second session starts from the first's best
+            self.comm.barrier()
+            weights = self.comm.broadcast(load(self.output / "checkpoints" / BEST) if self.lead else None)
+            self.network.load_state_dict(weights.ema if weights.ema is not None else weights.weights)
+            self.progress.session_start = len(self.progress.history)
+            self.position = Position(index, self.progress.session_start, 0, self.position.step)
+            self._restored = None
+        self._stale = 0
+        self.stopping = None
+        size = config.data.batch_size * (self.comm.size if config.data.batch_per == "rank" else 1)
+        plan = Plan(self.training.parts(), size, config.train.seed, config.data.block)
+        loader = Loader(self.training, plan, self.comm.rank, self.comm.size, self.device, config.data.resident)
+        augmenter = self._augmenter(config)
+        session = Session(
+            config, self.network, loader, augmenter, self.comm, self._restored.optimiser if self._restored else None
+        )
+        session.first_epoch = self.progress.session_start
+        if session.ema is not None and self._restored is not None and self._restored.ema is not None:
+            session.ema.network.load_state_dict(self._restored.ema)
+        self._listen(session, config)
+        last = self.progress.session_start + config.train.epochs
+        for epoch in range(self.position.epoch, last):
+            self._epoch(session, plan, epoch, last)
+            if self.stopping is not None:
+                break
+        self.final = session.ema.network if session.ema else self.network
+
+    def _listen(self, session: Session, config: TrainConfig) -> None:
+        session.wishes.save_every = 60 * config.train.checkpoint_minutes
+        if config.train.minutes:
+            session.wishes.time_up_at = time.monotonic() + 60 * config.train.minutes
+
+        def preempt(number: int, frame: object) -> None:
+            session.wishes.stop = True
+
+        if _in_main_thread():
+            signal.signal(signal.SIGTERM, preempt)
+
+    def _epoch(self, session: Session, plan: Plan, epoch: int, last: int) -> None:
+        rows, batches = plan.rows(epoch), plan.batches(epoch)
+        first = batch_at(rows, batches, self.position.rows)
+        figure = session.config.train.best_by
+        history = [e.get(f"val_{figure}", e["train_loss"]) for e in self.progress.history[self.progress.session_start :]]
+        started, start_rows = time.monotonic(), self.position.rows
+        bar = tqdm(total=rows, initial=start_rows, unit=" images", desc=f"epoch {epoch + 1}/{last}", leave=False,
+                   disable=not (self.lead and sys.stderr.isatty()), mininterval=0.5)  # fmt: skip
+        with bar, open(self.output / STEPS if self.lead else os.devnull, "a", encoding="utf-8") as steps:
+            for report in session.epoch(epoch, rows, first, self.position.step, history):
+                bar.update(report.rows - self.position.rows)
+                self._after_step(session, report, epoch, steps)
+                if self.stopping is not None:
+                    return
+        seconds = time.monotonic() - started
+        self._images, self._seconds = self._images + rows - start_rows, self._seconds + seconds
+        self._check_seen(session.loader, epoch)
+        self._end_epoch(session, epoch, last, (rows - start_rows) / seconds)
+
+    def _after_step(self, session: Session, report: StepReport, epoch: int, steps: Any) -> None:
+        self.position = replace(self.position, epoch=epoch, rows=report.rows, step=report.step)
+        self.progress.loss_sum += report.loss * report.weight
+        self.progress.weight_sum += report.weight
+        if self.lead:
+            steps.write(json.dumps({"step": report.step, "epoch": epoch, "loss": report.loss}) + "\n")
+        if report.stop or report.time_up or report.save:
+            steps.flush()
+            self._save(session)
+        if report.stop:
+            self.stopping = "preempted"
+        elif report.time_up:
+            self.stopping = "time is up"
+            self._end_epoch(session, epoch, epoch + 1, 0.0)
+
+    def _check_seen(self, loader: Loader, epoch: int) -> None:
+        seen = total(self.comm, torch.from_numpy(loader.seen.copy()).to(self.device))
+        loader.check_seen(seen.cpu().numpy(), epoch)
+
+    def _end_epoch(self, session: Session, epoch: int, last: int, rate: float) -> None:
+        config, progress = session.config, self.progress
+        values = {"train_loss": progress.loss_sum / max(progress.weight_sum, 1e-9)}
+        due = (epoch + 1 - session.first_epoch) % config.train.validate_every == 0 or epoch + 1 >= last
+        metrics = self._validate(session) if due and self.validation.rows else None
+        if metrics is not None:
+            values.update({f"val_{k}": v for k, v in asdict(metrics).items() if k != "faces"})
+        values["lr"] = session.bare_optimiser.param_groups[0]["lr"]
+        if rate:
+            values["images_per_s"] = rate
+        progress.history.append(values)
+        figure = values.get(f"val_{config.train.best_by}", None if self.validation.rows else values["train_loss"])
+        better = figure is not None and figure < progress.best
+        if better:
+            progress.best, progress.best_epoch = float(figure or 0.0), epoch
+        progress.loss_sum = progress.weight_sum = 0.0
+        self.position = Position(self.position.session, epoch + 1, 0, self.position.step)
+        self._tell(epoch, last, values, better)
+        self.tracker.metrics(epoch + 1, values)
+        self._save(session, better)
+        if config.train.patience and epoch - max(progress.best_epoch, session.first_epoch) >= config.train.patience:
+            self.stopping = f"no better {config.train.best_by} for {config.train.patience} epochs"
+
+    def _validate(self, session: Session) -> Metrics:
+        mean_buffers(self.comm, self.network)
+        network: Any = self.network
+        if session.ema is not None:
+            session.ema.take_buffers(self.network)
+            network = session.ema.network
+        size = session.config.train.validate_batch * self.comm.size
+        plan = Plan(self.validation.parts(), size, shuffled=False)
+        loader = Loader(self.validation, plan, self.comm.rank, self.comm.size, self.device)
+        metrics = validate(network, loader, session.augmenter, session.config.loss, self.scheme, self.comm)
+        self.network.train()
+        return metrics
+
+    # -------------------------------------------------------- keep and tell
+
+    def _save(self, session: Session, best: bool = False) -> None:
+        mean_buffers(self.comm, self.network)
+        if session.ema is not None:
+            session.ema.take_buffers(self.network)
+        if not self.lead:
+            return
+        checkpoint = Checkpoint(
+            network=self.network.config,
+            crop=self.crop,
+            scheme=self.scheme.name,
+            weights=self.network.state_dict(),
+            ema=session.ema.network.state_dict() if session.ema else None,
+            optimiser=session.bare_optimiser.state_dict(),
+            position=self.position,
+            progress=asdict(self.progress),
+            conf=to_dict(self.config),
+            dataset={"path": self.training.mix[0].path, "digest": self.training.manifests[0].digest},
+            run_id=self.tracker.run_id,
+            metrics=self.progress.history[-1] if self.progress.history else {},
+        )
+        problem = self.shelf.save(checkpoint, best)
+        if problem:
+            self._warn(problem + "; the ones before stand, training goes on")
+
+    def best_network(self) -> LandmarkNetwork | None:
+        """The best network on the CPU, on rank 0."""
+        best = self.output / "checkpoints" / BEST
+        return load(best).build() if self.lead and self.config.tracking.model and best.exists() else None
+
+    def _augmenter(self, config: TrainConfig) -> Augmenter:
+        return Augmenter(self.training.crop, self.crop, self.scheme, config.augment, config.train.seed, self.device)
+
+    def _show_predictions(self) -> None:
+        if not self.lead or self.validation.rows == 0 or not hasattr(self, "final"):
+            return
+        from pipelines.faces.crop import from_unit
+        from pipelines.faces.draw import contact_sheet, draw_landmarks, write_image
+
+        plan = Plan(self.validation.parts(), 16, shuffled=False)
+        loader = Loader(self.validation, plan, device=self.device)
+        faces, points = some_predictions(self.final, loader, self._augmenter(self.config))
+        drawn = [
+            draw_landmarks(f, from_unit(p, self.crop.size), self.scheme.name) for f, p in zip(faces, points, strict=True)
+        ]
+        sheet = contact_sheet(drawn, 4, 192)
+        write_image(str(self.output / "predictions.png"), sheet)
+        self.tracker.picture("predictions.png", sheet)
+
+    def _announce(self) -> None:
+        if not self.lead:
+            return
+        count = parameter_count(self.network)
+        where = f"{self.comm.size} rank{'s' * (self.comm.size > 1)} ({self.comm.name}) on {self.device}"
+        rows = f"{self.training.rows:,} training and {self.validation.rows:,} validation rows"
+        print(f"{self.config.network.name}, {count:,} parameters, {self.crop.size} px {self.crop.colour}; {rows}; {where}", flush=True)
+        if self._restored is not None:
+            p = self.position
+            print(f"resumed at step {p.step}: epoch {p.epoch + 1}, {p.rows:,} rows in", flush=True)
+
+    def _tell(self, epoch: int, last: int, values: dict[str, float], better: bool) -> None:
+        if not self.lead:
+            return
+        parts = [f"epoch {epoch + 1:>3}/{last}", f"train {values['train_loss']:.3e}"]
+        if "val_loss" in values:
+            parts += [f"val {values['val_loss']:.3e}", f"mse {values['val_mse']:.2e}", f"NME {100 * values['val_nme']:.2f} %"]
+        parts += [f"lr {values['lr']:.1e}", f"{values.get('images_per_s', 0):,.0f} images/s"]
+        print("  ".join(parts) + ("  *" if better else ""), flush=True)
+
+    def _warn(self, message: str) -> None:
+        print(f"warning: {message}", file=sys.stderr, flush=True)
+
+
+def _device(config: TrainConfig, comm: Comm) -> str:
+    wanted = config.train.device
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise FakeitError("train.device is 'cuda' but torch sees no GPU")
+    if wanted == "cpu" or not torch.cuda.is_available():
+        cores = len(os.sched_getaffinity(0))
+        local = int(os.environ.get("HOROVOD_LOCAL_SIZE") or os.environ.get("LOCAL_WORLD_SIZE") or 1)
+        threads = config.train.threads or (0 if "OMP_NUM_THREADS" in os.environ and comm.size == 1 else max(1, cores // local))
+        if threads:
+            torch.set_num_threads(threads)
+        return "cpu"
+    torch.cuda.set_device(comm.local_rank)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    return f"cuda:{comm.local_rank}"
+
+
+def _in_main_thread() -> bool:
+    import threading
+
+    return threading.current_thread() is threading.main_thread()
