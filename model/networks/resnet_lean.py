@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from model.networks.network import Backbone, NetworkConfig
+from model.networks.network import Backbone, NetworkConfig, activation
 
 WIDTHS, DEPTHS = (32, 64, 128, 256), (2, 2, 2, 2)
 
 
 class LeanBlock(nn.Module):
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, act: str = "relu") -> None:
         super().__init__()
         self.conv1, self.bn1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs)
         self.conv2, self.bn2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False), nn.BatchNorm2d(outputs)
-        self.relu = nn.ReLU(inplace=True)
+        self.relu = activation(act)
         self.shortcut: nn.Module = nn.Identity()
         if stride > 1 or inputs != outputs:
             pool = nn.AvgPool2d(stride, ceil_mode=True) if stride > 1 else nn.Identity()
@@ -34,15 +34,16 @@ class ResNetLean(Backbone):
         super().__init__()
         widths = [max(8, round(w * config.width / 8) * 8) for w in WIDTHS]
         stem = max(8, round(24 * config.width / 8) * 8)
+        act = config.activation or "relu"
         layers: list[nn.Module] = [
             nn.Conv2d(channels, stem, 3, 2, 1, bias=False),
             nn.BatchNorm2d(stem),
-            nn.ReLU(inplace=True),
+            activation(act),
         ]
         inputs = stem
         for width, depth in zip(widths, DEPTHS, strict=True):
             for index in range(depth):
-                layers.append(LeanBlock(inputs, width, 2 if index == 0 else 1))
+                layers.append(LeanBlock(inputs, width, 2 if index == 0 else 1, act))
                 inputs = width
         self.layers = nn.Sequential(*layers)
         self.channels = inputs

@@ -118,7 +118,7 @@ class Kaggle:
 
     def _split(self, number: int) -> str:
         """Blocks spread evenly over the file (multiples of the golden ratio), so that both label sources are in all."""
-        position = ((number - 1) // self.block * _GOLDEN + 0.5) % 1
+        position = ((number - 1) // self.block * _GOLDEN + 0.86) % 1
         return "test" if position < self.test else "val" if position < self.test + self.val else "train"
 
     def read(self, sample: Sample) -> Annotation:
