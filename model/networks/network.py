@@ -24,7 +24,7 @@ class NetworkConfig:
     Attributes:
         name: a key of the registry (`model.networks.registry`).
         width: factor of the channels, for networks that have one (mobilenet_v2, resnet_lean).
-        activation: replaces the network's own, for networks that let you choose (lenet, kaggle_cnn, resnet_lean, the Xceptions).
+        activation: replaces the network's own, for networks that offer it (lenet, kaggle_cnn, resnet_lean, Xceptions).
         dropout: before the last linear layer.
         head: "direct" regresses points; "gaussian" also each point's log sigma, so that every point has a confidence;
             "heatmap" takes the soft-argmax of one map a point; "simcc" classifies x and y apart (arXiv 2107.03332).
