@@ -11,9 +11,10 @@ crop lie apart, and how far off they are, point by point, on validation rows.
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 
 from model.backends import Backend, open_backend
 from model.inference import confidence
+from model.train_config import TrainConfig
 from pipelines.config import to_dict
 from pipelines.errors import FakeitError
 from pipelines.landmarks import scheme
@@ -308,3 +310,27 @@ class _Note:
                 "models": [Path(expert.path).name for expert in self.experts],
             }
         }
+
+
+def trainer(config: TrainConfig, scratch: str) -> Callable[[str, str], str]:
+    """How a round's models are trained: alone in this process, from the same start, tracked under their own names.
+
+    Args:
+        config: of each training; its tracking's experiment is kept.
+        scratch: the runs lie below it; an older run of the same name is replaced.
+    """
+
+    def train(dataset: str, name: str) -> str:
+        from model.comm import connect
+        from model.training import train
+
+        output = Path(scratch) / "runs" / name
+        shutil.rmtree(output, ignore_errors=True)
+        tracking = replace(config.tracking, run=f"fill-in {name}", model=False)
+        comm = connect(config.comm)
+        try:
+            return str(train(replace(config, tracking=tracking), dataset, output, comm).best.absolute())
+        finally:
+            comm.close()
+
+    return train

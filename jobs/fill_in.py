@@ -1,0 +1,68 @@
+#!/usr/bin/env python
+"""A dataset with missing points → the same with the gaps of its training rows filled by models, in rounds, on Spark."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from jobs.door import Parser, run
+
+EXAMPLE = """example:
+  ./spark-submit.sh jobs/fill_in.py --config conf/train/kaggle_generalise.toml --dataset KAGGLE --output KAGGLE_FILLED
+  python jobs/fill_in.py --workers 2 --models each --config conf/train/kaggle_cnn.toml --dataset D --output F"""
+
+
+def main(arguments: argparse.Namespace) -> None:
+    from model.fill_in import FillConfig, Round, fill_in, trainer
+    from model.train_config import TrainConfig
+    from pipelines import runners
+    from pipelines.config import load
+
+    train = trainer(load(arguments.config, TrainConfig, arguments.set), arguments.scratch)
+    fill = FillConfig(arguments.rounds, arguments.models, arguments.least, arguments.strength)
+    if arguments.workers is not None:
+        runner = runners.in_processes(arguments.workers)
+    else:
+        runner = runners.on_spark(runners.spark_session("fakeit fill in"))
+
+    def report(number: int, ended: Round) -> None:
+        filled = sum(ended.filled.values())
+        print(
+            f"round {number}/{fill.rounds}: {filled:,} of {ended.missing:,} missing points filled, mean confidence "
+            f"{ended.confidence:.2f}; training {ended.training_seconds / 60:.1f} min, prediction "
+            f"{ended.filling_seconds:.0f} s",
+            flush=True,
+        )
+
+    rounds = fill_in(
+        arguments.dataset, arguments.output, arguments.scratch, train, runner, fill, arguments.overwrite, report
+    )
+    minutes = sum(r.training_seconds + r.filling_seconds for r in rounds) / 60
+    print(f"{arguments.output}: filled in {minutes:.1f} min")
+    print(f"next: python jobs/train.py --config {arguments.config} --dataset {arguments.output}")
+
+
+def parser() -> Parser:
+    p = Parser(description=__doc__, epilog=EXAMPLE)
+    p.add_argument("--config", required=True, help="a file of conf/train: how each round's models are trained")
+    p.add_argument("--dataset", required=True, help="what jobs/preprocess.py wrote, with gaps")
+    p.add_argument("--output", required=True, help="the filled dataset to write")
+    p.add_argument("--scratch", default="runs/fill_in", help="folder of the rounds' models and datasets")
+    p.add_argument("--rounds", type=int, default=2)
+    p.add_argument(
+        "--models", choices=("one", "each"), default="one", help="one for all points, or for each"
+    )
+    p.add_argument("--least", type=float, default=0.2, help="points of less confidence stay missing")
+    p.add_argument("--strength", type=float, default=0.5, help="weight of a filled point of confidence 1")
+    p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one key of the conf")
+    p.add_argument("--workers", type=int, metavar="N", help="N local processes instead of Spark")
+    p.add_argument("--overwrite", action="store_true", help="replace the dataset at --output")
+    return p
+
+
+if __name__ == "__main__":
+    run(main, parser())
