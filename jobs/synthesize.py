@@ -1,0 +1,67 @@
+#!/usr/bin/env python
+"""Renders faces with exact labels, in the layout of Face Synthetics: picture, 70 points, 19-class segmentation."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from jobs.door import Parser, run
+
+EXAMPLE = """example:
+  python jobs/synthesize.py --count 400 --size 256 --output FACES
+  ./spark-submit.sh jobs/synthesize.py --count 100000 --output FACES --head ict --head-file ict.npz
+  python jobs/synthesize.py --import-ict ICT-FaceKit/FaceXModel --output ict.npz"""
+
+
+def main(arguments: argparse.Namespace) -> None:
+    from pipelines import runners
+    from pipelines.config import load
+    from pipelines.synth.config import SynthesisConfig
+    from pipelines.synth.ict_head import import_ict
+    from pipelines.synthesize import synthesize
+
+    if arguments.import_ict:
+        shapes = import_ict(arguments.import_ict, arguments.output)
+        print(f"{arguments.output}: {shapes} shapes packed")
+        print(f"next: python jobs/synthesize.py --count 64 --output FACES --head ict --head-file {arguments.output}")
+        return
+    overrides = list(arguments.set)
+    if arguments.head:
+        overrides.append(f"head.kind={arguments.head}")
+    if arguments.head_file:
+        overrides.append(f'head.file="{os.path.abspath(arguments.head_file)}"')
+    config = load(arguments.config, SynthesisConfig, overrides)
+    if "SPARK_ENV_LOADED" in os.environ or "SPARK_SUBMIT_OPTS" in os.environ:
+        runner = runners.on_spark(runners.spark_session("fakeit synthesize"))
+    else:
+        runner = runners.in_processes(os.cpu_count() or 1 if arguments.workers is None else arguments.workers)
+    seconds = synthesize(
+        config, arguments.count, arguments.size, arguments.seed, arguments.output, runner, arguments.first
+    )
+    print(f"{arguments.output}: {arguments.count:,} faces of {arguments.size}², {arguments.count / seconds:.1f} faces/s")
+    submit = "./spark-submit.sh jobs/preprocess.py --config conf/preprocess/face_synthetics.toml"
+    print(f"next: {submit} --input {arguments.output} --output DATASET")
+
+
+def parser() -> Parser:
+    p = Parser(description=__doc__, epilog=EXAMPLE)
+    p.add_argument("--config", default="conf/synthesize/default.toml", help="a file of conf/synthesize")
+    p.add_argument("--output", required=True, help="folder to write (or the .npz of --import-ict)")
+    p.add_argument("--count", type=int, default=64, help="how many faces (default 64)")
+    p.add_argument("--first", type=int, default=0, help="index of the first face (default 0)")
+    p.add_argument("--size", type=int, default=512, help="pixels of a side (default 512)")
+    p.add_argument("--seed", type=int, default=1, help="another seed, another set of faces (default 1)")
+    p.add_argument("--head", choices=("builtin", "ict"), help="the head model (default: the conf's)")
+    p.add_argument("--head-file", metavar="FILE", help="the packed model, for ict")
+    p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one key of the conf")
+    p.add_argument("--workers", type=int, metavar="N", help="local processes where it is not run by spark-submit")
+    p.add_argument("--import-ict", metavar="DIR", help="pack an ICT-FaceKit checkout into --output, and stop")
+    return p
+
+
+if __name__ == "__main__":
+    run(main, parser())

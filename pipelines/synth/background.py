@@ -1,0 +1,75 @@
+"""What is behind a head: plain walls, clutter, blurred lights, or a user's own pictures. Made small and enlarged."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.errors import FakeitError
+from pipelines.sources.pixels import read_image
+from pipelines.synth.config import BackgroundConfig
+from pipelines.synth.noise import tiles
+
+Floats = NDArray[np.float32]
+DRAWN = 160  # pixels of the side that clutter is drawn at
+
+
+@lru_cache(maxsize=4)
+def _pictures(folder: str) -> tuple[str, ...]:
+    found = sorted(str(p) for p in Path(folder).rglob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    if not found:
+        raise FakeitError(f"background.folder {folder}: no .jpg or .png below it")
+    return tuple(found)
+
+
+def draw_background(config: BackgroundConfig, random: np.random.Generator, size: int) -> Floats:
+    """(size, size, 3) float32 linear RGB."""
+    if config.folder and random.random() < 0.5:
+        pictures = _pictures(config.folder)
+        picture = read_image(pictures[random.integers(len(pictures))]).astype(np.float32) / 255
+        image = _random_square(picture, random)
+    else:
+        image = _clutter(config, random)
+    image = np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR), np.float32)
+    grey = image.mean(axis=2, keepdims=True)
+    image = grey + (image - grey) * np.float32(random.uniform(0.1, 0.8))
+    np.clip(image, 0, 1, out=image)
+    return np.asarray(image * image * np.float32(random.uniform(0.2, 1.2)), np.float32)
+
+
+def _random_square(picture: Floats, random: np.random.Generator) -> Floats:
+    height, width = picture.shape[:2]
+    side = int(min(height, width) * random.uniform(0.4, 1))
+    y, x = random.integers(0, height - side + 1), random.integers(0, width - side + 1)
+    return picture[y : y + side, x : x + side]
+
+
+def _clutter(config: BackgroundConfig, random: np.random.Generator) -> Floats:
+    image = np.empty((DRAWN, DRAWN, 3), np.float32)
+    image[:] = random.random(3) * random.uniform(0.2, 1)
+    if random.random() < config.plain:
+        ramp = np.linspace(0, random.normal(0, 0.3), DRAWN, dtype=np.float32)
+        return np.asarray(image + (ramp[:, None, None] if random.random() < 0.5 else ramp[None, :, None]), np.float32)
+    for _ in range(int(random.integers(*config.shapes))):
+        colour = random.random(3).tolist()
+        place = (random.uniform(-0.2, 1.2, (4, 2)) * DRAWN).astype(np.int32)
+        kind = random.random()
+        if kind < 0.45:
+            cv2.fillConvexPoly(image, cv2.convexHull(place), colour)
+        elif kind < 0.75:
+            axes = (random.uniform(0.02, 0.4, 2) * DRAWN + 1).astype(int).tolist()
+            cv2.ellipse(image, place[0].tolist(), axes, random.uniform(0, 180), 0, 360, colour, -1)
+        elif kind < 0.9:
+            cv2.line(image, place[0].tolist(), place[1].tolist(), colour, int(random.integers(1, 9)))
+        else:  # bars: shelves, blinds, fences
+            for x in range(0, DRAWN, int(random.integers(6, 30))):
+                cv2.line(image, (x, 0), (x + place[1, 0] - place[0, 0], DRAWN), colour, int(random.integers(1, 5)))
+    tile = tiles()[random.integers(0, 3)]
+    y, x = random.integers(0, len(tile) - DRAWN, 2)
+    image += tile[y : y + DRAWN, x : x + DRAWN, None] * np.float32(random.uniform(0, 0.12))
+    blur = float(random.choice([0.0, 1.0, 2.0, 4.0, 8.0]))
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), blur) if blur else image, np.float32)

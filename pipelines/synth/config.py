@@ -1,0 +1,130 @@
+"""The distributions a face is drawn from. conf/synthesize/default.toml repeats them with the reason for each range."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pipelines.errors import FakeitError
+
+Range = tuple[float, float]
+
+
+def _share(section: str, **values: float) -> None:
+    for name, value in values.items():
+        if not 0 <= value <= 1:
+            raise FakeitError(f"{section}.{name} is {value}; a probability lies in 0 to 1")
+
+
+@dataclass(frozen=True)
+class HeadConfig:
+    kind: Literal["builtin", "ict"] = "builtin"
+    file: str = ""  # the packed model, for "ict"
+    identity_sd: float = 1.25  # of the model's own: wider than people are
+    stretch_sd: float = 0.05  # of width, height and depth of the whole head
+    brow_sd: float = 0.22  # cm, how far brows sit above or below their mean place
+
+
+@dataclass(frozen=True)
+class ExpressionConfig:
+    neutral: float = 0.25  # share of faces at rest
+    smile: float = 0.45
+    jaw_open_sd: float = 0.3
+    blink: float = 0.07  # both eyes shut
+    gaze_sd: tuple[float, float] = (16.0, 9.0)  # degrees, sideways and up or down
+
+    def __post_init__(self) -> None:
+        _share("expression", neutral=self.neutral, smile=self.smile, blink=self.blink)
+
+
+@dataclass(frozen=True)
+class CameraConfig:
+    yaw_sd: float = 27.0  # degrees
+    pitch_sd: float = 14.0
+    roll_sd: float = 12.0
+    distance: Range = (35.0, 160.0)  # cm
+    frame: Range = (25.0, 34.0)  # cm of the face's plane that the picture shows
+
+
+@dataclass(frozen=True)
+class SkinConfig:
+    texture: Range = (0.3, 1.6)  # strength of blotches, pores and freckles
+    makeup: float = 0.3
+    beard: float = 0.36
+
+    def __post_init__(self) -> None:
+        _share("skin", makeup=self.makeup, beard=self.beard)
+
+
+@dataclass(frozen=True)
+class HairConfig:
+    bald: float = 0.13
+    long: float = 0.4
+    fringe: float = 0.3
+
+    def __post_init__(self) -> None:
+        _share("hair", bald=self.bald, long=self.long, fringe=self.fringe)
+
+
+@dataclass(frozen=True)
+class AccessoryConfig:
+    glasses: float = 0.22
+    sunglasses: float = 0.3  # of those with glasses
+    hat: float = 0.1
+    mask: float = 0.03
+    headset: float = 0.03
+    occluder: float = 0.12  # hands, microphones, other things before the face
+
+    def __post_init__(self) -> None:
+        _share("accessories", glasses=self.glasses, sunglasses=self.sunglasses, hat=self.hat, mask=self.mask)
+        _share("accessories", headset=self.headset, occluder=self.occluder)
+
+
+@dataclass(frozen=True)
+class LightConfig:
+    ambient: Range = (0.15, 0.7)
+    lights: tuple[int, int] = (1, 3)
+    shadows: float = 0.7  # share of faces whose first light casts shadows
+    exposure_sd: float = 0.45  # of the natural logarithm
+
+    def __post_init__(self) -> None:
+        _share("light", shadows=self.shadows)
+
+
+@dataclass(frozen=True)
+class BackgroundConfig:
+    plain: float = 0.15
+    shapes: tuple[int, int] = (2, 25)
+    folder: str = ""  # pictures to use instead, one face in two
+
+    def __post_init__(self) -> None:
+        _share("background", plain=self.plain)
+
+
+@dataclass(frozen=True)
+class EffectConfig:
+    blur: Range = (0.4, 0.9)  # sigma at 512 pixels: every lens has some
+    depth_blur: float = 0.3
+    motion_blur: float = 0.08
+    noise: Range = (0.0, 6.0)  # standard deviation in 8-bit steps
+    vignette: float = 0.25
+    jpeg: float = 0.25
+
+    def __post_init__(self) -> None:
+        _share("effects", depth_blur=self.depth_blur, motion_blur=self.motion_blur)
+        _share("effects", vignette=self.vignette, jpeg=self.jpeg)
+
+
+@dataclass(frozen=True)
+class SynthesisConfig:
+    """One conf file of conf/synthesize."""
+
+    head: HeadConfig = field(default_factory=HeadConfig)
+    expression: ExpressionConfig = field(default_factory=ExpressionConfig)
+    camera: CameraConfig = field(default_factory=CameraConfig)
+    skin: SkinConfig = field(default_factory=SkinConfig)
+    hair: HairConfig = field(default_factory=HairConfig)
+    accessories: AccessoryConfig = field(default_factory=AccessoryConfig)
+    light: LightConfig = field(default_factory=LightConfig)
+    background: BackgroundConfig = field(default_factory=BackgroundConfig)
+    effects: EffectConfig = field(default_factory=EffectConfig)

@@ -1,0 +1,157 @@
+"""One face: (seed, index, conf) → picture, 70 points, visibility, segmentation. Pure, and face i never needs face i−1.
+
+Every ingredient draws from a random stream of its own, so that switching one off leaves all others as they were.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.sources import HIDDEN, VISIBLE
+from pipelines.synth.accessories import draw_accessories, draw_clothes
+from pipelines.synth.background import draw_background
+from pipelines.synth.camera import draw_camera
+from pipelines.synth.config import SynthesisConfig
+from pipelines.synth.effects import depth_blur, photograph
+from pipelines.synth.expression import draw_expression, draw_gaze
+from pipelines.synth.hair import draw_behind, draw_fringe, draw_hair
+from pipelines.synth.head import Head, load_head
+from pipelines.synth.light import draw_lighting
+from pipelines.synth.paint import paint
+from pipelines.synth.raster import rasterise, vertex_normals
+from pipelines.synth.shade import draw_coat, shade
+
+Floats = NDArray[np.float32]
+_HIDDEN_BY = 0.6  # cm that a point may lie behind the surface that is seen and still count as visible
+
+
+@dataclass(frozen=True)
+class Face:
+    """A rendered face.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB.
+        landmarks: (70, 2) float32, pixels (centre of the first pixel is (0, 0)); projections of points of the head,
+            the hidden ones too.
+        visibility: (70,) uint8, 1 hidden, 2 visible (COCO's).
+        segmentation: (H, W) uint8, the 19 classes of Face Synthetics.
+    """
+
+    image: NDArray[np.uint8]
+    landmarks: Floats
+    visibility: NDArray[np.uint8]
+    segmentation: NDArray[np.uint8]
+
+
+def stream(seed: int, index: int, ingredient: str) -> np.random.Generator:
+    """The random numbers of one ingredient of one face."""
+    key = hashlib.blake2b(f"{seed}\0{index}\0{ingredient}".encode(), digest_size=16).digest()
+    return np.random.Generator(np.random.Philox(key=int.from_bytes(key, "little")))
+
+
+def render(index: int, seed: int, config: SynthesisConfig, size: int) -> Face:
+    """Renders face `index` of the set `seed` as a picture of `size`² pixels."""
+    cv2.setNumThreads(0)
+    head = load_head(config.head.kind, config.head.file)
+    vertices, brow_shift = _draw_shape(head, config, stream(seed, index, "shape"))
+    strength = draw_expression(config.expression, stream(seed, index, "expression"))
+    gaze = draw_gaze(config.expression, stream(seed, index, "gaze"))
+    vertices = _express(head, vertices, strength)
+    hair = draw_hair(config.hair, head.canonical, stream(seed, index, "hair"))
+    skin = stream(seed, index, "skin")
+    coat = draw_coat(config.skin, hair, gaze, skin)
+    layers = paint(head, brow_shift, config.skin, skin)
+    landmarks = _points(head, vertices, brow_shift, gaze)
+    normals = vertex_normals(vertices, head.triangles)
+    grown = vertices + normals * hair.lift[:, None]
+    camera = draw_camera(config.camera, stream(seed, index, "camera"), _look_at(landmarks), size)
+    lighting = draw_lighting(config.light, stream(seed, index, "light"))
+
+    around = stream(seed, index, "background")
+    image = depth_blur(draw_background(config.background, around, size), config.effects, around)
+    classes = np.zeros((size, size), np.uint8)
+    brightness = float(lighting.harmonics[0].mean() + 0.5 * lighting.colours.mean())
+    strands = stream(seed, index, "strands")
+    if hair.long:
+        draw_behind(image, classes, hair, camera, strands)
+    draw_clothes(image, classes, camera, brightness, around)
+    positions = camera.to_camera(grown)
+    projected = camera.project(positions)
+    depth, owner, second, third = rasterise(projected, head.triangles, size, size)
+    turned = np.asarray(vertex_normals(positions, head.triangles), np.float32)
+    shade(
+        owner, second, third, head.triangles, head.material, head.canonical, turned, positions, hair, layers, coat,
+        head.eyes, head.painted, lighting, image, classes,
+    )  # fmt: skip
+    points = camera.project(camera.to_camera(landmarks))
+    visibility = _visibility(points, depth)
+    draw_fringe(image, classes, hair, points[:, :2], camera, strands)
+    skin_colour, worn = coat.colours[0], stream(seed, index, "accessories")
+    draw_accessories(image, classes, config.accessories, landmarks[:68], camera, skin_colour, brightness, worn)
+    visibility[_covered(points, classes)] = HIDDEN
+    light = float(np.median(image[owner >= 0].max(axis=1))) if (owner >= 0).any() else 0.3
+    exposure = min(lighting.exposure / max(light, 0.02), 4.0)
+    picture = photograph(image, exposure, config.effects, stream(seed, index, "effects"))
+    return Face(picture, points[:, :2].astype(np.float32), visibility, classes)
+
+
+def _draw_shape(head: Head, config: SynthesisConfig, random: np.random.Generator) -> tuple[Floats, Floats]:
+    """An identity: vertices (V, 3) at rest, and how far (10,) the brows sit above their mean place, cm."""
+    spread = np.clip(random.normal(0, config.head.identity_sd, len(head.identity)), -3, 3).astype(np.float32)
+    stretch = (1 + random.normal(0, config.head.stretch_sd, 3)).astype(np.float32)
+    single = random.normal(0, config.head.brow_sd / 2, 5)
+    shift = random.normal(0, config.head.brow_sd) + np.concatenate([single, single[::-1]])
+    return head.shape(spread, {}) * stretch, shift.astype(np.float32)
+
+
+def _express(head: Head, vertices: Floats, strength: dict[str, float]) -> Floats:
+    rest = head.neutral.reshape(-1)
+    moved = head.shape(np.zeros(0, np.float32), strength).reshape(-1) - rest
+    return np.asarray(vertices + moved.reshape(-1, 3), np.float32)
+
+
+def _points(head: Head, vertices: Floats, brow_shift: Floats, gaze: Floats) -> Floats:
+    """The 70 points (70, 3) in the head's frame. Pupils lie on the eyeballs, where the gaze leaves them."""
+    points = vertices[head.landmarks].copy()
+    points[17:27, 1] += brow_shift
+    for eye, (first, index) in enumerate(((36, 68), (42, 69))):
+        if head.landmarks[index] >= 0:
+            continue
+        moved = vertices[head.landmarks[first : first + 6]] - head.neutral[head.landmarks[first : first + 6]]
+        points[index] = head.eyes[eye, :3] + moved.mean(axis=0) * [1, 0.5, 1] + gaze * head.eyes[eye, 3]
+    if head.painted:
+        for eye, first in enumerate((36, 42)):
+            middle = points[first : first + 6].mean(axis=0)
+            points[68 + eye] = middle + [gaze[0] * head.eyes[eye, 3], 0.6 * gaze[1] * head.eyes[eye, 3], 0.1]
+    return np.asarray(points, np.float32)
+
+
+def _look_at(landmarks: Floats) -> Floats:
+    """The point that the head turns about in the picture: behind the bridge of the nose."""
+    middle = landmarks[27:31].mean(axis=0)
+    return np.array([0, middle[1], middle[2] * 0.3], np.float32)
+
+
+def _visibility(points: Floats, depth: Floats) -> NDArray[np.uint8]:
+    """Visible where no surface lies nearer to the camera than the point itself (within a tolerance), in the frame."""
+    size = len(depth)
+    cell = np.rint(points[:, :2]).astype(int)
+    inside = ((cell >= 0) & (cell < size)).all(axis=1)
+    x, y = np.clip(cell, 0, size - 1).T
+    front = depth[y, x]
+    seen = inside & (points[:, 2] > front - _HIDDEN_BY)
+    return np.where(seen, VISIBLE, HIDDEN).astype(np.uint8)
+
+
+def _covered(points: Floats, classes: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Points under hair, headwear, facewear or opaque glasses."""
+    size = len(classes)
+    x, y = np.clip(np.rint(points[:, :2]).astype(int), 0, size - 1).T
+    return np.isin(classes[y, x], (13, 16, 17, 18))
+
+

@@ -1,0 +1,109 @@
+"""Hair: a shell grown from the scalp, hair behind the head, and strands that fall over the forehead."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.synth.camera import Camera
+from pipelines.synth.config import HairConfig
+from pipelines.synth.noise import SIDE, tiles
+
+Floats = NDArray[np.float32]
+HAIR_CLASS = 13
+
+# Linear RGB × 255 (before the power of 2.2) and shares: black, dark to light brown, blond, grey, white, red.
+_COLOURS = np.array(
+    [[12, 9, 8], [28, 18, 12], [60, 36, 20], [110, 70, 40], [175, 135, 85], [150, 150, 150], [215, 210, 205], [120, 45, 20]]
+)  # fmt: skip
+_SHARES = [0.24, 0.2, 0.16, 0.12, 0.1, 0.07, 0.05, 0.06]
+
+
+@dataclass(frozen=True)
+class Hair:
+    """One head of hair.
+
+    Attributes:
+        colour: (3,) linear RGB.
+        weight: (V,) how much of a vertex is hair, 0 to 1.
+        lift: (V,) cm that it stands off the head.
+        long: whether it falls behind the neck.
+        fringe: strands over the forehead.
+    """
+
+    colour: Floats
+    weight: Floats
+    lift: Floats
+    long: bool
+    fringe: int
+
+
+def draw_hair(config: HairConfig, canonical: Floats, random: np.random.Generator) -> Hair:
+    """Hair for one face: hairline, temples, parting and volume vary. `canonical`: (V, 3), cm."""
+    colour = (_COLOURS[random.choice(len(_COLOURS), p=_SHARES)] / 255) ** 2.2 * np.exp(random.normal(0, 0.25))
+    x, y, z = canonical[:, 0], canonical[:, 1], canonical[:, 2]
+    hairline, temple = random.uniform(7.5, 11.5), random.uniform(6.6, 8.3)
+    recess = np.maximum(0, np.abs(x) - random.uniform(3, 6)) * random.uniform(0.6, 2.5)
+    top = np.clip((y - hairline + recess) / 0.6, 0, 1) * (y > -2)
+    sideburns = (np.abs(x) > temple) & (z < random.uniform(1.5, 4)) & (y > random.uniform(-6, 3.5))
+    back = (z < -0.5) & (y > -8)
+    weight = np.maximum(top, sideburns | back).astype(np.float32)
+    ears = (np.abs(x) > 7.3) & (y < 4.5) & (y > -2.5) & (z < 4) & (z > -1.5)
+    if random.random() < 0.6:
+        weight *= ~ears
+    volume = random.uniform(0.1, 1) if random.random() < 0.5 else random.uniform(0.5, 3.2)
+    waves = random.uniform(0.3, 1.5, 2)
+    phases = random.uniform(0, 6, 2)
+    shape = 0.75 + 0.25 * np.sin(x * waves[0] + phases[0]) * np.cos(z * waves[1] + phases[1])
+    if random.random() < config.bald:
+        weight = np.zeros_like(weight)
+    return Hair(
+        colour=colour.astype(np.float32),
+        weight=weight,
+        lift=(weight * volume * shape).astype(np.float32),
+        long=bool(random.random() < config.long and weight.any()),
+        fringe=int(random.integers(20, 120)) if random.random() < config.fringe and weight.any() else 0,
+    )
+
+
+def draw_behind(image: Floats, classes: NDArray[np.uint8], hair: Hair, camera: Camera, random: np.random.Generator) -> None:
+    """Paints long hair behind the head, in place. `image`: (H, W, 3) linear; `classes`: (H, W)."""
+    size, scale = len(image), camera.scale
+    mask = np.zeros((size, size), np.uint8)
+    x, y = int(camera.centre[0]), int(camera.centre[1] - 2 * scale)
+    wide, high = random.uniform(7.5, 11.5) * scale, random.uniform(10, 20) * scale
+    cv2.ellipse(mask, (x, y), (int(wide), int(high)), 0, 0, 360, 1, -1)
+    bottom = int(y + random.uniform(4, 25) * scale)
+    cv2.rectangle(mask, (int(x - wide), y), (int(x + wide), bottom), 1, -1)
+    strands = tiles()[3]
+    repeat = -(-size // SIDE)
+    shade = np.exp(0.5 * np.tile(strands, (repeat, repeat))[:size, :size])[..., None] * random.uniform(0.2, 0.7)
+    inside = mask > 0
+    image[inside] = np.clip(hair.colour * shade, 0, 1)[inside]
+    classes[inside] = HAIR_CLASS
+
+
+def draw_fringe(
+    image: Floats, classes: NDArray[np.uint8], hair: Hair, points: Floats, camera: Camera, random: np.random.Generator
+) -> None:
+    """Strands over the forehead, in place. `points`: (70, 2) pixels."""
+    if not hair.fringe:
+        return
+    up = points[27] - points[8]
+    up = up / (np.linalg.norm(up) + 1e-6) * camera.scale
+    across = np.array([-up[1], up[0]])
+    left, right = points[17], points[26]
+    thin = max(1, round(camera.scale * 0.1))
+    for _ in range(hair.fringe):
+        at = random.uniform(-0.3, 1.3)
+        root = left * (1 - at) + right * at + up * random.uniform(4, 7)
+        length, bend = random.uniform(2, 6.5), random.normal(0, 1.2)
+        strand = np.array([root, root - up * length / 2 + across * bend * 0.3, root - up * length + across * bend])
+        fixed = [np.rint(strand * 8).astype(np.int32)]
+        width = int(random.integers(1, 3)) * thin
+        colour = (hair.colour * np.exp(random.normal(0, 0.4))).tolist()
+        cv2.polylines(image, fixed, False, colour, width, cv2.LINE_AA, 3)
+        cv2.polylines(classes, fixed, False, HAIR_CLASS, width, cv2.LINE_8, 3)

@@ -1,0 +1,280 @@
+"""Pixels of the head: one compiled pass that interpolates, looks up paint and noise, lights, and names the part.
+
+The reflectance is Lambert's with a wrapped edge for large lamps, plus a Blinn highlight; skin, hair, eyes, teeth and
+gums differ in albedo and gloss. Everything is linear RGB.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.synth.config import SkinConfig
+from pipelines.synth.hair import Hair
+from pipelines.synth.light import Lighting, shadow_map
+from pipelines.synth.noise import tiles
+
+Floats = NDArray[np.float32]
+
+# Linear-light sRGB of skin from light to dark, ×255 before the power of 2.2; evenly spread over the tones of all people.
+_TONES = np.array([[250, 222, 205], [235, 195, 170], [215, 165, 135], [180, 125, 92], [135, 88, 62], [85, 54, 40]])
+_IRISES = np.array([[0.05, 0.025, 0.012], [0.12, 0.06, 0.03], [0.16, 0.2, 0.28], [0.12, 0.2, 0.12], [0.2, 0.22, 0.24]])
+
+# Rows of `Coat.colours` and places in `Coat.amounts`, as the kernel below reads them.
+_SKIN, _LIP, _BROW, _BEARD, _HAIR, _SOCKET, _IRIS, _SCLERA, _TEETH, _GUMS = range(10)
+_GRAIN, _BLOTCH, _PATCH, _BLUSH, _LIPA, _SOCKETA, _BROWA, _GLOSS, _SHINE, _IRISR, _PUPILR, _WRINKLE = range(12)
+
+
+@dataclass(frozen=True)
+class Coat:
+    """The look of one face: `colours` (10, 3) linear RGB, `amounts` (12,), `offset` (2,) into the noise tiles, and the
+    `gaze` (3,) that the irises follow, head frame."""
+
+    colours: Floats
+    amounts: Floats
+    offset: NDArray[np.int64]
+    gaze: Floats
+    tone: float
+
+
+def draw_coat(config: SkinConfig, hair: Hair, gaze: Floats, random: np.random.Generator) -> Coat:
+    """Skin of any tone, lips, brows, eyes for one face."""
+    tone = random.random()
+    place = tone * (len(_TONES) - 1)
+    base = min(int(place), len(_TONES) - 2)
+    skin = (_TONES[base] + (place - base) * (_TONES[base + 1] - _TONES[base])) / 255
+    skin = skin**2.2 * np.exp(random.normal(0, 0.06, 3))
+    painted = random.random() < config.makeup
+    lip = skin * [random.uniform(0.75, 1.05), random.uniform(0.4, 0.8), random.uniform(0.45, 0.85)]
+    if painted and random.random() < 0.7:
+        lip = np.array([random.uniform(0.25, 0.7), random.uniform(0.02, 0.15), random.uniform(0.03, 0.2)])
+    socket = random.random(3) * 0.3 if painted else skin * random.uniform(0.3, 0.8)
+    brow = hair.colour * random.uniform(0.4, 1.1)
+    iris = _IRISES[random.choice(5, p=[0.4, 0.25, 0.15, 0.1, 0.1])] * np.exp(random.normal(0, 0.2))
+    sclera = np.array([0.7, 0.64, 0.6]) * random.uniform(0.6, 1.1)
+    teeth, gums = np.array([0.75, 0.68, 0.55]) * random.uniform(0.35, 1.0), np.array([0.3, 0.07, 0.07])
+    texture = random.uniform(*config.texture)
+    radius = random.uniform(0.42, 0.5)
+    amounts = [
+        0.05 * texture, 0.06 * texture, 0.07, random.uniform(0, 1), random.uniform(0.5, 1), 0.6,
+        random.uniform(0.35, 1.05), 0.12 * random.uniform(0.3, 2), random.uniform(8, 40), radius,
+        radius * random.uniform(0.28, 0.6), max(0.0, random.normal(0.02, 0.05)),
+    ]  # fmt: skip
+    colours = [skin, lip, brow, brow, hair.colour, socket, iris, sclera, teeth, gums * random.uniform(0.4, 1.2)]
+    return Coat(
+        np.array(colours, np.float32), np.array(amounts, np.float32), random.integers(0, 512, 2), gaze, float(tone)
+    )
+
+
+@numba.njit(cache=True, fastmath=True, inline="always")
+def _texel(tile: Any, x: float, y: float) -> float:
+    return tile[int(math.floor(y)) & 511, int(math.floor(x)) & 511]
+
+
+@numba.njit(cache=True, fastmath=True)
+def _shade(  # noqa: PLR0913 - a kernel takes plain arrays
+    owner: Any, second: Any, third: Any, triangles: Any, material: Any, canonical: Any, normals: Any, positions: Any,
+    hairiness: Any, layers: Any, noise: Any, colours: Any, amounts: Any, offset: Any, gaze: Any, eyes: Any,
+    painted: bool, harmonics: Any, lamps: Any, lamp_colours: Any, wrap: Any, shadow: Any, to_shadow: Any,
+    softness: float, image: Any, classes: Any,
+) -> None:  # fmt: skip
+    height, width = owner.shape
+    reach, side = 13.0, layers.shape[0]
+    texels = side / (2 * reach)
+    layer = np.zeros(8, np.float32)
+    albedo = np.zeros(3, np.float32)
+    n = np.zeros(3, np.float32)
+    for py in range(height):
+        for px in range(width):
+            t = owner[py, px]
+            if t < 0:
+                continue
+            i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+            v, w = second[py, px], third[py, px]
+            u = 1 - v - w
+            cx = u * canonical[i, 0] + v * canonical[j, 0] + w * canonical[k, 0]
+            cy = u * canonical[i, 1] + v * canonical[j, 1] + w * canonical[k, 1]
+            cz = u * canonical[i, 2] + v * canonical[j, 2] + w * canonical[k, 2]
+            length = 0.0
+            for a in range(3):
+                n[a] = u * normals[i, a] + v * normals[j, a] + w * normals[k, a]
+                length += n[a] * n[a]
+            length = 1.0 / (math.sqrt(length) + 1e-9)
+            for a in range(3):
+                n[a] *= length
+            kind = material[t]
+            gloss = 0.0
+            part = 1
+            if kind <= 1:  # face and scalp
+                lx, ly = (cx + reach) * texels, (reach - cy) * texels
+                x0, y0 = int(lx), int(ly)
+                if cz > 1.5 and 0 <= x0 < side - 1 and 0 <= y0 < side - 1:
+                    fx, fy = lx - x0, ly - y0
+                    for c in range(8):
+                        layer[c] = (1 - fy) * ((1 - fx) * layers[y0, x0, c] + fx * layers[y0, x0 + 1, c]) + fy * (
+                            (1 - fx) * layers[y0 + 1, x0, c] + fx * layers[y0 + 1, x0 + 1, c]
+                        )
+                else:
+                    layer[:] = 0
+                sx, sy = (cx + 0.6 * cz) * 34 + offset[0], cy * 34 + offset[1]
+                grain = _texel(noise[0], sx, sy)
+                blotch = _texel(noise[1], sx, sy)
+                patch = _texel(noise[2], sx, sy)
+                strand = _texel(noise[3], cx * 55 + cz * 40 + offset[1], cy * 24 + offset[0])
+                wrinkle = _texel(noise[3], cy * 30 + offset[0], cx * 10 + offset[1]) if cy > 5.5 else 0.0
+                texture = math.exp(
+                    amounts[0] * grain + amounts[1] * blotch + amounts[2] * patch + amounts[11] * wrinkle
+                )
+                for a in range(3):
+                    albedo[a] = colours[0, a] * texture
+                albedo[1] *= 1 - 0.28 * amounts[3] * layer[3]
+                albedo[2] *= 1 - 0.28 * amounts[3] * layer[3]
+                gloss = amounts[7]
+                lips = layer[0] * amounts[4]
+                socket = layer[4] * amounts[5]
+                brow = min(1.0, max(0.0, layer[1] * amounts[6] * (1 + 0.5 * strand)))
+                beard = min(1.0, max(0.0, layer[2] * (0.75 + 0.45 * grain + 0.25 * strand)))
+                hair = u * hairiness[i] + v * hairiness[j] + w * hairiness[k]
+                hair = min(1.0, max(0.0, hair * 1.5 + (0.25 * strand if hair > 0.02 else 0.0) - 0.1))
+                lock = math.exp(0.45 * strand)
+                for a in range(3):
+                    value = albedo[a] * (1 - socket) + colours[5, a] * socket
+                    value = value * (1 - lips) + colours[1, a] * lips
+                    value = value * (1 - brow) + colours[2, a] * brow
+                    value = value * (1 - beard) + colours[3, a] * beard
+                    albedo[a] = value * (1 - hair) + colours[4, a] * lock * hair
+                gloss *= (1 - hair) * (1 - 0.7 * beard)
+                if layer[5] > 0.5:
+                    part = 2
+                if layer[1] > 0.45:
+                    part = 5 if cx < 0 else 6
+                if layer[0] > 0.5:
+                    part = 10 if cy > -3.5 else 11
+                if layer[2] > 0.3:
+                    part = 14
+                if (cx > 7.3 or cx < -7.3) and -2.5 < cy < 5.5 and -2.0 < cz < 4.5:
+                    part = 7 if cx < 0 else 8
+                if cy < -8.3 - 0.25 * max(0.0, 8.0 - cz) * 0 and cz < 9.0 - 0.0 and cy + 0.35 * cz < -5.3:
+                    part = 12
+                if hair > 0.5:
+                    part = 13
+                if painted and layer[7] > 0.5:
+                    part, gloss = 9, 0.0
+                    row = 8 if cy > -3.35 else 9
+                    for a in range(3):
+                        albedo[a] = colours[row, a] * (1.0 if row == 8 else 0.5)
+                if painted and layer[6] > 0.5:
+                    e = 0 if cx < 0 else 1
+                    dx = cx - eyes[e, 0] - gaze[0] * eyes[e, 3]
+                    dy = cy - eyes[e, 1] - gaze[1] * eyes[e, 3]
+                    away = math.sqrt(dx * dx + dy * dy)
+                    part, gloss = 3 + e, 0.15
+                    _eye(albedo, colours, away, amounts[9] * eyes[e, 3], amounts[10] * eyes[e, 3])
+            elif kind == 4 or kind == 5:  # an eyeball: the iris lies where the gaze leaves it
+                e = kind - 4
+                dx, dy, dz = cx - eyes[e, 0], cy - eyes[e, 1], cz - eyes[e, 2]
+                cosine = (dx * gaze[0] + dy * gaze[1] + dz * gaze[2]) / (math.sqrt(dx * dx + dy * dy + dz * dz) + 1e-6)
+                _eye(albedo, colours, math.acos(min(1.0, max(-1.0, cosine))), amounts[9], amounts[10])
+                part, gloss = 3 + e, 0.35
+            elif kind == 6:
+                albedo[:] = 0.015
+                part = 3 if cx < 0 else 4
+            else:  # teeth, gums and tongue: the deeper in the mouth, the darker
+                row = 8 if kind == 2 else 9
+                deep = min(1.0, max(0.08, (cz - 6.0) / 5.0))
+                for a in range(3):
+                    albedo[a] = colours[row, a] * deep * math.sqrt(deep)
+                part = 9
+            x = u * positions[i, 0] + v * positions[j, 0] + w * positions[k, 0]
+            y = u * positions[i, 1] + v * positions[j, 1] + w * positions[k, 1]
+            z = u * positions[i, 2] + v * positions[j, 2] + w * positions[k, 2]
+            lit = _unshadowed(shadow, to_shadow, x, y, z, softness) if shadow.shape[0] > 1 else 1.0
+            dim = 1 - 0.3 * max(0.0, -n[1])  # light that comes from below is weaker
+            for a in range(3):
+                ambient = (
+                    harmonics[0, a] + harmonics[1, a] * n[1] + harmonics[2, a] * n[2] + harmonics[3, a] * n[0]
+                    + harmonics[4, a] * n[0] * n[1] + harmonics[5, a] * n[1] * n[2]
+                    + harmonics[6, a] * (3 * n[2] * n[2] - 1) + harmonics[7, a] * n[0] * n[2]
+                    + harmonics[8, a] * (n[0] * n[0] - n[1] * n[1])
+                )  # fmt: skip
+                image[py, px, a] = albedo[a] * max(0.0, ambient) * dim
+            for lamp in range(lamps.shape[0]):
+                facing = n[0] * lamps[lamp, 0] + n[1] * lamps[lamp, 1] + n[2] * lamps[lamp, 2]
+                light = max(0.0, (facing + wrap[lamp]) / (1 + wrap[lamp]))
+                hx, hy, hz = lamps[lamp, 0], lamps[lamp, 1], lamps[lamp, 2] + 1
+                half = math.sqrt(hx * hx + hy * hy + hz * hz) + 1e-6
+                shine = gloss * max(0.0, (n[0] * hx + n[1] * hy + n[2] * hz) / half) ** amounts[8]
+                if lamp == 0:
+                    light *= lit
+                    shine *= lit
+                for a in range(3):
+                    image[py, px, a] += (albedo[a] * light + shine) * lamp_colours[lamp, a]
+            classes[py, px] = part
+
+
+@numba.njit(cache=True, fastmath=True, inline="always")
+def _eye(albedo: Any, colours: Any, away: float, iris: float, pupil: float) -> None:
+    """Sclera, iris with a dark limbus, pupil, by the distance from the iris' centre."""
+    for a in range(3):
+        if away < pupil:
+            albedo[a] = 0.004
+        elif away < iris:
+            edge = away / iris
+            albedo[a] = colours[6, a] * (1 - 0.6 * edge**6)
+        else:
+            albedo[a] = colours[7, a]
+
+
+@numba.njit(cache=True, fastmath=True, inline="always")
+def _unshadowed(shadow: Any, matrix: Any, x: float, y: float, z: float, softness: float) -> float:
+    """The share of nine look-ups around the place that see the lamp."""
+    sx = matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2] * z + matrix[0, 3]
+    sy = matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2] * z + matrix[1, 3]
+    depth = matrix[2, 0] * x + matrix[2, 1] * y + matrix[2, 2] * z + matrix[2, 3] + 0.35
+    side, seen = shadow.shape[0], 0
+    for dy in range(-1, 2):
+        for dx in range(-1, 2):
+            tx, ty = int(sx + dx * softness + 0.5), int(sy + dy * softness + 0.5)
+            if tx < 0 or ty < 0 or tx >= side or ty >= side or shadow[ty, tx] <= depth:
+                seen += 1
+    return seen / 9.0
+
+
+def shade(
+    owner: NDArray[np.int32], second: Floats, third: Floats, triangles: NDArray[np.int32],
+    material: NDArray[np.int32], canonical: Floats, normals: Floats, positions: Floats, hair: Hair, layers: Floats,
+    coat: Coat, eyes: Floats, painted: bool, lighting: Lighting, image: Floats, classes: NDArray[np.uint8],
+) -> None:  # fmt: skip
+    """Colours and classes of the covered pixels, in place.
+
+    Args:
+        owner: (H, W), with second and third as `raster.rasterise` gives them.
+        second: barycentric weight.
+        third: barycentric weight.
+        triangles: (T, 3).
+        material: (T,).
+        canonical: (V, 3) cm.
+        normals: (V, 3) camera frame.
+        positions: (V, 3) camera frame, cm.
+        hair: whose weight and colour.
+        layers: `paint.paint`.
+        coat: the look.
+        eyes: (2, 4), canonical frame.
+        painted: eyes and mouth are layers.
+        lighting: the lamps.
+        image: (H, W, 3) float32 linear RGB, written where covered.
+        classes: (H, W) uint8, written where covered.
+    """
+    shadow, matrix = np.zeros((1, 1), np.float32), np.zeros((3, 4), np.float32)
+    if lighting.shadows:
+        shadow, matrix = shadow_map(positions, triangles, lighting.directions[0])
+    _shade(
+        owner, second, third, triangles, material, canonical, normals, positions, hair.weight, layers, tiles(),
+        coat.colours, coat.amounts, coat.offset, coat.gaze, eyes, painted, lighting.harmonics, lighting.directions,
+        lighting.colours, lighting.wrap, shadow, matrix, np.float32(lighting.softness), image, classes,
+    )  # fmt: skip

@@ -1,0 +1,108 @@
+"""The flow that renders a folder of faces in the layout of Face Synthetics: NNNNNN.png, NNNNNN_ldmks.txt, NNNNNN_seg.png.
+
+Face i depends on (seed, i, conf) alone, so tasks are ranges of indices, in any order on any executor. A face stands when
+its points file stands (it is written last, whole); a killed run that is started again renders what is missing.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from pipelines.config import digest, to_dict
+from pipelines.errors import FakeitError
+from pipelines.preprocess import code_version
+from pipelines.runners import Runner
+from pipelines.storage import exists, join, list_files, make_folder, read_bytes, write_atomically
+from pipelines.synth.config import SynthesisConfig
+from pipelines.synth.face import Face, render
+from pipelines.synth.head import load_head
+
+RECORD = "synthesis.json"  # how the folder was made; not a part of the layout, readers pass it over
+FACES_A_TASK = 50
+
+
+@dataclass(frozen=True)
+class RenderTask:
+    """The faces `start` to `end` (exclusive) of the set `seed`, as pictures of `size`² pixels."""
+
+    start: int
+    end: int
+    seed: int
+    size: int
+    config: SynthesisConfig
+
+
+def synthesize(
+    config: SynthesisConfig, count: int, size: int, seed: int, output: str, runner: Runner, first: int = 0
+) -> float:
+    """Renders faces `first` to `first + count` into a folder. Returns the seconds it took.
+
+    Raises:
+        FakeitError: a bad count or size, no head model, or an output that holds faces of another conf.
+    """
+    if count < 1 or not 32 <= size <= 2048:
+        raise FakeitError(f"--count {count} --size {size}: at least 1 face, of 32 to 2048 pixels")
+    load_head(config.head.kind, config.head.file)  # a missing model is told here, not by an executor
+    started = time.monotonic()
+    make_folder(output)
+    _claim(output, config, size, seed)
+    last = first + count
+    tasks = [
+        RenderTask(start, min(start + FACES_A_TASK, last), seed, size, config)
+        for start in range(first, last, FACES_A_TASK)
+    ]
+    sizes = iter([task.end - task.start for task in tasks])
+    with tqdm(total=count, unit=" faces", desc="synthesize", mininterval=0.5) as bar:
+        runner(partial(render_task, output=output), tasks, lambda ended: bar.update(sum(islice(sizes, ended))))
+    return time.monotonic() - started
+
+
+def _claim(output: str, config: SynthesisConfig, size: int, seed: int) -> None:
+    """Writes how this folder is made, or holds it against what stands there: one folder, one way."""
+    record = {"conf": to_dict(config), "digest": digest(config), "size": size, "seed": seed, "code": code_version()}
+    location = join(output, RECORD)
+    if exists(location):
+        found = json.loads(read_bytes(location))
+        for key in ("digest", "size", "seed"):
+            if found[key] != record[key]:
+                raise FakeitError(
+                    f"output {output} holds faces made with {key} {found[key]}, not {record[key]}; choose another folder"
+                )
+        return
+    if any(name.endswith(".png") for name in list_files(output)):
+        raise FakeitError(f"output {output} holds pictures that were not made by this job; choose another folder")
+    with write_atomically(location) as file:
+        file.write(json.dumps(record, indent=1).encode())
+
+
+def render_task(task: RenderTask, output: str) -> int:
+    """Renders and writes the faces of a task that do not stand yet. Returns how many it made."""
+    made = 0
+    for index in range(task.start, task.end):
+        if not exists(join(output, f"{index:06d}_ldmks.txt")):
+            write_face(render(index, task.seed, task.config, task.size), output, index)
+            made += 1
+    return made
+
+
+def write_face(face: Face, output: str, index: int) -> None:
+    """Writes the three files of a face, each whole, the points last."""
+    stem = join(output, f"{index:06d}")
+    fast = [cv2.IMWRITE_PNG_COMPRESSION, 1]
+    pixels = cv2.cvtColor(face.image, cv2.COLOR_RGB2BGR)
+    points = "".join(f"{x:.4f} {y:.4f}\n" for x, y in np.asarray(face.landmarks, np.float64))
+    for name, data in (
+        (f"{stem}.png", cv2.imencode(".png", pixels, fast)[1].tobytes()),
+        (f"{stem}_seg.png", cv2.imencode(".png", face.segmentation, fast)[1].tobytes()),
+        (f"{stem}_ldmks.txt", points.encode()),
+    ):
+        with write_atomically(name) as file:
+            file.write(data)
