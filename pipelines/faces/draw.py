@@ -50,7 +50,8 @@ def draw_landmarks(
         shade = colour
         if confidence is not None:
             share = float(np.clip(confidence[index], 0, 1))
-            shade = tuple(round(r + share * (c - r)) for r, c in zip(RED, colour, strict=True))
+            red, green, blue = (round(r + share * (c - r)) for r, c in zip(RED, colour, strict=True))
+            shade = (red, green, blue)
         centre = (int(fixed[index, 0]), int(fixed[index, 1]))
         cv2.circle(canvas, centre, round(1.3 * unit * (1 << _SUBPIXEL)), shade, -1, cv2.LINE_AA, _SUBPIXEL)
     return canvas

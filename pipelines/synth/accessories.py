@@ -36,7 +36,9 @@ def _fill(image: Floats, classes: Classes, points: Floats, colour: Floats, part:
         cv2.fillPoly(classes, fixed, part, cv2.LINE_8, _BITS)
 
 
-def _outline(image: Floats, classes: Classes, points: Floats, colour: Floats, part: int, width: int, closed: bool) -> None:
+def _outline(
+    image: Floats, classes: Classes, points: Floats, colour: Floats, part: int, width: int, closed: bool
+) -> None:
     fixed = [np.rint(points * (1 << _BITS)).astype(np.int32)]
     cv2.polylines(image, fixed, closed, np.asarray(colour, float).tolist(), width, cv2.LINE_AA, _BITS)
     cv2.polylines(classes, fixed, closed, part, width, cv2.LINE_8, _BITS)

@@ -105,7 +105,7 @@ def _identities(v: Floats, front: Floats) -> list[Floats]:
     x, y = v[:, 0], v[:, 1]
     a, side, zero = np.abs(x), np.sign(x), np.zeros_like(x)
     lower, upper = _step(y, 0, -6), _step(y, 4, 9)
-    eye = _bump(a, y, *_EYE, 1.7, 1.2) * front
+    eye = _bump(a, y, _EYE[0], _EYE[1], 1.7, 1.2) * front
     mouth = _bump(x, y, 0, _LIPS_Y, 2.8, 1.4) * front
     nose = _bump(x, y, 0, 0.4, 1.4, 1.8) * front
     brow = _bump(a, y, 3.4, 5.5, 2.8, 0.9) * front

@@ -17,7 +17,10 @@ HAIR_CLASS = 13
 
 # Linear RGB × 255 (before the power of 2.2) and shares: black, dark to light brown, blond, grey, white, red.
 _COLOURS = np.array(
-    [[12, 9, 8], [28, 18, 12], [60, 36, 20], [110, 70, 40], [175, 135, 85], [150, 150, 150], [215, 210, 205], [120, 45, 20]]
+    [
+        [12, 9, 8], [28, 18, 12], [60, 36, 20], [110, 70, 40], [175, 135, 85], [150, 150, 150], [215, 210, 205],
+        [120, 45, 20],
+    ]
 )  # fmt: skip
 _SHARES = [0.24, 0.2, 0.16, 0.12, 0.1, 0.07, 0.05, 0.06]
 
@@ -69,7 +72,9 @@ def draw_hair(config: HairConfig, canonical: Floats, random: np.random.Generator
     )
 
 
-def draw_behind(image: Floats, classes: NDArray[np.uint8], hair: Hair, camera: Camera, random: np.random.Generator) -> None:
+def draw_behind(
+    image: Floats, classes: NDArray[np.uint8], hair: Hair, camera: Camera, random: np.random.Generator
+) -> None:
     """Paints long hair behind the head, in place. `image`: (H, W, 3) linear; `classes`: (H, W)."""
     size, scale = len(image), camera.scale
     mask = np.zeros((size, size), np.uint8)

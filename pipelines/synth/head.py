@@ -1,4 +1,4 @@
-"""A head as data: a mesh, how it varies, where its points and eyes are. Whatever makes one, the renderer treats it alike.
+"""A head as data: a mesh, how it varies, where its points and eyes are. The renderer treats all heads alike.
 
 Two makers stand behind it: `builtin` (our own, no files) and `ict` (the ICT Face Model Light, downloaded by the user).
 Units are centimetres: x to the viewer's right, y up, z towards the viewer.

@@ -1,4 +1,4 @@
-"""Light on a head: ambient light as second-order spherical harmonics, one to three lamps, and the first one's shadow."""
+"""Light on a head: ambient light as second-order spherical harmonics, one to three lamps, the first one's shadow."""
 
 from __future__ import annotations
 

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 SIDE = 512  # tiles repeat after this many texels; a power of two, so that wrapping is one mask
 
 
-def _fractal(random: np.random.Generator, scales: tuple[int, ...], amplitudes: tuple[float, ...]) -> NDArray[np.float32]:
+def _fractal(
+    random: np.random.Generator, scales: tuple[int, ...], amplitudes: tuple[float, ...]
+) -> NDArray[np.float32]:
     total = np.zeros((SIDE, SIDE), np.float32)
     for scale, amplitude in zip(scales, amplitudes, strict=True):
         cells = random.standard_normal((SIDE // scale, SIDE // scale)).astype(np.float32)

@@ -21,7 +21,7 @@ from pipelines.synth.noise import tiles
 
 Floats = NDArray[np.float32]
 
-# Linear-light sRGB of skin from light to dark, ×255 before the power of 2.2; evenly spread over the tones of all people.
+# Skin from light to dark, ×255 before the power of 2.2; evenly spread over the tones of all people.
 _TONES = np.array([[250, 222, 205], [235, 195, 170], [215, 165, 135], [180, 125, 92], [135, 88, 62], [85, 54, 40]])
 _IRISES = np.array([[0.05, 0.025, 0.012], [0.12, 0.06, 0.03], [0.16, 0.2, 0.28], [0.12, 0.2, 0.12], [0.2, 0.22, 0.24]])
 
@@ -159,7 +159,7 @@ def _shade(  # noqa: PLR0913 - a kernel takes plain arrays
                     part = 14
                 if (cx > 7.3 or cx < -7.3) and -2.5 < cy < 5.5 and -2.0 < cz < 4.5:
                     part = 7 if cx < 0 else 8
-                if cy < -8.3 - 0.25 * max(0.0, 8.0 - cz) * 0 and cz < 9.0 - 0.0 and cy + 0.35 * cz < -5.3:
+                if cy < -8.3 and cz < 9.0 and cy + 0.35 * cz < -5.3:
                     part = 12
                 if hair > 0.5:
                     part = 13
