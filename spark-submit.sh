@@ -45,7 +45,9 @@ case ${master:-local} in
         export PYSPARK_PYTHON="${PYSPARK_PYTHON:-$python}"
         ;;
     *)
-        archive=$(cd "$root" && "$python" -m pipelines.shipping environment) || fail "the environment could not be packed"
+        kind=environment  # what preprocessing needs; a job that trains on executors takes torch and Horovod along
+        [[ " ${passed[*]} " != *" --launcher "* ]] || kind=training
+        archive=$(cd "$root" && "$python" -m pipelines.shipping "$kind") || fail "the environment could not be packed"
         shipped=(--py-files "$code$more_code" --archives "$archive#environment$more_archives")
         export PYSPARK_PYTHON="./environment/bin/python"
         # In cluster mode the driver runs from the archive as well; in client mode it is this machine's.

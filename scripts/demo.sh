@@ -4,7 +4,7 @@
 #   DEMO_FACES=N renders N faces (default 400)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-data=${1:-} bin=$PWD/.venv/bin out=demo
+data=${1:-} bin=$PWD/.venv/bin out=demo model=demo/run/checkpoints/best.pt
 export PATH="$bin:$PATH"
 [ -z "$data" ] || [ -e "$data" ] || { echo "error: DATA=$data: no such folder" >&2; exit 2; }
 step() { printf '\n\033[1m%s\033[0m\n' "$*"; }
@@ -24,22 +24,31 @@ fi
 rendered=$(clock)
 
 step "2 · Spark: faces → crops, augmented → Petastorm Parquet"
-./spark-submit.sh jobs/preprocess.py --config conf/preprocess/demo.toml --input "$data" --output "$out/dataset" --overwrite
+./spark-submit.sh jobs/preprocess.py --config conf/preprocess/face_synthetics.toml --input "$data" --output "$out/dataset" --overwrite
 prepared=$(clock)
 
-step "3 · Horovod: two processes train the small Xception, MLflow keeps the record"
+step "3 · Horovod: two processes train a small network, MLflow keeps the record"
 horovodrun -np 2 python jobs/train.py --config conf/train/demo.toml --dataset "$out/dataset" --output "$out/run"
 trained=$(clock)
 
-step "4 · predictions, drawn"
-python jobs/predict.py --model "$out/run/best.pt" --images "$data" --output "$out/predictions.csv" --draw "$out/drawn"
+step "4 · points on pictures that training has not seen (the test split)"
+python - "$data" "$out/dataset" <<'PY' | python jobs/predict.py --model "$model" --images - --output "$out/predictions.csv" --draw "$out/drawn"
+import sys
+from pipelines.storage import below
+from pipelines.store import manifest, shards
+
+data, dataset = sys.argv[1:]
+made = manifest.load(dataset)
+rows = [shards.read_shard(f"{dataset}/{shard.path}", made.shape) for shard in made.of("test")]
+print(*sorted(below(data, f"{name}.png") for part in rows for name in set(part.image_id))[:24], sep="\n")
+PY
 ended=$(clock)
 
 step "done in $((ended - began)) s"
 row() { printf '  %-28s %s\n' "$@"; }
 row "faces ($((rendered - began)) s)" "$data"
 row "dataset ($((prepared - rendered)) s)" "$out/dataset"
-row "model ($((trained - prepared)) s)" "$out/run/best.pt"
+row "model ($((trained - prepared)) s)" "$model"
 row "predictions ($((ended - trained)) s)" "$out/predictions.csv"
 row "pictures, $(find "$out/drawn" -type f | wc -l) of them" "$(find "$out/drawn" -type f | sort | head -3 | paste -sd' ') …"
 echo

@@ -50,6 +50,7 @@ with_nccl() {
     ln -s "$nccl/include" "$1/nccl/include"
     ln -s "$nccl"/lib/libnccl.so.2 "$1/nccl/lib/libnccl.so.2"
     ln -s libnccl.so.2 "$1/nccl/lib/libnccl.so"
+    export CUDA_HOME="$cuda" PATH="$cuda/bin:$PATH"  # for torch, which tells CMake where the runtime is
     export HOROVOD_GPU_OPERATIONS=NCCL HOROVOD_CUDA_HOME="$cuda" HOROVOD_NCCL_HOME="$1/nccl" HOROVOD_NCCL_LINK=SHARED
 }
 

@@ -31,7 +31,11 @@ def test_the_zip_alone_is_enough_to_import(tmp_path: Path) -> None:
 
 def test_what_executors_import_is_not_left_out() -> None:
     needed = {"numpy", "pandas", "pyarrow", "cv2", "petastorm", "simplejpeg", "scipy", "numba", "fsspec", "tqdm"}
-    files = [name.split("/") for _, name in shipping._environment_files()]
-    names = {parts[3] for parts in files if parts[2:3] == ["site-packages"]}
-    assert needed <= names
-    assert not names & shipping.LEFT_OUT
+    assert needed <= packages(shipping.LEFT_OUT)
+    assert not packages(shipping.LEFT_OUT) & shipping.LEFT_OUT
+    assert needed | {"torch", "horovod", "mlflow"} <= packages(shipping.NEVER)
+
+
+def packages(left_out: frozenset[str]) -> set[str]:
+    files = [name.split("/") for _, name in shipping._environment_files(left_out)]
+    return {parts[3] for parts in files if parts[2:3] == ["site-packages"]}
