@@ -93,8 +93,12 @@ def remove(location: str) -> None:
 
 
 @contextmanager
-def write_atomically(location: str) -> Iterator[IO[Any]]:
-    """A binary file that appears under `location` whole or not at all: a temporary name first, then a rename."""
+def write_atomically(location: str, durable: bool = True) -> Iterator[IO[Any]]:
+    """A binary file that appears under `location` whole or not at all: a temporary name first, then a rename.
+
+    `durable` waits until the disk has it, so that it also survives a power cut; many small files that can be made
+    again are written without (waiting takes longer than rendering a face).
+    """
     temporary = f"{location}.{os.getpid()}.{os.urandom(4).hex()}.tmp"
     if is_url(location):
         fs, path = url_to_fs(location)
@@ -111,8 +115,9 @@ def write_atomically(location: str) -> Iterator[IO[Any]]:
     try:
         with open(temporary, "wb") as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         os.replace(temporary, location)
     except BaseException:
         if os.path.exists(temporary):

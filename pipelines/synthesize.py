@@ -105,5 +105,5 @@ def write_face(face: Face, output: str, index: int) -> None:
         (f"{stem}_seg.png", cv2.imencode(".png", face.segmentation, fast)[1].tobytes()),
         (f"{stem}_ldmks.txt", points.encode()),
     ):
-        with write_atomically(name) as file:
+        with write_atomically(name, durable=False) as file:
             file.write(data)

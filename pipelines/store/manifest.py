@@ -1,8 +1,8 @@
 """The manifest is the dataset: what is in it, how it was made, and the proof that it is whole.
 
 It is one JSON file, written last, after every shard stands. A folder without it is no dataset. It is Spark's commit
-commit point, what a resumed job compares with, MLflow's dataset digest, and all that a loader needs: no pickled schema
-is read.
+point, what a resumed job compares with, MLflow's dataset digest, and all that a loader needs: no pickled schema is
+read.
 """
 
 from __future__ import annotations
