@@ -43,7 +43,7 @@ class Fake:
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("fill")
     write_set(folder / "set")
-    config = load(ROOT / "conf/preprocess/kaggle.toml", PreprocessConfig, ["store.rows_per_shard=20"])
+    config = load(ROOT / "conf/preprocess/kaggle.toml", PreprocessConfig, ["store.rows_per_shard=20", "source.options.block=5"])
     preprocess.preprocess(config, str(folder / "set"), str(folder / "data"), IN_PROCESS)
     return str(folder / "data")
 
