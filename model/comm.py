@@ -201,7 +201,7 @@ class Ddp:
         from torch.nn.parallel import DistributedDataParallel
 
         devices = [self.local_rank] if next(network.parameters()).is_cuda else None
-        self._wrapped = DistributedDataParallel(network, device_ids=devices, broadcast_buffers=False)
+        self._wrapped = DistributedDataParallel(network, device_ids=devices, forward_sync_buffers=False)
         return self._wrapped, optimiser
 
     def quiet(self, network: nn.Module, last: bool) -> AbstractContextManager[Any]:

@@ -83,10 +83,10 @@ class Session:
         self.config, self.network, self.loader, self.augmenter, self.comm = config, network, loader, augmenter, comm
         growth = comm.size if config.data.batch_per == "rank" else 1
         self.lr = scaled_lr(config.optimiser, growth)
-        self.bare_optimiser = make_optimiser(network, config.optimiser, self.lr)
+        optimiser = make_optimiser(network, config.optimiser, self.lr)
+        self.module, self.optimiser = comm.attach(network, optimiser, config.optimiser.accumulate)
         if optimiser_state is not None:
-            self.bare_optimiser.load_state_dict(optimiser_state)
-        self.module, self.optimiser = comm.attach(network, self.bare_optimiser, config.optimiser.accumulate)
+            self.optimiser.load_state_dict(optimiser_state)
         if config.train.compile:
             self.module = torch.compile(self.module)  # type: ignore[assignment]
         self.ema = Smoothed(network, config.optimiser.ema) if config.optimiser.ema else None
@@ -138,7 +138,7 @@ class Session:
         config, comm = self.config, self.comm
         done = self._epochs_done(epoch) + batches[0].end / rows
         lr = self.lr * lr_factor(config.schedule, done, config.train.epochs, history)
-        for group in self.bare_optimiser.param_groups:
+        for group in self.optimiser.param_groups:
             group["lr"] = lr
         torch.manual_seed((config.train.seed * 1_000_003 + step) * 4099 + comm.rank)  # dropout: a function of the step
         total = sum(batch.total_weight for batch in batches)
@@ -149,13 +149,13 @@ class Session:
                 self.scaler.scale(loss * (comm.size / max(total, 1e-9))).backward()
             local += loss.detach().double()
         comm.reduce_gradients(self.optimiser)
-        self.scaler.unscale_(self.bare_optimiser)
+        self.scaler.unscale_(self.optimiser)
         if config.optimiser.clip:
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), config.optimiser.clip)
         with comm.stepping(self.optimiser):
             self.scaler.step(self.optimiser)
         self.scaler.update()
-        self.optimiser.zero_grad(set_to_none=comm.name != "horovod")
+        self.optimiser.zero_grad()
         if self.ema is not None:
             self.ema.update(step)
         return _Pending(step, batches[-1].end, total, batches, comm.start_sum(self._signals(local, total)))

@@ -187,7 +187,9 @@ class Run:
             network = self._warm(network, init)
         elif isinstance(network.head, DirectHead):
             network.head.start_at(self._mean_shape())
-        network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = network.to(self.device)
+        if self.comm.name != "horovod":  # Horovod sends dense gradients alone; there only the activations are channels-last
+            network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return synchronise(network, self.comm) if self.config.train.sync_batchnorm else network
 
     def _warm(self, network: LandmarkNetwork, init: str) -> LandmarkNetwork:
@@ -330,7 +332,7 @@ class Run:
         metrics = self._validate(session) if due and self.validation.rows else None
         if metrics is not None:
             values.update({f"val_{k}": v for k, v in asdict(metrics).items() if k != "faces"})
-        values["lr"] = session.bare_optimiser.param_groups[0]["lr"]
+        values["lr"] = session.optimiser.param_groups[0]["lr"]
         if rate:
             values["images_per_s"] = rate
         progress.history.append(values)
@@ -373,7 +375,7 @@ class Run:
             scheme=self.scheme.name,
             weights=self.network.state_dict(),
             ema=session.ema.network.state_dict() if session.ema else None,
-            optimiser=session.bare_optimiser.state_dict(),
+            optimiser=session.optimiser.state_dict(),
             position=self.position,
             progress=asdict(self.progress),
             conf=to_dict(self.config),

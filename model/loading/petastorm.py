@@ -14,31 +14,37 @@ import numpy as np
 
 from model.loading.shard import OpenShard, from_columns
 from pipelines.errors import FakeitError
-from pipelines.storage import exists, is_url
+from pipelines.storage import exists, is_url, list_files
 from pipelines.store.schema import RowShape
 
 FIELDS = ["image_id", "variant", "image", "landmarks", "weight"]
 
 
 def read(location: str, shape: RowShape) -> OpenShard:
-    """Opens a shard; see `model.loading.shard.Reader`. It runs the pickled schema of the dataset: trust its author."""
+    """Opens a shard; see `model.loading.shard.Reader`. It runs the pickled schema of the dataset: trust its author.
+
+    The folder is opened, since Petastorm looks for its schema beside the files, and of it this one row group.
+    """
     try:
         from petastorm import make_reader
     except ImportError as error:
         raise FakeitError(f"data.reader = 'petastorm' needs petastorm and pyspark ({error}); 'arrow' does not") from error
     if not exists(location):
         raise FakeitError(f"shard {location} is missing; the dataset is not whole any more")
-    url = location if is_url(location) else f"file://{os.path.abspath(location)}"
-    folder, name = url.rsplit("/", 1)
+    folder, name = location.rsplit("/", 1)
+    shards = sorted(file for file in list_files(folder) if file.endswith(".parquet"))
+    url = folder if is_url(folder) else f"file://{os.path.abspath(folder)}"
     with warnings.catch_warnings(), contextlib.ExitStack() as stack:
         warnings.simplefilter("ignore")
         try:
             reader = stack.enter_context(
                 make_reader(
-                    [f"{folder}/{name}"],
+                    url,
                     schema_fields=FIELDS,
                     reader_pool_type="dummy",
                     shuffle_row_groups=False,
+                    cur_shard=shards.index(name),  # Petastorm's shards are row_group % count: one group each
+                    shard_count=len(shards),
                     num_epochs=1,
                 )
             )
@@ -51,4 +57,5 @@ def read(location: str, shape: RowShape) -> OpenShard:
         "landmarks": np.stack([row.landmarks for row in rows]),
         "weight": np.stack([row.weight for row in rows]),
     }
-    return from_columns(stacked, np.stack([row.image for row in rows]))
+    dims = shape.arrays()["image"][1]  # a grey PNG comes without its axis of colours
+    return from_columns(stacked, np.stack([row.image.reshape(dims) for row in rows]))
