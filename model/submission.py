@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from model.ensemble import Member, predict
 from pipelines.errors import FakeitError, Rejected
-from pipelines.sources.kaggle import SIDE, Kaggle, LookupEntry, read_table
+from pipelines.sources.kaggle import SIDE, Kaggle, LookupEntry, member, read_table
 from pipelines.storage import write_atomically
 
 Points = NDArray[np.float32]
+LABELS = ("15 points", "4 points")
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,13 @@ def test_points(members: Sequence[Member], test_file: str, target: str = "kaggle
         raise FakeitError(str(reason)) from reason
     points, _ = predict(members, pictures, target)
     return dict(zip(ids, points, strict=True))
+
+
+def mean_points(folder: str) -> dict[int, Points]:
+    """The floor: for every test picture the mean of all training points."""
+    training, test = Kaggle(folder), Kaggle(member(folder, "test.csv"))
+    mean = np.nanmean(np.stack([training.read(sample).landmarks for sample in training.samples()]), axis=0)
+    return {test.image_id(sample): mean for sample in test.samples()}
 
 
 def submit(points: Mapping[int, Points], lookup: Sequence[LookupEntry], lookup_file: str) -> Submission:
@@ -98,9 +106,9 @@ def score_by_labels(submission: Submission, solution_file: str, lookup: Sequence
     for entry in lookup:
         asked[entry.image_id] = asked.get(entry.image_id, 0) + 1
     image = {entry.row_id: entry.image_id for entry in lookup}
-    squares: dict[str, list[float]] = {"15 points": [], "4 points": []}
+    squares: dict[str, list[float]] = {label: [] for label in LABELS}
     for row_id, location in read_table(solution_file, ("RowId", "Location")):
         row = int(row_id)
-        kind = "15 points" if asked[image[row]] > 8 else "4 points"
+        kind = LABELS[0] if asked[image[row]] > 8 else LABELS[1]
         squares[kind].append((submission.values[row] - float(location)) ** 2)
     return {kind: float(np.sqrt(np.mean(errors))) for kind, errors in squares.items() if errors}
