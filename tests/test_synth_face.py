@@ -1,0 +1,154 @@
+"""Faces are a function of (seed, index, conf), and their labels lie where the pictures show them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipelines.errors import FakeitError
+from pipelines.landmarks import scheme
+from pipelines.synth.camera import Camera, rotation
+from pipelines.synth.config import (
+    AccessoryConfig,
+    CameraConfig,
+    EffectConfig,
+    ExpressionConfig,
+    HairConfig,
+    HeadConfig,
+    SkinConfig,
+    SynthesisConfig,
+)
+from pipelines.synth.face import render
+from pipelines.synth.head import Head, load_head
+
+PLAIN = SynthesisConfig(
+    accessories=AccessoryConfig(glasses=0, hat=0, mask=0, headset=0, occluder=0),
+    hair=HairConfig(bald=1, long=0, fringe=0),
+    skin=SkinConfig(beard=0),
+    camera=CameraConfig(yaw_sd=8, pitch_sd=5, roll_sd=5),
+    effects=EffectConfig(motion_blur=0, noise=(0.0, 0.0), jpeg=0),
+)
+
+
+@pytest.fixture(scope="module")
+def head() -> Head:
+    return load_head("builtin")
+
+
+def test_same_index_same_bytes_in_any_order() -> None:
+    forward = [render(i, 3, SynthesisConfig(), 96) for i in range(4)]
+    for index in (2, 0, 3, 1):
+        again = render(index, 3, SynthesisConfig(), 96)
+        assert np.array_equal(again.image, forward[index].image)
+        assert np.array_equal(again.landmarks, forward[index].landmarks)
+        assert np.array_equal(again.segmentation, forward[index].segmentation)
+    assert not np.array_equal(forward[0].image, render(0, 4, SynthesisConfig(), 96).image)
+
+
+def test_an_ingredient_switched_off_leaves_the_others_as_they_were() -> None:
+    bare = replace(SynthesisConfig(), accessories=AccessoryConfig(0, 0, 0, 0, 0, 0))
+    for index in range(4):
+        assert np.array_equal(
+            render(index, 1, bare, 96).landmarks, render(index, 1, SynthesisConfig(), 96).landmarks
+        )
+
+
+def test_flip_pairs_mirror_the_mean_head(head: Head) -> None:
+    points = head.neutral[head.landmarks[:68]]
+    mirrored = points[list(scheme("ibug68").flip)] * [-1, 1, 1]
+    assert np.abs(mirrored - points).max() < 0.25  # cm: a vertex of the mesh off
+
+
+def test_points_lie_on_their_parts() -> None:
+    """Each visible point is within a few pixels of the part that it belongs to (at 256 pixels, a head of 180)."""
+    parts = {
+        **{i: {1, 10, 11, 9} for i in range(48, 68)},
+        **{i: {3, 4, 1} for i in range(36, 48)},
+        **{i: {5, 6, 1} for i in range(17, 27)},
+        30: {2},
+    }
+    strict = {51: {10}, 57: {11}, 30: {2}, 38: {3, 1}, 43: {4, 1}}
+    misses = 0
+    for index in range(8):
+        face = render(index, 5, PLAIN, 256)
+        for point, allowed in {**parts, **strict}.items():
+            if face.visibility[point] < 2:
+                continue
+            x, y = np.rint(face.landmarks[point]).astype(int)
+            near = face.segmentation[max(0, y - 3) : y + 4, max(0, x - 3) : x + 4]
+            misses += not set(near.ravel()) & allowed
+    assert misses == 0
+
+
+def test_classes_are_those_of_face_synthetics() -> None:
+    seen = set()
+    for index in range(12):
+        seen |= set(np.unique(render(index, 2, SynthesisConfig(), 128).segmentation))
+    assert seen <= set(range(19)) | {255}
+    assert {0, 1, 2, 3, 4, 5, 6, 10, 11, 13, 15} <= seen
+
+
+def test_a_blink_closes_the_lids(head: Head) -> None:
+    none = np.zeros(0, np.float32)
+    shut = head.shape(none, {"eyeBlink_L": 1.0, "eyeBlink_R": 1.0})[head.landmarks[:68]]
+    opened = head.neutral[head.landmarks[:68]]
+    for upper, lower in ((37, 41), (38, 40), (43, 47), (44, 46)):
+        assert abs(shut[upper, 1] - shut[lower, 1]) < 0.35 * abs(opened[upper, 1] - opened[lower, 1])
+
+
+def test_a_jaw_that_opens_parts_the_lips(head: Head) -> None:
+    opened = head.shape(np.zeros(0, np.float32), {"jawOpen": 1.0})[head.landmarks[:68]]
+    closed = head.neutral[head.landmarks[:68]]
+    assert closed[62, 1] - closed[66, 1] < 0.4
+    assert opened[62, 1] - opened[66, 1] > 2.0
+
+
+def test_hidden_points_of_a_profile() -> None:
+    side = replace(PLAIN, camera=CameraConfig(yaw_sd=0, pitch_sd=0, roll_sd=0))
+    face = render(1, 1, side, 128)
+    assert (face.visibility[[36, 45, 30, 8]] == 2).all()
+    turned = Camera(rotation(80, 0, 0), np.zeros(3, np.float32), 100.0, 400.0, (64, 64), (80, 0, 0))
+    ear_to_ear = turned.pixels(np.array([[-7.0, 0, 0], [7.0, 0, 0]], np.float32))
+    assert abs(ear_to_ear[0, 0] - ear_to_ear[1, 0]) < 20  # seen from the side, ears lie behind one another
+
+
+def test_gaze_moves_the_pupils_alone() -> None:
+    left = replace(PLAIN, expression=ExpressionConfig(gaze_sd=(0.0, 0.0)))
+    right = replace(PLAIN, expression=ExpressionConfig(gaze_sd=(60.0, 0.0)))
+    a, b = render(2, 1, left, 256).landmarks, render(2, 1, right, 256).landmarks
+    assert np.allclose(a[:68], b[:68])
+    assert np.abs(a[68:] - b[68:]).max() > 0.5
+
+
+def test_a_head_without_its_file_is_named() -> None:
+    with pytest.raises(FakeitError, match="head.file"):
+        render(0, 1, SynthesisConfig(head=HeadConfig(kind="ict")), 64)
+    with pytest.raises(FakeitError, match="nothing.npz"):
+        load_head("ict", "/nothing.npz")
+
+
+def test_ict_heads_resemble_afw(shared: Path) -> None:
+    """The mean of upright ICT faces against the mean of AFW's: no point further than 12 % of the eyes' distance."""
+    head = load_head("ict", str(shared / "data/ict_face/ict_face.npz"))
+    points = head.neutral[head.landmarks[:68], :2] * [1, -1]
+    faces = []
+    for path in sorted((shared / "data/afw_68").glob("*.pts")):
+        text = path.read_text()
+        face = np.array(text[text.index("{") + 1 : text.index("}")].split(), float).reshape(-1, 2)
+        faces.append(_by_eyes(face))
+    upright = [face for face in faces if abs(face[30, 0]) < 0.06]
+    assert len(upright) > 50
+    gap = np.linalg.norm(_by_eyes(points) - np.mean(upright, axis=0), axis=1)
+    assert gap[17:].max() < 0.08
+    assert gap.max() < 0.12
+
+
+def _by_eyes(points: np.ndarray) -> np.ndarray:
+    """Points in the frame whose x axis runs through the outer eye corners, of length 1 between them."""
+    left, right = points[36], points[45]
+    along = (right - left) / np.linalg.norm(right - left)
+    turn = np.array([along, [-along[1], along[0]]])
+    return (points - (left + right) / 2) @ turn.T / np.linalg.norm(right - left)
