@@ -97,7 +97,7 @@ def render_task(task: RenderTask, output: str) -> int:
 def write_face(face: Face, output: str, index: int) -> None:
     """Writes the three files of a face, each whole, the points last."""
     stem = join(output, f"{index:06d}")
-    fast = [cv2.IMWRITE_PNG_COMPRESSION, 1]
+    fast = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
     pixels = cv2.cvtColor(face.image, cv2.COLOR_RGB2BGR)
     points = "".join(f"{x:.4f} {y:.4f}\n" for x, y in np.asarray(face.landmarks, np.float64))
     for name, data in (

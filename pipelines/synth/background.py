@@ -34,18 +34,18 @@ def draw_background(config: BackgroundConfig, random: np.random.Generator, size:
         image = _random_square(picture, random)
     else:
         image = _clutter(config, random)
-    image = np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR), np.float32)
     grey = image.mean(axis=2, keepdims=True)
-    image = grey + (image - grey) * np.float32(random.uniform(0.1, 0.8))
-    np.clip(image, 0, 1, out=image)
-    return np.asarray(image * image * np.float32(random.uniform(0.2, 1.2)), np.float32)
+    image = np.clip(grey + (image - grey) * np.float32(random.uniform(0.1, 0.8)), 0, 1)
+    image = image * image * np.float32(random.uniform(0.2, 1.2))
+    return np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def _random_square(picture: Floats, random: np.random.Generator) -> Floats:
     height, width = picture.shape[:2]
     side = int(min(height, width) * random.uniform(0.4, 1))
     y, x = random.integers(0, height - side + 1), random.integers(0, width - side + 1)
-    return picture[y : y + side, x : x + side]
+    square = picture[y : y + side, x : x + side]
+    return np.asarray(cv2.resize(square, (2 * DRAWN, 2 * DRAWN), interpolation=cv2.INTER_AREA), np.float32)
 
 
 def _clutter(config: BackgroundConfig, random: np.random.Generator) -> Floats:

@@ -20,11 +20,11 @@ def photograph(image: Floats, exposure: float, config: EffectConfig, random: np.
     sigma = random.uniform(*config.blur) * size / 512
     if chance[0] < config.motion_blur:
         image = _motion_blur(image, random.uniform(3, 12) * size / 512, random.uniform(0, 180))
-    if sigma > 0.2:
-        image = np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), np.float32)
     if chance[1] < config.vignette:
         image = image * _vignette(size, random.uniform(0.2, 0.6))[..., None]
     picture = _tone(image, exposure, random.uniform(2.0, 2.4))
+    if sigma > 0.2:
+        picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), sigma), np.uint8)  # on bytes: a tenth of the time
     picture = _add_noise(picture, random.uniform(*config.noise), random)
     if chance[2] < config.jpeg:
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(random.uniform(35, 95))]
@@ -47,8 +47,8 @@ def _tone(image: Floats, exposure: float, gamma: float) -> NDArray[np.uint8]:
     light = np.linspace(0, 4, _STEPS, dtype=np.float32)
     curve = np.clip(light * (1 + light / 2.2**2) / (1 + light), 0, 1) ** (1 / gamma)
     table = np.rint(curve / curve[-1] * 255).astype(np.uint8)
-    index = np.minimum(image * np.float32(exposure * (_STEPS - 1) / 4), np.float32(_STEPS - 1)).astype(np.uint16)
-    return np.asarray(table[index], np.uint8)
+    index = cv2.min(image * np.float32(exposure * (_STEPS - 1) / 4), float(_STEPS - 1)).astype(np.uint16)
+    return np.asarray(table.take(index), np.uint8)
 
 
 def _add_noise(picture: NDArray[np.uint8], deviation: float, random: np.random.Generator) -> NDArray[np.uint8]:
@@ -56,12 +56,10 @@ def _add_noise(picture: NDArray[np.uint8], deviation: float, random: np.random.G
     if deviation < 0.5:
         return picture
     size = len(picture)
-    grain = np.tile(tiles()[0] * np.float32(deviation), (size // SIDE + 2, size // SIDE + 2)).astype(np.int16)
-    for channel in range(3):
-        y, x = random.integers(0, SIDE, 2)
-        noisy = picture[..., channel].astype(np.int16) + grain[y : y + size, x : x + size]
-        picture[..., channel] = np.clip(noisy, 0, 255)
-    return picture
+    grain = np.tile((tiles()[0] * np.float32(deviation)).astype(np.int16), (size // SIDE + 2, size // SIDE + 2))
+    starts = random.integers(0, SIDE, (3, 2))
+    noise = cv2.merge([grain[y : y + size, x : x + size] for y, x in starts])
+    return np.asarray(cv2.add(picture, noise, dtype=cv2.CV_8U), np.uint8)
 
 
 def _motion_blur(image: Floats, length: float, angle: float) -> Floats:

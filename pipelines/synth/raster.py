@@ -16,7 +16,7 @@ Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True, fastmath=True, error_model="numpy")
 def _rasterise(points: Any, triangles: Any, depth: Any, owner: Any, second: Any, third: Any) -> None:
     height, width = depth.shape
     for t in range(triangles.shape[0]):
@@ -67,7 +67,7 @@ def rasterise(points: Floats, triangles: Ints, height: int, width: int) -> tuple
     return depth, owner, second, third
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True, fastmath=True, error_model="numpy")
 def vertex_normals(vertices: Any, triangles: Any) -> Any:
     """Area-weighted unit normals (V, 3) of a mesh (V, 3), (T, 3)."""
     normals = np.zeros_like(vertices)

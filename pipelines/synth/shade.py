@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numba
 import numpy as np
 from numpy.typing import NDArray
@@ -71,15 +72,15 @@ def draw_coat(config: SkinConfig, hair: Hair, gaze: Floats, random: np.random.Ge
     )
 
 
-@numba.njit(cache=True, fastmath=True, inline="always")
+@numba.njit(cache=True, fastmath=True, error_model="numpy", inline="always")
 def _texel(tile: Any, x: float, y: float) -> float:
     return tile[int(math.floor(y)) & 511, int(math.floor(x)) & 511]
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True, fastmath=True, error_model="numpy")
 def _shade(  # noqa: PLR0913 - a kernel takes plain arrays
     owner: Any, second: Any, third: Any, triangles: Any, material: Any, canonical: Any, normals: Any, positions: Any,
-    hairiness: Any, layers: Any, noise: Any, colours: Any, amounts: Any, offset: Any, gaze: Any, eyes: Any,
+    hairiness: Any, layers: Any, brushed: Any, noise: Any, colours: Any, amounts: Any, offset: Any, gaze: Any, eyes: Any,
     painted: bool, harmonics: Any, lamps: Any, lamp_colours: Any, wrap: Any, shadow: Any, to_shadow: Any,
     softness: float, image: Any, classes: Any,
 ) -> None:  # fmt: skip
@@ -113,7 +114,7 @@ def _shade(  # noqa: PLR0913 - a kernel takes plain arrays
             if kind <= 1:  # face and scalp
                 lx, ly = (cx + reach) * texels, (reach - cy) * texels
                 x0, y0 = int(lx), int(ly)
-                if cz > 1.5 and 0 <= x0 < side - 1 and 0 <= y0 < side - 1:
+                if cz > 1.5 and 0 <= x0 < side - 1 and 0 <= y0 < side - 1 and brushed[y0, x0]:
                     fx, fy = lx - x0, ly - y0
                     for c in range(8):
                         layer[c] = (1 - fy) * ((1 - fx) * layers[y0, x0, c] + fx * layers[y0, x0 + 1, c]) + fy * (
@@ -141,7 +142,7 @@ def _shade(  # noqa: PLR0913 - a kernel takes plain arrays
                 beard = min(1.0, max(0.0, layer[2] * (0.75 + 0.45 * grain + 0.25 * strand)))
                 hair = u * hairiness[i] + v * hairiness[j] + w * hairiness[k]
                 hair = min(1.0, max(0.0, hair * 1.5 + (0.25 * strand if hair > 0.02 else 0.0) - 0.1))
-                lock = math.exp(0.45 * strand)
+                lock = math.exp(0.45 * strand) if hair > 0 else 0.0
                 for a in range(3):
                     value = albedo[a] * (1 - socket) + colours[5, a] * socket
                     value = value * (1 - lips) + colours[1, a] * lips
@@ -193,7 +194,9 @@ def _shade(  # noqa: PLR0913 - a kernel takes plain arrays
             x = u * positions[i, 0] + v * positions[j, 0] + w * positions[k, 0]
             y = u * positions[i, 1] + v * positions[j, 1] + w * positions[k, 1]
             z = u * positions[i, 2] + v * positions[j, 2] + w * positions[k, 2]
-            lit = _unshadowed(shadow, to_shadow, x, y, z, softness) if shadow.shape[0] > 1 else 1.0
+            lit = 1.0
+            if shadow.shape[0] > 1 and n[0] * lamps[0, 0] + n[1] * lamps[0, 1] + n[2] * lamps[0, 2] + wrap[0] > 0:
+                lit = _unshadowed(shadow, to_shadow, x, y, z, softness)
             dim = 1 - 0.3 * max(0.0, -n[1])  # light that comes from below is weaker
             for a in range(3):
                 ambient = (
@@ -208,7 +211,8 @@ def _shade(  # noqa: PLR0913 - a kernel takes plain arrays
                 light = max(0.0, (facing + wrap[lamp]) / (1 + wrap[lamp]))
                 hx, hy, hz = lamps[lamp, 0], lamps[lamp, 1], lamps[lamp, 2] + 1
                 half = math.sqrt(hx * hx + hy * hy + hz * hz) + 1e-6
-                shine = gloss * max(0.0, (n[0] * hx + n[1] * hy + n[2] * hz) / half) ** amounts[8]
+                mirror = (n[0] * hx + n[1] * hy + n[2] * hz) / half
+                shine = gloss * mirror ** amounts[8] if gloss > 0.01 and mirror > 0.7 else 0.0
                 if lamp == 0:
                     light *= lit
                     shine *= lit
@@ -217,7 +221,7 @@ def _shade(  # noqa: PLR0913 - a kernel takes plain arrays
             classes[py, px] = part
 
 
-@numba.njit(cache=True, fastmath=True, inline="always")
+@numba.njit(cache=True, fastmath=True, error_model="numpy", inline="always")
 def _eye(albedo: Any, colours: Any, away: float, iris: float, pupil: float) -> None:
     """Sclera, iris with a dark limbus, pupil, by the distance from the iris' centre."""
     for a in range(3):
@@ -230,7 +234,7 @@ def _eye(albedo: Any, colours: Any, away: float, iris: float, pupil: float) -> N
             albedo[a] = colours[7, a]
 
 
-@numba.njit(cache=True, fastmath=True, inline="always")
+@numba.njit(cache=True, fastmath=True, error_model="numpy", inline="always")
 def _unshadowed(shadow: Any, matrix: Any, x: float, y: float, z: float, softness: float) -> float:
     """The share of nine look-ups around the place that see the lamp."""
     sx = matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2] * z + matrix[0, 3]
@@ -273,8 +277,9 @@ def shade(
     shadow, matrix = np.zeros((1, 1), np.float32), np.zeros((3, 4), np.float32)
     if lighting.shadows:
         shadow, matrix = shadow_map(positions, triangles, lighting.directions[0])
+    brushed = cv2.dilate((layers.max(axis=2) > 0).astype(np.uint8), np.ones((3, 3), np.uint8))
     _shade(
-        owner, second, third, triangles, material, canonical, normals, positions, hair.weight, layers, tiles(),
+        owner, second, third, triangles, material, canonical, normals, positions, hair.weight, layers, brushed, tiles(),
         coat.colours, coat.amounts, coat.offset, coat.gaze, eyes, painted, lighting.harmonics, lighting.directions,
         lighting.colours, lighting.wrap, shadow, matrix, np.float32(lighting.softness), image, classes,
     )  # fmt: skip
