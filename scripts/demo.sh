@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The whole road, once, in ./demo: faces → Spark → Parquet → Horovod → MLflow → points on pictures, and a table of what came out.
 #   scripts/demo.sh [DATA]      DATA: a folder or .zip in the Face Synthetics layout; without it, faces are rendered
-#   DEMO_FACES=N renders N faces (default 400)
+#   DEMO_FACES=N renders N faces (default 400); DEMO_EPOCHS=N trains so long
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 data=${1:-} bin=$PWD/.venv/bin out=demo model=demo/run/checkpoints/best.pt
@@ -28,7 +28,7 @@ step "2 · Spark: faces → crops, augmented → Petastorm Parquet"
 prepared=$(clock)
 
 step "3 · Horovod: two processes train a small network, MLflow keeps the record"
-horovodrun -np 2 python jobs/train.py --config conf/train/demo.toml --dataset "$out/dataset" --output "$out/run"
+horovodrun -np 2 python jobs/train.py --config conf/train/demo.toml ${DEMO_EPOCHS:+--set train.epochs=$DEMO_EPOCHS} --dataset "$out/dataset" --output "$out/run"
 trained=$(clock)
 
 step "4 · points on pictures that training has not seen (the test split)"
@@ -40,7 +40,7 @@ from pipelines.store import manifest, shards
 data, dataset = sys.argv[1:]
 made = manifest.load(dataset)
 rows = [shards.read_shard(f"{dataset}/{shard.path}", made.shape) for shard in made.of("test")]
-print(*sorted(below(data, f"{name}.png") for part in rows for name in set(part.image_id))[:24], sep="\n")
+print(*sorted(below(data, f"{name}.png") for part in rows for name in set(part["image_id"]))[:24], sep="\n")
 PY
 ended=$(clock)
 
