@@ -1,8 +1,8 @@
 """Several networks that look at the same face pictures and answer in one scheme: their mean, and how far they differ.
 
-A network trained on the competition's own pictures sees a picture whole. One of another scheme, as that of synthetic
-faces, crops by a face box: it starts from a guess in the picture's middle and crops again by its own points; a label
-adapter (or the plain mapping of schemes) turns its points into the scheme that is wanted.
+A network trained on whole pictures (its crop recipe has no margin) sees a picture whole. One trained on face boxes
+starts from a guess in the picture's middle and crops again by its own points. A label adapter (or the plain mapping of
+schemes) turns the points into the scheme that is wanted.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from model.adapter import Adapter, load_adapter
+from model.adapter import Adapter, fit_adapter, load_adapter
 from model.backends import Backend, open_backend
 from model.inference import Landmarker, LandmarkerConfig
 from pipelines.errors import FakeitError
 from pipelines.faces.box import Box
 from pipelines.faces.crop import Picture, crop_from_source, equalise, from_unit, transform
 from pipelines.landmarks import convert, scheme
+from pipelines.sources import Sample, Source
 
 Pictures = Sequence[NDArray[np.uint8]]
 BATCH = 64
@@ -76,14 +77,23 @@ def predict(
 
 
 def _vote(member: Member, pictures: Pictures, target: str) -> NDArray[np.float32]:
-    if member.backend.recipe.scheme == target and member.adapter is None:
+    adapter, recipe = member.adapter, member.backend.recipe
+    if adapter is not None and (adapter.source, adapter.target) != (recipe.scheme, target):
+        raise FakeitError(
+            f"adapter '{adapter.name}' maps {adapter.source} to {adapter.target}, wanted is {recipe.scheme} to {target}"
+        )
+    own = own_points(member, pictures)
+    if adapter is not None:
+        return np.stack([adapter.apply(points) for points in own])
+    return np.asarray(convert(own, recipe.scheme, target), np.float32)
+
+
+def own_points(member: Member, pictures: Pictures) -> NDArray[np.float32]:
+    """A member's points in its own scheme, (N, K, 2), source pixels."""
+    if member.backend.recipe.crop.margin == 0:
         return _whole_pictures(member, pictures)
-    landmarker = Landmarker(member.backend, LandmarkerConfig(refine=2, flip=member.flip), member.adapter)
-    points = []
-    for picture in pictures:
-        face = landmarker.fit(picture, [_guess(picture)])[0]
-        points.append(np.asarray(convert(face.points, face.scheme, target), np.float32))
-    return np.stack(points)
+    landmarker = Landmarker(member.backend, LandmarkerConfig(refine=2, flip=member.flip))
+    return np.stack([landmarker.fit(picture, [_guess(picture)])[0].points for picture in pictures])
 
 
 def _guess(picture: NDArray[np.uint8]) -> Box:
@@ -117,3 +127,21 @@ def weighted(members: Sequence[Member], weights: Sequence[float]) -> list[Member
     if len(weights) != len(members) or min(weights, default=1.0) <= 0:
         raise FakeitError(f"{len(weights)} weights for {len(members)} models; one above 0 is needed for each")
     return [replace(member, weight=weight) for member, weight in zip(members, weights, strict=True)]
+
+
+def fit_labels(member: Member, source: Source, samples: Sequence[Sample], name: str) -> tuple[Adapter, float]:
+    """An adapter from a member's points to a source's labels: what little real data can teach without training.
+
+    Args:
+        member: the network; its adapter is not asked.
+        source: of whole pictures.
+        samples: labelled, none that the result is scored on.
+        name: of the adapter.
+
+    Returns:
+        The adapter, and the share of the error that is left in cross-validation.
+    """
+    truth = np.stack([source.read(sample).landmarks for sample in samples])
+    own = own_points(member, [source.image(sample) for sample in samples])
+    fitted_on = f"{len(samples)} pictures"
+    return fit_adapter(own, truth, member.backend.recipe.scheme, source.scheme, name, fitted_on)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from model import fill_in
 from model.backends import Recipe
 from model.fill_in import Expert, FillConfig
 from model.fill_in import fill_in as fill
+from model.train_config import TrainConfig
 from pipelines import preprocess, runners
 from pipelines.config import load
 from pipelines.errors import FakeitError
@@ -23,6 +25,9 @@ from pipelines.store import manifest as manifests
 from pipelines.store.schema import Rows
 from pipelines.store.shards import read_shard
 from tests.test_kaggle_source import write_set
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 ROOT = Path(__file__).resolve().parent.parent
 IN_PROCESS = runners.in_processes(0)
@@ -43,7 +48,9 @@ class Fake:
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("fill")
     write_set(folder / "set")
-    config = load(ROOT / "conf/preprocess/kaggle.toml", PreprocessConfig, ["store.rows_per_shard=20", "source.options.block=5"])
+    config = load(
+        ROOT / "conf/preprocess/kaggle.toml", PreprocessConfig, ["store.rows_per_shard=20", "source.options.block=5"]
+    )
     preprocess.preprocess(config, str(folder / "set"), str(folder / "data"), IN_PROCESS)
     return str(folder / "data")
 
@@ -113,18 +120,6 @@ def test_one_model_for_each_point(dataset: str, tmp_path: Path) -> None:
     assert weight[:, 2].any() and not np.delete(weight, 2, axis=1).any()
 
 
-def test_any_runner_makes_the_same_dataset(dataset: str, tmp_path: Path) -> None:
-    manifest = manifests.load(dataset)
-    change = fill_in.Only(10)
-    from pipelines.rewrite import rewrite
-
-    made = [
-        rewrite(dataset, str(tmp_path / name), change, runner, lambda facts: {"only": "nose_tip"}).manifest
-        for name, runner in (("a", IN_PROCESS), ("b", runners.in_processes(2)))
-    ]
-    assert made[0].digest == made[1].digest != manifest.digest
-
-
 def test_refusals(dataset: str, tmp_path: Path) -> None:
     (tmp_path / "held").mkdir()
     (tmp_path / "held" / "letter.txt").write_text("mine")
@@ -140,3 +135,25 @@ def test_refusals(dataset: str, tmp_path: Path) -> None:
     fill(dataset, full, str(tmp_path / "s"), lambda d, n: "m=0", IN_PROCESS, FillConfig(rounds=1, least=0.0))
     with pytest.raises(FakeitError, match="there is nothing to fill in"):
         fill(full, str(tmp_path / "x"), str(tmp_path / "s"), lambda d, n: "m=0", IN_PROCESS, FillConfig(rounds=1))
+
+
+@pytest.mark.spark
+def test_trained_and_filled_on_spark(
+    dataset: str, tmp_path: Path, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()  # a real model this time
+    train = fill_in.trainer(
+        load(
+            ROOT / "conf/train/kaggle_cnn.toml",
+            TrainConfig,
+            ["network.name=lenet", "train.epochs=1", 'tracking.uri=""', "train.threads=1", 'train.device="cpu"'],
+        ),
+        str(tmp_path / "scratch"),
+    )
+    filled = [str(tmp_path / name) for name in ("spark", "here")]
+    config = FillConfig(rounds=1, least=0.0)
+    for output, runner in zip(filled, (runners.on_spark(spark), IN_PROCESS), strict=True):
+        (ended,) = fill(dataset, output, str(tmp_path / "scratch"), train, runner, config)
+        assert sum(ended.filled.values()) == ended.missing > 0
+    assert np.isfinite(rows_of(filled[0])["landmarks"]).all()
+    np.testing.assert_allclose(rows_of(filled[0])["landmarks"], rows_of(filled[1])["landmarks"], atol=1e-4)

@@ -13,10 +13,11 @@ import pytest
 from numpy.typing import NDArray
 
 from model.backends import Recipe
-from model.ensemble import Member, predict
+from model.ensemble import Member, fit_labels, predict
 from model.submission import score, score_by_labels, submit, test_points, write_submission
 from pipelines.errors import FakeitError
 from pipelines.faces.crop import CropConfig
+from pipelines.sources import open_source
 from pipelines.sources.kaggle import Kaggle, read_lookup, read_solution
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -116,3 +117,18 @@ def test_the_solution_makes_the_test_split(real: Path) -> None:
     assert samples
     present = {int((source.read(s).visibility > 0).sum()) for s in samples}
     assert max(present) == 15 and 4 in present
+
+
+def test_a_network_of_another_scheme_and_an_adapter_fitted_on_the_labels(real: Path) -> None:
+    source = open_source("kaggle", str(real))
+    samples = source.samples()
+    mean = np.nanmean(np.stack([source.read(s).landmarks for s in samples]), 0)
+    off = Member(Constant((mean + 3.5) / 96), flip=False)  # every point 3 pixels to the lower right
+    adapter, left = fit_labels(off, source, samples, "kaggle15")
+    assert left < 1 and (adapter.source, adapter.target) == ("kaggle15", "kaggle15")
+    pictures = [source.image(s) for s in samples[:3]]
+    plain, _ = predict([off], pictures, "kaggle15")
+    adapted, _ = predict([Member(off.backend, adapter, flip=False)], pictures, "kaggle15")
+    assert abs(adapted - mean).mean() < 0.5 * abs(plain - mean).mean()
+    seventy = Member(Constant(np.full((70, 2), 0.5), "face70"))
+    assert predict([seventy], pictures, "kaggle15")[0].shape == (3, 15, 2)
