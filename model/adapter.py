@@ -136,17 +136,24 @@ def _system(predicted: Array, truth: Array, source: str, target: str, mean: Arra
     return np.array(rows), np.nan_to_num(np.array(moves)), labelled
 
 
-def _ridge(features: Array, moves: Array, labelled: Array, strength: float) -> Array:
-    """Weights (F, 2K'). The constant is not penalised. A point that some faces lack is fitted on the others."""
-    penalty = np.eye(features.shape[1]) * strength
-    penalty[-1, -1] = 1e-9
-    if labelled.all():
-        return np.asarray(np.linalg.solve(features.T @ features + penalty, features.T @ moves), np.float64)
-    weights = np.zeros((features.shape[1], moves.shape[1]))
-    for column in range(moves.shape[1]):
-        some = features[labelled[:, column]]
-        target = moves[labelled[:, column], column]
-        weights[:, column] = np.linalg.solve(some.T @ some + penalty, some.T @ target)
+def _ridge(features: Array, moves: Array, labelled: Array, strengths: Sequence[float]) -> list[Array]:
+    """Weights (F, 2K') for each strength. The constant (the last feature) is not penalised. A point that some faces
+    lack is fitted on the others."""
+    weights = [np.zeros((features.shape[1], moves.shape[1])) for _ in strengths]
+    patterns, group = np.unique(labelled, axis=1, return_inverse=True)
+    for number, rows in enumerate(patterns.T):
+        columns = np.flatnonzero(group.ravel() == number)
+        inputs, wanted = features[rows, :-1], moves[np.ix_(rows, columns)]
+        if not len(inputs):
+            continue
+        middle, height = inputs.mean(axis=0), wanted.mean(axis=0)
+        inputs = inputs - middle
+        values, vectors = np.linalg.eigh(inputs.T @ inputs)  # once for all strengths
+        turned = vectors.T @ (inputs.T @ (wanted - height))
+        for one, strength in zip(weights, strengths, strict=True):
+            slopes = vectors @ (turned / (np.maximum(values, 0) + strength)[:, None])
+            one[:-1, columns] = slopes
+            one[-1, columns] = height - middle @ slopes
     return weights
 
 
@@ -193,20 +200,22 @@ def fit_adapter(
     half = len(good) // 2
     fold = (np.arange(len(good)) % half % folds)[good]  # face i and its mirrored twin i + half share a fold
     before = _error(moves, labelled)
-    left = [_crossed(features, moves, labelled, fold, strength) for strength in STRENGTHS]
+    left = _crossed(features, moves, labelled, fold)
     best = STRENGTHS[int(np.argmin(left))]
-    weights = _ridge(features, moves, labelled, best)
+    weights = _ridge(features, moves, labelled, (best,))[0]
     hashed = tuple(sample_hash(s) for s in samples)
     made = Adapter(name, source, target, mean, weights, best, fitted_on, int(good.sum() // 2), hashed)
     return made, min(left) / max(before, 1e-12)
 
 
-def _crossed(features: Array, moves: Array, labelled: Array, fold: NDArray[np.int_], strength: float) -> float:
-    rest = np.zeros_like(moves)
+def _crossed(features: Array, moves: Array, labelled: Array, fold: NDArray[np.int_]) -> list[float]:
+    """The error left over for each of STRENGTHS, every face through a fit that never saw it."""
+    rest = [np.zeros_like(moves) for _ in STRENGTHS]
     for held in np.unique(fold):
         fit, out = fold != held, fold == held
-        rest[out] = moves[out] - features[out] @ _ridge(features[fit], moves[fit], labelled[fit], strength)
-    return _error(rest, labelled)
+        for one, weights in zip(rest, _ridge(features[fit], moves[fit], labelled[fit], STRENGTHS), strict=True):
+            one[out] = moves[out] - features[out] @ weights
+    return [_error(one, labelled) for one in rest]
 
 
 def _error(moves: Array, labelled: Array) -> float:

@@ -148,7 +148,9 @@ def by_region(
 
 def by_point(predicted: NDArray[np.floating], truth: NDArray[np.floating], length: Floats) -> Floats:
     """(K,) mean error of each point over faces that were found, percent of the normaliser."""
-    return np.asarray(100 * np.nanmean(distances(predicted, truth) / length[:, None], axis=0), np.float64)
+    each = distances(predicted, truth) / length[:, None]
+    known = np.isfinite(each).sum(axis=0)
+    return np.where(known > 0, 100 * np.nansum(each, axis=0) / np.maximum(known, 1), np.nan)
 
 
 def yaw_degrees(truth: NDArray[np.floating], scheme_name: str) -> Floats | None:

@@ -87,6 +87,7 @@ class Finder:
             if area < 50:
                 continue
             sx, sy = width / PATCH, height / PATCH
-            box = Box(x + (tight.x + self.off * tight.width) * sx, y + tight.y * sy, tight.width * sx, tight.height * sy)
+            left = tight.x + self.off * tight.width
+            box = Box(x + left * sx, y + tight.y * sy, tight.width * sx, tight.height * sy)
             found.append(SimpleNamespace(box=box, score=1.0, points=None))
         return found

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.pattern_face import POINTS, Finder, Reader, picture, placed
 
 from model.backends import Recipe, open_backend, recipe_from_json
 from model.inference import Landmarker, LandmarkerConfig, as_pixels, confidence
@@ -14,6 +13,7 @@ from pipelines.errors import FakeitError, Rejected
 from pipelines.faces.box import Box, from_landmarks
 from pipelines.faces.box_fit import BoxFit, fit_boxes
 from pipelines.faces.crop import CropConfig
+from tests.pattern_face import POINTS, Finder, Reader, picture, placed
 
 
 def landmarker(off: float = 0.0, **config: object) -> Landmarker:

@@ -1,4 +1,4 @@
-"""Faces through a video: followed without a detector, steadied, lost and found; files that play and files that break."""
+"""Faces through a video: followed, steadied, lost and found; files that play and files that break."""
 
 from __future__ import annotations
 
