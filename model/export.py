@@ -8,6 +8,7 @@ crops (N, size, size, channels), any N.
 from __future__ import annotations
 
 import tempfile
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -99,16 +100,18 @@ def export(
 def _trace(module: nn.Module, crops: Tensor, path: Path, sigma: bool, planes: bool) -> None:
     names = ["points", "log_sigma"] if sigma else ["points"]
     sample = crops.permute(0, 3, 1, 2).float() if planes else crops
-    torch.onnx.export(
-        module,
-        (sample,),
-        str(path),
-        input_names=["crops"],
-        output_names=names,
-        dynamic_axes={name: {0: "faces"} for name in ["crops", *names]},
-        opset_version=OPSET,
-        dynamo=False,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # the newer exporter needs a package that we do not
+        torch.onnx.export(
+            module,
+            (sample,),
+            str(path),
+            input_names=["crops"],
+            output_names=names,
+            dynamic_axes={name: {0: "faces"} for name in ["crops", *names]},
+            opset_version=OPSET,
+            dynamo=False,
+        )
 
 
 def _keep(plain: Path, made: Path, crops: NDArray[np.uint8]) -> None:
