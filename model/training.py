@@ -197,8 +197,9 @@ class Run:
         given = stored.ema if stored.ema is not None else stored.weights
         own = network.state_dict()
         fitting = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
-        if not fitting:
-            raise FakeitError(f"--init {init}: no layer fits; it is a {stored.network.name}, the conf says {network.config.name}")
+        if 2 * len(fitting) < len(own):
+            names = f"it is a {stored.network.name}, the conf says {network.config.name}"
+            raise FakeitError(f"--init {init}: only {len(fitting)} of {len(own)} layers fit; {names}")
         network.load_state_dict({**own, **fitting})
         if self.lead and len(fitting) < len(own):
             missing = [name for name in own if name not in fitting]

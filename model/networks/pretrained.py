@@ -3,9 +3,6 @@ for Xception. A colour stem becomes a grey one by summing over its colours."""
 
 from __future__ import annotations
 
-import zipfile
-from pickle import UnpicklingError
-
 import torch
 from torch import Tensor, nn
 
@@ -22,8 +19,9 @@ def load_backbone(backbone: nn.Module, path: str) -> None:
         stored = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise FakeitError(f"network.pretrained: {path} does not exist") from error
-    except (UnpicklingError, RuntimeError, EOFError, zipfile.BadZipFile) as error:
-        raise FakeitError(f"network.pretrained: {path} is not a file of weights ({str(error).splitlines()[0]})") from error
+    except Exception as error:  # torch's readers raise whatever the bytes lead them to
+        reason = " ".join(str(error).split())[:120]
+        raise FakeitError(f"network.pretrained: {path} is not a file of weights ({reason})") from error
     if isinstance(stored, dict) and isinstance(stored.get("state_dict"), dict):
         stored = stored["state_dict"]
     stored = {name.removeprefix("module."): value for name, value in stored.items()}

@@ -1,0 +1,245 @@
+"""The loop in one process: it learns, resumes bit for bit, stops when told, and says what is wrong."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from model import training
+from model.checkpoint import BEST, load
+from model.comm import Single
+from model.loading.store import DatasetShare
+from model.losses import LossConfig
+from model.networks import NetworkConfig
+from model.optimisation import OptimiserConfig, ScheduleConfig
+from model.tracking import TrackingConfig
+from model.train_config import DataConfig, InputConfig, LoopConfig, SecondSession, TrainConfig
+from model.training import Outcome, train
+from pipelines.config import from_dict
+from pipelines.errors import FakeitError
+from pipelines.faces.augment import AugmentConfig, Block
+from tiny_dataset import make_dataset
+
+CONFIG = TrainConfig(
+    network=NetworkConfig(name="lenet", dropout=0.1),
+    data=DataConfig(batch_size=8, block=1),
+    optimiser=OptimiserConfig(lr=3e-3, ema=0.9),
+    schedule=ScheduleConfig("cosine", warmup=0.5),
+    train=LoopConfig(epochs=3, checkpoint_minutes=0.0, keep=50, validate_batch=4),
+    tracking=TrackingConfig(uri=""),
+)
+ROTATION = AugmentConfig(rotation=Block((-20, 20)), iso_noise=Block((0.0, 0.05)), flip=Block(probability=0.5))
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(make_dataset(tmp_path_factory.mktemp("data") / "set", train=(13, 12), val=(9,), missing=0.1, margin=0.4))
+
+
+def run(config: TrainConfig, dataset: str, folder: Path, **options: Any) -> Outcome:
+    return train(config, dataset, folder, Single(), **options)
+
+
+def losses(folder: Path) -> dict[int, float]:
+    return {line["step"]: line["loss"] for line in map(json.loads, (folder / "steps.jsonl").read_text().splitlines())}
+
+
+def test_it_learns(tmp_path: Path) -> None:
+    folder = make_dataset(tmp_path / "set", train=(100, 100), val=(20,))
+    loop = replace(CONFIG.train, epochs=12, checkpoint_minutes=5, best_by="mse")
+    config = replace(CONFIG, train=loop, network=NetworkConfig(name="lenet"), data=DataConfig(batch_size=16))
+    first = run(replace(config, train=replace(loop, epochs=1)), str(folder), tmp_path / "one")
+    outcome = run(config, str(folder), tmp_path / "run")
+    assert outcome.epochs == 12 and outcome.ended == "all epochs are done"
+    assert outcome.metrics["val_mse"] < first.metrics["val_mse"]
+    history = load(outcome.best).progress["history"]
+    assert history[-1]["train_loss"] < 0.8 * history[0]["train_loss"]
+    assert (tmp_path / "run" / "predictions.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("augment", [None, ROTATION], ids=["plain", "augmented"])
+def test_two_runs_of_one_seed_are_the_same(dataset: str, tmp_path: Path, augment: AugmentConfig | None) -> None:
+    config = replace(CONFIG, augment=augment, train=replace(CONFIG.train, epochs=2, checkpoint_minutes=5))
+    for name in ("a", "b"):
+        run(config, dataset, tmp_path / name)
+    assert losses(tmp_path / "a") == losses(tmp_path / "b")
+    run(replace(config, train=replace(config.train, seed=2)), dataset, tmp_path / "c")
+    assert losses(tmp_path / "c") != losses(tmp_path / "a")
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("crash", [1, 3, 4, 6, 11])
+def test_a_run_that_died_at_any_step_goes_on_bit_for_bit(
+    dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crash: int
+) -> None:
+    config = replace(CONFIG, augment=ROTATION, input=InputConfig(margin=0.2))
+    whole = run(config, dataset, tmp_path / "whole")
+    after = training.Run._after_step
+
+    def dying(self: Any, session: Any, report: Any, epoch: int, steps: Any) -> None:
+        after(self, session, report, epoch, steps)
+        if report.step == crash:
+            raise MemoryError("killed")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(training.Run, "_after_step", dying)
+        with pytest.raises(MemoryError):
+            run(config, dataset, tmp_path / "died")
+    if not list((tmp_path / "died" / "checkpoints").glob("*.pt")):
+        assert crash == 1
+        return
+    resumed = run(config, dataset, tmp_path / "died", resume=True)
+    assert losses(tmp_path / "died") == losses(tmp_path / "whole")
+    assert resumed.metrics["val_loss"] == whole.metrics["val_loss"]
+    a, b = (load(p / "checkpoints" / "step-000000012.pt") for p in (tmp_path / "whole", tmp_path / "died"))
+    assert all(torch.equal(a.weights[k], b.weights[k]) for k in a.weights)
+    assert a.ema is not None and b.ema is not None and all(torch.equal(a.ema[k], b.ema[k]) for k in a.ema)
+
+
+def test_accumulated_batches_are_one_large_batch(dataset: str, tmp_path: Path) -> None:
+    loop = replace(CONFIG.train, epochs=2, checkpoint_minutes=5)
+    plain = replace(CONFIG, network=NetworkConfig(name="lenet"), train=loop, schedule=ScheduleConfig())
+    large = replace(plain, data=replace(CONFIG.data, batch_size=25))
+    small = replace(
+        plain, data=replace(CONFIG.data, batch_size=5), optimiser=replace(CONFIG.optimiser, accumulate=5)
+    )
+    run(large, dataset, tmp_path / "large")
+    run(small, dataset, tmp_path / "small")
+    a, b = losses(tmp_path / "large"), losses(tmp_path / "small")
+    assert a.keys() == b.keys() == {1, 2}
+    assert all(a[s] == pytest.approx(b[s], rel=1e-4) for s in a)
+
+
+def test_a_second_session_starts_from_the_best_with_its_own_batch(dataset: str, tmp_path: Path) -> None:
+    config = replace(CONFIG, second=SecondSession(epochs=2, batch_size=25, lr=1e-4))
+    outcome = run(config, dataset, tmp_path / "run")
+    assert outcome.epochs == 5 and len(losses(tmp_path / "run")) == 3 * 4 + 2
+    last = load(sorted((tmp_path / "run" / "checkpoints").glob("step*"))[-1])
+    assert last.position.session == 1 and last.progress["session_start"] == 3
+    assert last.progress["history"][-1]["lr"] <= 1e-4
+
+
+def test_it_stops_when_nothing_gets_better(dataset: str, tmp_path: Path) -> None:
+    loop = replace(CONFIG.train, epochs=30, patience=2)
+    outcome = run(replace(CONFIG, train=loop, optimiser=OptimiserConfig(lr=1e-12)), dataset, tmp_path / "run")
+    assert outcome.epochs < 30 and "for 2 epochs" in outcome.ended
+
+
+def test_weights_of_another_run_are_a_start(dataset: str, tmp_path: Path) -> None:
+    first = run(CONFIG, dataset, tmp_path / "first")
+    still = replace(CONFIG, optimiser=OptimiserConfig(lr=1e-12), train=replace(CONFIG.train, epochs=1))
+    second = run(still, dataset, tmp_path / "second", init=str(first.best))
+    assert second.metrics["val_loss"] == pytest.approx(first.metrics["val_loss"], rel=1e-5)
+    with pytest.raises(FakeitError, match="only 1 of 314 layers fit"):
+        other = replace(CONFIG, network=NetworkConfig(name="mobilenet_v2", width=0.25))
+        run(other, dataset, tmp_path / "third", init=str(first.best))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"network": {"name": "resnet_lean", "width": 0.25, "head": "gaussian"}, "loss": {"terms": {"gnll": 0.5, "wing": 1.0}}},
+        {"network": {"name": "mobilenet_v2", "width": 0.25, "head": "heatmap"}, "loss": {"terms": {"l1": 1, "adaptive_wing": 1}}},
+        {"network": {"name": "resnet_lean", "width": 0.25, "head": "simcc"}, "loss": {"terms": {"simcc": 1.0}}},
+        {"network": {"name": "lenet"}, "data": {"resident": True, "mixup": 0.2, "reader": "petastorm"}},
+        {"network": {"name": "lenet"}, "input": {"size": 40, "colour": "grey", "scheme": "five"}, "train": {"precision": "bf16"}},
+    ],
+    ids=["gaussian", "heatmap", "simcc", "resident", "recropped"],
+)
+def test_every_way_to_train_runs(dataset: str, tmp_path: Path, values: dict[str, Any]) -> None:
+    loop = {"epochs": 1, "validate_batch": 8, **values.get("train", {})}
+    data = {"batch_size": 8, **values.get("data", {})}
+    config = from_dict({**values, "train": loop, "data": data, "tracking": {"uri": ""}}, TrainConfig)
+    outcome = run(config, dataset, tmp_path / "run")
+    found = load(outcome.best)
+    size, channels = found.crop.size, found.crop.channels
+    assert found.build()(torch.zeros(1, size, size, channels, dtype=torch.uint8)).points.isfinite().all()
+
+
+def test_datasets_are_mixed(dataset: str, tmp_path: Path) -> None:
+    other = make_dataset(tmp_path / "other", train=(5,), val=(), seed=4, margin=0.4)
+    data = replace(CONFIG.data, mix=(DatasetShare(str(other), 2.0),))
+    run(replace(CONFIG, data=data), dataset, tmp_path / "run")
+    assert len(losses(tmp_path / "run")) == 3 * 5  # 25 + 2 × 5 rows in batches of at most 8
+
+
+def test_validation_is_that_of_the_saved_network(dataset: str, tmp_path: Path) -> None:
+    outcome = run(CONFIG, dataset, tmp_path / "run")
+    from model.loading.store import Store
+
+    store = Store([DatasetShare(dataset)], "val")
+    opened = store.opened(0)
+    with torch.no_grad():
+        points = load(outcome.best).build()(torch.from_numpy(opened.images.copy())).points
+    present = torch.from_numpy(opened.weight) > 0
+    truth = torch.from_numpy(opened.landmarks.copy())
+    assert outcome.metrics["val_mse"] == pytest.approx((points - truth)[present].square().mean().item(), rel=1e-4)
+
+
+@pytest.mark.fault
+def test_a_loss_that_is_not_finite_names_the_batch(
+    dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward, count = training.Session._forward, iter(range(99))
+
+    def broken(self: Any, batch: Any, epoch: int) -> Any:
+        return forward(self, batch, epoch) * (float("nan") if next(count) == 5 else 1.0)
+
+    monkeypatch.setattr(training.Session, "_forward", broken)
+    with pytest.raises(FakeitError, match=r"step 6 is not a finite number; its batch is face-\d+-\d+#0, .*lower optimiser.lr"):
+        run(CONFIG, dataset, tmp_path / "run")
+    assert all(v.isfinite().all() for v in load(tmp_path / "run" / "checkpoints" / BEST).weights.values())
+
+
+@pytest.mark.fault
+def test_a_shard_that_vanishes_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = make_dataset(tmp_path / "set", train=(2,) * 40, codec="png")
+    after = training.Run._after_step
+
+    def vanish(self: Any, session: Any, report: Any, epoch: int, steps: Any) -> None:
+        after(self, session, report, epoch, steps)
+        for path in (folder / "train").glob("*.parquet"):
+            path.unlink()
+
+    monkeypatch.setattr(training.Run, "_after_step", vanish)
+    with pytest.raises(FakeitError, match=r"shard .*parquet is missing"):
+        run(CONFIG, str(folder), tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"data": {"batch_size": 0}}, "data.batch_size"),
+        ({"loss": {"terms": {"gnll": 1.0}}, "network": {"name": "lenet"}}, "network.head = 'gaussian'"),
+        ({"network": {"name": "lenett"}}, "did you mean 'lenet'"),
+        ({"train": {"device": "cuda"}}, "no GPU"),
+        ({"trian": {}}, "did you mean 'train'"),
+    ],
+)
+def test_mistakes_get_one_line(dataset: str, tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    if "cuda" in str(change) and torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(FakeitError, match=message):
+        run(from_dict({"tracking": {"uri": ""}, **change}, TrainConfig), dataset, tmp_path / "run")
+
+
+def test_a_run_is_not_overwritten_nor_resumed_with_another_dataset(dataset: str, tmp_path: Path) -> None:
+    run(CONFIG, dataset, tmp_path / "run")
+    with pytest.raises(FakeitError, match="holds a run already; say --resume"):
+        run(CONFIG, dataset, tmp_path / "run")
+    other = make_dataset(tmp_path / "other", seed=3, margin=0.4)
+    with pytest.raises(FakeitError, match="was trained on dataset"):
+        run(CONFIG, str(other), tmp_path / "run", resume=True)
+    seventy = make_dataset(tmp_path / "seventy", scheme_name="face70", margin=0.4)
+    with pytest.raises(FakeitError, match="scheme is five, the dataset's is face70"):
+        run(CONFIG, str(seventy), tmp_path / "run", resume=True)
+
+
+def test_losses_are_checked_before_anything_is_read() -> None:
+    with pytest.raises(FakeitError, match="loss.terms is empty"):
+        LossConfig(terms={})
