@@ -5,8 +5,9 @@ filled points have a weight between 0 and 1, their confidence, and visibility 0:
 round trains on that one, but always fills the gaps of the first dataset anew, so that mistakes do not add up. The
 models are one with a masked loss, or one for every point that has gaps, as the first solution of the competition did.
 
-Confidence comes from two things that need no label of the row: how far the models and their answers to the mirrored
-crop lie apart, and how far off they are, point by point, on validation rows.
+The points that a row does have tell where its face is: the predicted face is moved, turned and scaled onto them before
+its other points are taken. Confidence comes from two things that need no label of the point: how far the models and
+their answers to the mirrored crop lie apart, and how far off they are, point by point, on validation rows.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from model.adapter import alignment
 from model.backends import Backend, open_backend
 from model.inference import confidence
 from model.train_config import TrainConfig
@@ -143,7 +145,7 @@ class Fill:
         names = scheme(self.scheme).names
         if split != "train" or not missing.any():
             return rows, {"split": split, "filled": {}, "missing": 0, "confidence": 0.0}
-        points, trust = self.answers(rows["image"])
+        points, trust = self.answers(rows["image"], rows["landmarks"])
         chosen = missing & (trust >= self.config.least) & np.isfinite(points).all(-1)
         filled = {names[i]: int(chosen[:, i].sum()) for i in np.flatnonzero(chosen.any(0))}
         facts = {"split": split, "filled": filled, "missing": int(missing.sum())}
@@ -152,9 +154,10 @@ class Fill:
         weight = np.where(chosen, self.config.strength * trust, rows["weight"]).astype(np.float32)
         return {**rows, "landmarks": landmarks.astype(np.float32), "weight": weight}, facts
 
-    def answers(self, images: NDArray[np.uint8]) -> tuple[Points, Points]:
-        """(N, K, 2) predicted points, unit crop, and (N, K) confidence in [0, 1]."""
+    def answers(self, images: NDArray[np.uint8], known: Points) -> tuple[Points, Points]:
+        """(N, K, 2) predicted points laid onto the `known` ones, unit crop, and (N, K) confidence in [0, 1]."""
         points, spread = predict(self.experts, images, self.scheme)
+        points = laid_onto(points, known)
         sigma = np.sqrt(spread**2 / 2 + np.array(self.floor, np.float32) ** 2)  # of one axis
         return points, confidence(np.log(np.maximum(sigma, 1e-6)))
 
@@ -172,13 +175,34 @@ class Only:
         return {**rows, "weight": weight, "landmarks": landmarks}, {}
 
 
+def laid_onto(predicted: Points, known: Points) -> Points:
+    """Predicted faces (N, K, 2), each moved, turned and scaled so that it fits its known points (N, K, 2, NaN where
+    missing) best; only moved where less than three are known and predicted."""
+    laid = predicted.copy()
+    for face, (points, truth) in enumerate(zip(predicted, known, strict=True)):
+        both = np.isfinite(points).all(-1) & np.isfinite(truth).all(-1)
+        if both.sum() >= 3:
+            centre = truth[both].mean(0, dtype=np.float64)
+            turn, middle = alignment(points[both], truth[both] - centre)
+            laid[face] = (points - middle) @ turn + centre
+        elif both.any():
+            laid[face] = points + (truth[both] - points[both]).mean(0)
+    return laid
+
+
 def usual_errors(dataset: str, experts: Sequence[Expert], config: FillConfig) -> tuple[float, ...]:
     """(K,) each point's standard deviation of an axis on validation rows, unit crop; `typical` where none can tell."""
     manifest = manifests.load(dataset)
+    often = missing_share(dataset) > 0.3
     errors: list[Points] = []
     for shard in manifest.of("val"):
         rows = read_shard(join(dataset, shard.path), manifest.shape)
-        errors.append(predict(experts, rows["image"], manifest.scheme)[0] - rows["landmarks"])
+        truth = rows["landmarks"]
+        points = predict(experts, rows["image"], manifest.scheme)[0]
+        laid = laid_onto(
+            points, np.where(often[:, None], np.float32(np.nan), truth)
+        )  # as in a row that has gaps
+        errors.append(np.where(often[:, None], laid, points) - truth)
     if not errors:
         return (config.typical,) * manifest.shape.points
     square = np.concatenate(errors) ** 2
@@ -255,12 +279,18 @@ def fill_in(
 
 def gaps(dataset: str) -> list[int]:
     """The points that some training row lacks."""
+    return [int(k) for k in np.flatnonzero(missing_share(dataset))]
+
+
+def missing_share(dataset: str) -> NDArray[np.float64]:
+    """(K,) share of the training rows that lack each point."""
     manifest = manifests.load(dataset)
-    lacking = np.zeros(manifest.shape.points, bool)
+    lacking, rows = np.zeros(manifest.shape.points), 0
     for shard in manifest.of("train"):
         landmarks = read_shard(join(dataset, shard.path), manifest.shape)["landmarks"]
-        lacking |= (~np.isfinite(landmarks).all(-1)).any(0)
-    return [int(k) for k in np.flatnonzero(lacking)]
+        lacking += (~np.isfinite(landmarks).all(-1)).sum(0)
+        rows += len(landmarks)
+    return lacking / max(rows, 1)
 
 
 def _experts(

@@ -19,7 +19,7 @@ from pipelines import preprocess, runners
 from pipelines.config import load
 from pipelines.errors import FakeitError
 from pipelines.faces.crop import CropConfig
-from pipelines.landmarks import KAGGLE_NAMES
+from pipelines.landmarks import KAGGLE_NAMES, scheme
 from pipelines.shard_task import PreprocessConfig
 from pipelines.store import manifest as manifests
 from pipelines.store.schema import Rows
@@ -31,17 +31,20 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 IN_PROCESS = runners.in_processes(0)
+FACE = np.random.default_rng(3).uniform(0.2, 0.8, (15, 2)).astype(np.float32)
+MIRRORED = FACE[list(scheme("kaggle15").flip)] * np.float32([-1, 1]) + np.float32([1, 0])
+FACE = (FACE + MIRRORED) / 2  # so that both sides agree
 
 
 class Fake:
-    """A model that answers with the mean position 0.5 for all points, off by what its name says."""
+    """A model that answers with one face, off by what its name says."""
 
     def __init__(self, offset: float) -> None:
         self.recipe = Recipe("kaggle15", CropConfig(size=96, margin=0.0, colour="grey"))
         self.offset = offset
 
     def run(self, crops: NDArray[np.uint8]) -> tuple[NDArray[np.float32], None]:
-        return np.full((len(crops), 15, 2), 0.5 + self.offset, np.float32), None
+        return np.repeat(FACE[None] + np.float32(self.offset), len(crops), 0), None
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +84,7 @@ def test_gaps_are_filled_marked_and_weighted(dataset: str, tmp_path: Path) -> No
     gap = np.isnan(before["landmarks"][..., 0])
     assert list(before["image_id"]) == list(after["image_id"])
     assert (before["image"] == after["image"]).all()
-    assert (after["landmarks"][gap] == 0.5).all() and (after["visibility"][gap] == 0).all()
+    assert np.isfinite(after["landmarks"]).all() and (after["visibility"][gap] == 0).all()
     assert ((after["weight"][gap] > 0) & (after["weight"][gap] < 0.5)).all()
     np.testing.assert_array_equal(after["landmarks"][~gap], before["landmarks"][~gap])
     assert (after["weight"][~gap] == 1).all()
@@ -101,8 +104,20 @@ def test_experts_that_disagree_have_no_confidence() -> None:
     floor = (0.01,) * 15
     sure = fill_in.Fill((Expert("m=0"),), "kaggle15", floor, FillConfig())
     torn = fill_in.Fill((Expert("m=0.2"), Expert("m=-0.2")), "kaggle15", floor, FillConfig())
-    assert sure.answers(images)[1].min() > 0.95
-    assert torn.answers(images)[1].max() < 0.05
+    unknown = np.full((3, 15, 2), np.nan, np.float32)
+    assert sure.answers(images, unknown)[1].min() > 0.95
+    assert torn.answers(images, unknown)[1].max() < 0.05
+
+
+def test_a_face_is_laid_onto_the_points_that_are_known() -> None:
+    turn = 1.2 * np.array([[0.96, 0.28], [-0.28, 0.96]])
+    truth = ((FACE - 0.5) @ turn + [0.6, 0.4]).astype(np.float32)
+    known = np.where(np.isin(np.arange(15), (0, 1, 10, 14))[:, None], truth, np.float32(np.nan))
+    one = np.where(np.arange(15)[:, None] == 10, FACE + np.float32(0.1), np.float32(np.nan))
+    none = np.full_like(FACE, np.nan)
+    laid = fill_in.laid_onto(np.stack([FACE] * 3), np.stack([known, one, none]))
+    for found, wanted in zip(laid, (truth, FACE + 0.1, FACE), strict=True):
+        np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
 def test_one_model_for_each_point(dataset: str, tmp_path: Path) -> None:
