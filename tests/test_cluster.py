@@ -149,7 +149,7 @@ def preprocess(faces: Path, dataset: Path) -> list[str | Path]:
 
 
 @pytest.mark.spark
-@pytest.mark.parametrize("way", ["spark-submit", "spark-submit.sh", "python"])
+@pytest.mark.parametrize("way", ["spark-submit", "spark-submit.sh", pytest.param("python", marks=pytest.mark.slow)])
 def test_every_way_to_start_the_job_gives_the_same_dataset(way: str, tmp_path: Path) -> None:
     """From another folder, without this checkout on PYTHONPATH, and with a user's own Spark."""
     import pyspark
