@@ -168,10 +168,11 @@ class Horovod:
         return lambda: self.hvd.synchronize(handle)
 
     def broadcast(self, value: Any) -> Any:
-        return self.hvd.broadcast_object(value, root_rank=0)
+        # Named, since Horovod would name it by the value's type, and wait for ever where ranks hold different types.
+        return self.hvd.broadcast_object(value, root_rank=0, name="object")
 
     def gather(self, value: Any) -> list[Any]:
-        return list(self.hvd.allgather_object(value))
+        return list(self.hvd.allgather_object(value, name="objects"))
 
     def barrier(self) -> None:
         self.hvd.barrier()
