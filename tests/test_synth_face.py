@@ -48,6 +48,12 @@ def test_same_index_same_bytes_in_any_order() -> None:
     assert not np.array_equal(forward[0].image, render(0, 4, SynthesisConfig(), 96).image)
 
 
+def test_faces_have_colours() -> None:
+    """All three channels carry light: a tone curve that forgets one still gives the same bytes every time."""
+    means = np.mean([render(i, 1, SynthesisConfig(), 64).image.mean(axis=(0, 1)) for i in range(6)], axis=0)
+    assert means.min() > 0.4 * means.max() > 10
+
+
 def test_an_ingredient_switched_off_leaves_the_others_as_they_were() -> None:
     bare = replace(SynthesisConfig(), accessories=AccessoryConfig(0, 0, 0, 0, 0, 0))
     for index in range(4):

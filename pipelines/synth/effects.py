@@ -47,8 +47,9 @@ def _tone(image: Floats, exposure: float, gamma: float) -> NDArray[np.uint8]:
     light = np.linspace(0, 4, _STEPS, dtype=np.float32)
     curve = np.clip(light * (1 + light / 2.2**2) / (1 + light), 0, 1) ** (1 / gamma)
     table = np.rint(curve / curve[-1] * 255).astype(np.uint8)
-    index = cv2.min(image * np.float32(exposure * (_STEPS - 1) / 4), float(_STEPS - 1)).astype(np.uint16)
-    return np.asarray(table.take(index), np.uint8)
+    index = image * np.float32(exposure * (_STEPS - 1) / 4)
+    np.minimum(index, np.float32(_STEPS - 1), out=index)
+    return np.asarray(table.take(index.astype(np.uint16)), np.uint8)
 
 
 def _add_noise(picture: NDArray[np.uint8], deviation: float, random: np.random.Generator) -> NDArray[np.uint8]:
