@@ -16,6 +16,7 @@ from pipelines.errors import FakeitError
 from pipelines.storage import write_atomically
 from pipelines.synth.head import Head, Material
 
+_LASHES = 0.3  # share of the lash sheets' triangles that is kept
 MODES = 60  # of 100: the rest move a vertex by less than 0.1 mm (measured: 0.07 mm and less)
 # Seen from the viewer, the subject's right eye is at the left (x < 0).
 _MATERIALS = {
@@ -115,6 +116,8 @@ def load_ict(file: str) -> Head:
     vertices = pack["V0"].astype(np.float32)
     landmarks = pack["LM"] if "LM" in pack else np.array(_LANDMARK_VERTICES, np.int64)
     kept = np.isin(pack["M"], list(_MATERIALS))
+    lashes = np.flatnonzero(pack["M"] == "M_EyeLashes")  # sheets that want a transparent texture: most of them is air
+    kept[lashes] = np.random.default_rng(0).random(len(lashes)) < _LASHES
     triangles = pack["F"][kept].astype(np.int32)
     material = np.array([_MATERIALS[name] for name in pack["M"][kept]], np.int32)
     face = np.unique(triangles[material == Material.FACE])
