@@ -32,6 +32,7 @@ def main(arguments: argparse.Namespace) -> None:
         raise FakeitError("say either --images or --camera")
     kind = choose_format(arguments.output, arguments.format)
     config = LandmarkerConfig(arguments.detector, arguments.refine, arguments.flip)
+    pictures = expand(arguments.images, sys.stdin) if arguments.images else []
     landmarker = Landmarker.load(arguments.model, config, arguments.adapter, arguments.threads, arguments.device)
     draw = Path(arguments.draw) if arguments.draw else None
     video = VideoConfig(every=arguments.every, smooth=not arguments.no_smooth)
@@ -42,7 +43,6 @@ def main(arguments: argparse.Namespace) -> None:
         found = result.found
         print(f"camera {arguments.camera}: {len(found)} frames, {stage_line(result.milliseconds)}")
     else:
-        pictures = expand(arguments.images, sys.stdin)
         boxes = read_boxes(arguments.boxes) if arguments.boxes else None
         found = list(predict(landmarker, pictures, summary, boxes, arguments.faces, draw, video))
         print(summary.line())

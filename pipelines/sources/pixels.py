@@ -59,9 +59,16 @@ def decode(data: bytes, name: str) -> NDArray[np.uint8]:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
     except cv2.error as error:
         raise Rejected(f"{name}: cannot be decoded ({error.err})") from error
-    if image is None:
-        raise Rejected(f"{name}: not an image that can be decoded")
-    return np.asarray(image, np.uint8)
+    return np.asarray(image, np.uint8) if image is not None else _decode_with_pillow(data, name)
+
+
+def _decode_with_pillow(data: bytes, name: str) -> NDArray[np.uint8]:
+    """What this build of OpenCV cannot read (GIF, for one): the first frame."""
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            return np.asarray(ImageOps.exif_transpose(picture.convert("RGB")), np.uint8)
+    except (OSError, ValueError, SyntaxError) as error:
+        raise Rejected(f"{name}: not an image that can be decoded ({error})") from error
 
 
 def _check_size(width: int, height: int, name: str) -> None:
