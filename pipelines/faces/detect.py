@@ -133,11 +133,11 @@ def _mtcnn() -> Any:
     except ImportError as error:
         raise FakeitError(f"detector mtcnn needs facenet-pytorch ({error}); haar does without") from error
     finally:
-        for name, module in before.items():
-            if module is None:
+        for name, old in before.items():
+            if old is None:
                 sys.modules.pop(name, None)
             else:
-                sys.modules[name] = module
+                sys.modules[name] = old
     return MTCNN(keep_all=True, device="cpu", post_process=False)
 
 
