@@ -17,7 +17,8 @@ EXAMPLE = """example:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    from model.fill_in import FillConfig, Round, fill_in, trainer
+    from model.fill_in import Round, fill_in, trainer
+    from model.filling import FillConfig
     from model.train_config import TrainConfig
     from pipelines import runners
     from pipelines.config import load
@@ -53,9 +54,7 @@ def parser() -> Parser:
     p.add_argument("--output", required=True, help="the filled dataset to write")
     p.add_argument("--scratch", default="runs/fill_in", help="folder of the rounds' models and datasets")
     p.add_argument("--rounds", type=int, default=2)
-    p.add_argument(
-        "--models", choices=("one", "each"), default="one", help="one for all points, or for each"
-    )
+    p.add_argument("--models", choices=("one", "each"), default="one", help="one for all points, or for each")
     p.add_argument("--least", type=float, default=0.2, help="points of less confidence stay missing")
     p.add_argument("--strength", type=float, default=0.5, help="weight of a filled point of confidence 1")
     p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one key of the conf")

@@ -19,7 +19,7 @@ EXAMPLE = """example:
 def main(arguments: argparse.Namespace) -> None:
     from model.ensemble import open_member, weighted
     from model.submission import score, score_by_labels, submit, test_points, write_submission
-    from pipelines.sources.kaggle import member, read_lookup
+    from pipelines.sources.kaggle_tables import member, read_lookup
 
     members = [open_member(text, flip=not arguments.no_flip) for text in arguments.model]
     if arguments.weight:

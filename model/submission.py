@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from model.ensemble import Member, predict
 from pipelines.errors import FakeitError, Rejected
-from pipelines.sources.kaggle import SIDE, Kaggle, LookupEntry, member, read_table
+from pipelines.sources.kaggle import SIDE, Kaggle
+from pipelines.sources.kaggle_tables import LookupEntry, member, read_table
 from pipelines.storage import write_atomically
 
 Points = NDArray[np.float32]

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from test_kaggle_source import write_set
 
-from model import fill_in
+from model import fill_in, filling
 from model.backends import Recipe
-from model.fill_in import Expert, FillConfig
 from model.fill_in import fill_in as fill
+from model.filling import Expert, FillConfig
 from model.train_config import TrainConfig
 from pipelines import preprocess, runners
 from pipelines.config import load
@@ -24,7 +25,6 @@ from pipelines.shard_task import PreprocessConfig
 from pipelines.store import manifest as manifests
 from pipelines.store.schema import Rows
 from pipelines.store.shards import read_shard
-from tests.test_kaggle_source import write_set
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 IN_PROCESS = runners.in_processes(0)
 FACE = np.random.default_rng(3).uniform(0.2, 0.8, (15, 2)).astype(np.float32)
-MIRRORED = FACE[list(scheme("kaggle15").flip)] * np.float32([-1, 1]) + np.float32([1, 0])
+MIRRORED = FACE[list(scheme("kaggle15").flip)] * np.array([-1, 1], np.float32) + np.array([1, 0], np.float32)
 FACE = (FACE + MIRRORED) / 2  # so that both sides agree
 
 
@@ -60,7 +60,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(autouse=True)
 def fakes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(fill_in, "_backend", lambda path: Fake(float(Path(path).name.split("=")[1])))
+    monkeypatch.setattr(filling, "_backend", lambda path: Fake(float(Path(path).name.split("=")[1])))
     yield
 
 
@@ -102,8 +102,8 @@ def test_validation_rows_keep_their_gaps(dataset: str, tmp_path: Path) -> None:
 def test_experts_that_disagree_have_no_confidence() -> None:
     images = np.zeros((3, 96, 96, 1), np.uint8)
     floor = (0.01,) * 15
-    sure = fill_in.Fill((Expert("m=0"),), "kaggle15", floor, FillConfig())
-    torn = fill_in.Fill((Expert("m=0.2"), Expert("m=-0.2")), "kaggle15", floor, FillConfig())
+    sure = filling.Fill((Expert("m=0"),), "kaggle15", floor, FillConfig())
+    torn = filling.Fill((Expert("m=0.2"), Expert("m=-0.2")), "kaggle15", floor, FillConfig())
     unknown = np.full((3, 15, 2), np.nan, np.float32)
     assert sure.answers(images, unknown)[1].min() > 0.95
     assert torn.answers(images, unknown)[1].max() < 0.05
@@ -115,7 +115,7 @@ def test_a_face_is_laid_onto_the_points_that_are_known() -> None:
     known = np.where(np.isin(np.arange(15), (0, 1, 10, 14))[:, None], truth, np.float32(np.nan))
     one = np.where(np.arange(15)[:, None] == 10, FACE + np.float32(0.1), np.float32(np.nan))
     none = np.full_like(FACE, np.nan)
-    laid = fill_in.laid_onto(np.stack([FACE] * 3), np.stack([known, one, none]))
+    laid = filling.laid_onto(np.stack([FACE] * 3), np.stack([known, one, none]))
     for found, wanted in zip(laid, (truth, FACE + 0.1, FACE), strict=True):
         np.testing.assert_allclose(found, wanted, atol=1e-5)
 

@@ -14,7 +14,8 @@ from pipelines.errors import FakeitError, Rejected
 from pipelines.landmarks import KAGGLE_NAMES
 from pipelines.shard_task import PreprocessConfig
 from pipelines.sources import open_source
-from pipelines.sources.kaggle import COORDINATES, Kaggle, read_lookup
+from pipelines.sources.kaggle import Kaggle
+from pipelines.sources.kaggle_tables import COORDINATES, read_lookup
 from pipelines.store.shards import read_shard
 
 ROOT = Path(__file__).resolve().parent.parent

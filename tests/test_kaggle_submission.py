@@ -18,7 +18,8 @@ from model.submission import score, score_by_labels, submit, test_points, write_
 from pipelines.errors import FakeitError
 from pipelines.faces.crop import CropConfig
 from pipelines.sources import open_source
-from pipelines.sources.kaggle import Kaggle, read_lookup, read_solution
+from pipelines.sources.kaggle import Kaggle
+from pipelines.sources.kaggle_tables import read_lookup, read_solution
 
 ROOT = Path(__file__).resolve().parent.parent
 test_points.__test__ = False  # type: ignore[attr-defined]  # the name is the competition's, it is no test

@@ -32,7 +32,8 @@ from pipelines.errors import FakeitError
 from pipelines.faces.box import Box, from_landmarks
 from pipelines.faces.crop import CropConfig, Picture, crop_from_source, transform
 from pipelines.landmarks import KAGGLE_NAMES, convert
-from pipelines.sources.kaggle import COORDINATES, SIDE
+from pipelines.sources.kaggle import SIDE
+from pipelines.sources.kaggle_tables import COORDINATES
 from pipelines.sources.pixels import read_image
 
 ROWS = 7049

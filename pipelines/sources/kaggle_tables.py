@@ -1,0 +1,102 @@
+"""The small files of Kaggle's Facial Keypoints: where they lie, the lookup table, true values where known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.config import nearest
+from pipelines.errors import FakeitError
+from pipelines.landmarks import KAGGLE_NAMES
+from pipelines.storage import below, list_files, read_bytes
+
+COORDINATES = tuple(f"{name}_{axis}" for name in KAGGLE_NAMES for axis in "xy")
+
+
+def member(path: str, name: str) -> str:
+    """The location of a file of the competition in a folder, archive, or beside a CSV file. Raises FakeitError."""
+    if path.lower().endswith(".csv"):
+        if name == "training.csv":
+            return path
+        path = path.rsplit("/", 1)[0] if "/" in path else "."
+    try:
+        files = list_files(path)
+    except OSError as error:
+        raise FakeitError(f"input {path}: {error}") from error
+    found = [f for f in files if f == name] or [f for f in files if f.endswith("/" + name)]
+    if not found:
+        raise FakeitError(f"input {path}: no {name} in it; is it the folder of Kaggle's Facial Keypoints Detection?")
+    return below(path, found[0])
+
+
+def read_solution(root: str, name: str) -> dict[int, NDArray[np.float32]]:
+    """Image id → (15, 2) float32 true points, source pixels, NaN where the lookup does not ask for one.
+
+    Raises:
+        FakeitError: a lookup or solution that cannot be read; see `read_lookup`.
+    """
+    places = {entry.row_id: entry for entry in read_lookup(member(root, "IdLookupTable.csv"))}
+    points: dict[int, NDArray[np.float32]] = {}
+    file = member(root, name)
+    for number, (row_id, location) in enumerate(read_table(file, ("RowId", "Location")), 1):
+        try:
+            entry, value = places[int(row_id)], float(location)
+        except (KeyError, ValueError) as error:
+            raise FakeitError(f"{file}, row {number}: {error}; expected a RowId of the lookup and a number") from error
+        found = points.setdefault(entry.image_id, np.full((15, 2), np.nan, np.float32))
+        found.reshape(-1)[entry.coordinate] = value
+    return points
+
+
+@dataclass(frozen=True)
+class LookupEntry:
+    """One line of IdLookupTable.csv; `coordinate` is the index into COORDINATES."""
+
+    row_id: int
+    image_id: int
+    coordinate: int
+
+
+def read_lookup(file: str) -> list[LookupEntry]:
+    """IdLookupTable.csv: which coordinate of which test picture each line of a submission is.
+
+    Raises:
+        FakeitError: a missing column, an unknown feature (with the nearest), a number that is none; file and row.
+    """
+    known = {name: index for index, name in enumerate(COORDINATES)}
+    entries = []
+    for number, (row_id, image_id, feature) in enumerate(read_table(file, ("RowId", "ImageId", "FeatureName")), 1):
+        if feature not in known:
+            raise FakeitError(f"{file}, row {number}: unknown feature '{feature}'{nearest(feature, known)}")
+        try:
+            entries.append(LookupEntry(int(row_id), int(image_id), known[feature]))
+        except ValueError as error:
+            raise FakeitError(f"{file}, row {number}: RowId and ImageId must be whole numbers ({error})") from error
+    return entries
+
+
+def read_table(file: str, columns: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """The named columns of a small CSV file, row by row. Raises FakeitError with file and row."""
+    lines = read_file(file).decode("utf-8-sig", "replace").splitlines()
+    header = [name.strip() for name in lines[0].split(",")] if lines else []
+    places = []
+    for name in columns:
+        if name not in header:
+            raise FakeitError(f"{file}: column '{name}' is missing{nearest(name, header)} (found {', '.join(header)})")
+        places.append(header.index(name))
+    for number, line in enumerate(lines[1:], 1):
+        fields = line.split(",")
+        if not max(places) < len(fields) <= len(header):  # the real lookup leaves out its empty last column
+            raise FakeitError(f"{file}, row {number}: {len(fields)} columns, expected {len(header)}")
+        yield tuple(fields[place].strip() for place in places)
+
+
+def read_file(file: str) -> bytes:
+    """The bytes of a file that must be there. Raises FakeitError."""
+    try:
+        return read_bytes(file)
+    except (OSError, KeyError) as error:
+        raise FakeitError(f"{file}: cannot be read ({error})") from error
