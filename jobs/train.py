@@ -12,10 +12,10 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from jobs.door import Parser, run
 
-EXAMPLE = """example:
-  horovodrun -np 2 python jobs/train.py --config conf/train/xception_small.toml --dataset DATASET
-  torchrun --nproc-per-node 2 jobs/train.py --config conf/train/xception_small.toml --dataset DATASET
-  ./spark-submit.sh jobs/train.py --launcher spark --ranks 2 --config conf/train/xception_small.toml --dataset DATASET"""
+EXAMPLE = """example, with OPTIONS = --config conf/train/xception_small.toml --dataset DATASET:
+  horovodrun -np 2 python jobs/train.py OPTIONS
+  torchrun --nproc-per-node 2 jobs/train.py OPTIONS
+  ./spark-submit.sh jobs/train.py --launcher spark --ranks 2 OPTIONS"""
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -61,8 +61,8 @@ def parser() -> Parser:
     p.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in --output")
     p.add_argument("--init", metavar="CHECKPOINT", help="start from these weights, as far as they fit")
     p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one key of the conf")
-    p.add_argument("--launcher", choices=("none", "spark", "torch"), default="none",
-                   help="spark: horovod.spark.run; torch: pyspark's TorchDistributor; both inside spark-submit")  # fmt: skip
+    both = "spark: horovod.spark.run; torch: pyspark's TorchDistributor; both inside spark-submit"
+    p.add_argument("--launcher", choices=("none", "spark", "torch"), default="none", help=both)
     p.add_argument("--ranks", type=int, default=2, help="how many, for --launcher")
     return p
 

@@ -29,7 +29,7 @@ _EXTRA = _BAR + 6
 
 @dataclass(frozen=True)
 class Draws:
-    """Uniform numbers for N faces: `chance` and `position` (N, blocks), `extra` (N, _EXTRA); and a generator for noise."""
+    """Uniform numbers for N faces: `chance` and `position` (N, blocks), `extra` (N, _EXTRA); a generator for noise."""
 
     chance: Tensor
     position: Tensor
@@ -50,8 +50,14 @@ class Augmenter:
     """
 
     def __init__(
-        self, stored: CropConfig, wanted: CropConfig, scheme: Scheme, config: AugmentConfig | None, seed: int, device: torch.device
-    ) -> None:  # fmt: skip
+        self,
+        stored: CropConfig,
+        wanted: CropConfig,
+        scheme: Scheme,
+        config: AugmentConfig | None,
+        seed: int,
+        device: torch.device,
+    ) -> None:
         self.stored, self.wanted, self.config, self.seed, self.device = stored, wanted, config, seed, device
         self.ratio = (1 + 2 * wanted.margin) / (1 + 2 * stored.margin)
         self.recrops = self.ratio != 1 or wanted.size != stored.size
@@ -215,7 +221,9 @@ class Augmenter:
         return _on_some(pixels, on_shot | on_iso, add)
 
 
-def mixup(pixels: Tensor, landmarks: Tensor, weight: Tensor, alpha: float, draws: Draws) -> tuple[Tensor, Tensor, Tensor]:
+def mixup(
+    pixels: Tensor, landmarks: Tensor, weight: Tensor, alpha: float, draws: Draws
+) -> tuple[Tensor, Tensor, Tensor]:
     """Blends each face, and its points, with the next of its batch (arXiv 1710.09412). A point that one of the two
     lacks is left out. The share is drawn a face, from a triangle that narrows to Beta(α, α)'s spread."""
     if len(pixels) < 2:
@@ -269,7 +277,9 @@ class _Blur:
         kernels = self.kernel(axis, strength[:, None, None], math.pi * self.angle[who][:, None, None])
         kernels = kernels / kernels.sum((1, 2), keepdim=True)
         grouped = kernels.repeat_interleave(channels, 0)[:, None]
-        padded = functional.pad(some, (radius,) * 4, mode="replicate").reshape(1, count * channels, *_grown(some, radius))
+        padded = functional.pad(some, (radius,) * 4, mode="replicate").reshape(
+            1, count * channels, *_grown(some, radius)
+        )
         return functional.conv2d(padded.contiguous(), grouped, groups=count * channels).reshape(some.shape)
 
 
@@ -298,7 +308,9 @@ def _downscale(some: Tensor, factor: Tensor) -> Tensor:
 
 def _colour_matrix(hue: Tensor, chroma: Tensor, contrast: Tensor) -> Tensor:
     """(N, 3, 3) RGB → RGB: hue turns, saturation scales the chroma plane of YIQ; contrast scales all."""
-    yiq = torch.tensor([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]], device=hue.device)
+    yiq = torch.tensor(
+        [[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]], device=hue.device
+    )
     radians = torch.deg2rad(hue)
     turn = torch.zeros(len(hue), 3, 3, device=hue.device)
     turn[:, 0, 0] = 1
@@ -315,7 +327,7 @@ _QUANTISER = [
 
 
 def _jpeg(some: Tensor, quality: Tensor) -> Tensor:
-    """JPEG's loss without its file: 8×8 cosine transform, the standard's luminance table at `quality` (ITU T.81 K.1)."""
+    """JPEG's loss without its file: 8×8 cosine transform, the luminance table of ITU T.81 K.1 at `quality`."""
     steps = torch.arange(8, device=some.device, dtype=some.dtype)
     basis = torch.cos((2 * steps + 1) * steps[:, None] * math.pi / 16) / 2
     basis[0] /= math.sqrt(2)

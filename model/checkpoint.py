@@ -164,7 +164,7 @@ class Shelf:
         """
         entries = {e["name"]: e for e in self.index()}
         files = sorted(self.folder.glob("step-*.pt"), reverse=True)
-        problems = []
+        problems: list[str] = []
         for path in files:
             try:
                 self._check(path, entries.get(path.name))
@@ -178,4 +178,3 @@ class Shelf:
     def _check(path: Path, entry: dict[str, Any] | None) -> None:
         if entry is not None and hashlib.sha256(path.read_bytes()).hexdigest() != entry["sha256"]:
             raise FakeitError(f"checkpoint {path} is damaged (its SHA-256 is not the index's)")
-

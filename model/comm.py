@@ -1,7 +1,7 @@
 """The one seam to Horovod, torch.distributed and a single process. Nothing else in the project imports either.
 
-A `Comm` says who this process is, keeps weights equal at the start, turns gradients into their mean over ranks, and adds
-up small vectors (losses, counts, flags). Three adapters, one contract test (tests/test_model_comm.py).
+A `Comm` says who this process is, keeps weights equal at the start, turns gradients into their mean over ranks, and
+adds up small vectors (losses, counts, flags). Three adapters, one contract test (tests/test_training_ranks.py).
 """
 
 from __future__ import annotations
@@ -253,10 +253,14 @@ def connect(config: CommConfig) -> Comm:
         else:
             backend = "ddp" if {"RANK", "WORLD_SIZE", "MASTER_ADDR"} <= os.environ.keys() else "single"
     if backend == "ddp" and "RANK" not in os.environ:
-        raise FakeitError("comm.backend is 'ddp' but torchrun did not launch this: torchrun --nproc-per-node 2 jobs/train.py …")
+        raise FakeitError(
+            "comm.backend is 'ddp' but torchrun did not launch this: torchrun --nproc-per-node 2 jobs/train.py …"
+        )
     if backend == "horovod":
         try:
             return Horovod(config)
         except ImportError as error:
-            raise FakeitError(f"comm.backend is 'horovod' but horovod cannot be imported ({error}); run make setup") from error
+            raise FakeitError(
+                f"comm.backend is 'horovod' but horovod cannot be imported ({error}); run make setup"
+            ) from error
     return Ddp() if backend == "ddp" else Single()

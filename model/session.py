@@ -205,7 +205,7 @@ class Session:
         shown = ", ".join(everyone[:8]) + (f" and {len(everyone) - 8} more" if len(everyone) > 8 else "")
         raise FakeitError(
             f"the loss of step {pending.step} is not a finite number; its batch is {shown}. "
-            f"Look at these rows, or lower optimiser.lr ({self.lr:g}) or set optimiser.clip; checkpoints before it stand"
+            f"Look at these rows, lower optimiser.lr ({self.lr:g}) or set optimiser.clip; checkpoints before it stand"
         )
 
 

@@ -1,7 +1,7 @@
 """The one seam to MLflow. Rank 0 alone tracks; the others hold a `Silent`.
 
-Every figure is first written to a local journal, then sent. A server that is down costs nothing but a warning: what was
-not sent is sent at the next epoch, at the end, or when the run is resumed; what the server has already is not sent twice.
+Every figure is first written to a local journal, then sent. A server that is down costs nothing but a warning: what
+was not sent is sent at the next epoch, at the end, or when the run is resumed; what the server has is not sent twice.
 """
 
 from __future__ import annotations
@@ -158,7 +158,11 @@ class Mlflow:
         except Exception as error:  # mlflow, its database and its transport raise classes without a common base
             if not self._down:
                 line = " ".join(str(error).split())[:160]
-                print(f"warning: MLflow at {self.uri} does not answer ({line}); training goes on", file=sys.stderr, flush=True)
+                print(
+                    f"warning: MLflow at {self.uri} does not answer ({line}); training goes on",
+                    file=sys.stderr,
+                    flush=True,
+                )
             self._down = True
 
     def _open(self, _client: Any, _run: Any) -> None:

@@ -43,8 +43,8 @@ class DataConfig:
     """What is read, and how.
 
     Attributes:
-        batch_size: rows of a batch. batch_per: of the whole world's batch (the same training on any number of ranks), or
-            of each rank's (the world's grows with the ranks; see optimiser.scaling).
+        batch_size: rows of a batch. batch_per: of the whole world's batch (the same training on any number of ranks),
+            or of each rank's (the world's grows with the ranks; see optimiser.scaling).
         images: train on the first so many images only (nested subsets); 0 is all.
         mix: further datasets, beside --dataset, each with its share of an epoch.
         share: of the first dataset itself.

@@ -10,13 +10,13 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from model import tracking
@@ -27,17 +27,17 @@ from model.loading.loader import Loader
 from model.loading.plan import Plan, batch_at
 from model.loading.store import DatasetShare, Store
 from model.metrics import Metrics
-from model.networks import LandmarkNetwork, build, parameter_count
-from model.networks.heads import DirectHead
+from model.networks import LandmarkNetwork, parameter_count
 from model.session import Session, StepReport
-from model.sync_batchnorm import synchronise
+from model.start import STEPS, check_fits, device_of, make_network, prepare_folder, warn
+from model.telling import announce, epoch_line, prediction_sheet
 from model.train_config import TrainConfig
-from model.validation import some_predictions, validate
+from model.validation import validate
 from pipelines.config import to_dict
 from pipelines.errors import FakeitError
+from pipelines.faces.draw import write_image
 from pipelines.landmarks import scheme as scheme_named
 
-STEPS = "steps.jsonl"
 PREEMPTED = 75  # exit code after SIGTERM: a checkpoint stands, run again with --resume (EX_TEMPFAIL)
 
 
@@ -103,7 +103,7 @@ class Run:
         self, config: TrainConfig, dataset: str, output: Path, comm: Comm, resume: bool, init: str | None
     ) -> None:
         self.config, self.output, self.comm, self.lead = config, output, comm, comm.rank == 0
-        self.device = _device(config, comm)
+        self.device = device_of(config, comm)
         self.tracker: tracking.Tracker = tracking.Silent()
         mix = (DatasetShare(dataset, config.data.share), *config.data.mix)
         reader, points = config.data.reader, config.input.scheme
@@ -117,101 +117,16 @@ class Run:
         self.crop = config.input.crop(self.training.crop)
         self.shelf = Shelf(output / "checkpoints", config.train.keep)
         self.position, self.progress = Position(), Progress()
-        restored = self._restore(resume)
-        self.network = self._network(restored, init)
+        restored = prepare_folder(config, output, self.shelf, comm, resume)
+        if restored is not None:
+            check_fits(restored, self.scheme.name, self.crop, self.training.manifests[0].digest)
+            self.position, self.progress = restored.position, Progress(**restored.progress)
+        self.network = make_network(config, self.training, self.crop, comm, self.device, restored, init)
         self._restored = restored
         self._start_tracking(restored, dataset)
         self.stopping: str | None = None
         self._images, self._seconds = 0, 1e-9
-
-    # ------------------------------------------------------------------ start
-
-    def _restore(self, resume: bool) -> Checkpoint | None:
-        found: Any = None
-        if self.lead:
-            try:
-                found = self._restore_here(resume)
-            except FakeitError as error:
-                found = str(error)
-        found = self.comm.broadcast(found)
-        if isinstance(found, str):
-            raise FakeitError(found)
-        restored: Checkpoint | None = found
-        if restored is not None:
-            if restored.scheme != self.scheme.name:
-                raise FakeitError(f"the checkpoint's scheme is {restored.scheme}, the dataset's is {self.scheme.name}")
-            if restored.crop != self.crop:
-                raise FakeitError(f"the checkpoint works on crops {restored.crop}, this conf makes {self.crop}")
-            if restored.dataset["digest"] != self.training.manifests[0].digest:
-                raise FakeitError(
-                    f"the checkpoint was trained on dataset {restored.dataset['digest']}, this is "
-                    f"{self.training.manifests[0].digest}: resume with the same one, or start anew with --init"
-                )
-            self.position, self.progress = restored.position, Progress(**restored.progress)
-        return restored
-
-    def _restore_here(self, resume: bool) -> Checkpoint | None:
-        held = (self.output / "checkpoints").exists() and any((self.output / "checkpoints").glob("*.pt"))
-        if resume:
-            restored, problems = self.shelf.latest()
-            for problem in problems:
-                self._warn(problem)
-            self._cut_steps(restored.position.step)
-            return restored
-        if held:
-            raise FakeitError(f"{self.output} holds a run already; say --resume to go on with it, or another --output")
-        self.output.mkdir(parents=True, exist_ok=True)
-        (self.output / STEPS).unlink(missing_ok=True)
-        (self.output / "conf.json").write_text(json.dumps(to_dict(self.config), indent=1))
-        return None
-
-    def _cut_steps(self, step: int) -> None:
-        """Forgets the steps after the checkpoint: they will be done again."""
-        path = self.output / STEPS
-        if path.exists():
-            lines = [line for line in path.read_text().splitlines() if line.endswith("}")]
-            path.write_text("".join(f"{line}\n" for line in lines if json.loads(line)["step"] <= step))
-
-    def _network(self, restored: Checkpoint | None, init: str | None) -> LandmarkNetwork:
-        torch.manual_seed(self.config.train.seed)
-        wanted = self.config.network
-        if restored is not None:
-            wanted = replace(wanted, pretrained=None, normalise=restored.network.normalise)
-        network = build(wanted, self.scheme.count, self.crop.channels, self.crop.size)
-        if restored is not None:
-            try:
-                network.load_state_dict(restored.weights)
-            except RuntimeError as error:
-                raise FakeitError(f"the checkpoint is of {restored.network}, the conf says {wanted}") from error
-        elif init is not None:
-            network = self._warm(network, init)
-        elif isinstance(network.head, DirectHead):
-            network.head.start_at(self._mean_shape())
-        network = network.to(self.device)
-        if self.comm.name != "horovod":  # Horovod sends dense gradients alone; there only the activations are channels-last
-            network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return synchronise(network, self.comm) if self.config.train.sync_batchnorm else network
-
-    def _warm(self, network: LandmarkNetwork, init: str) -> LandmarkNetwork:
-        stored = load(init)
-        given = stored.ema if stored.ema is not None else stored.weights
-        own = network.state_dict()
-        fitting = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
-        if 2 * len(fitting) < len(own):
-            names = f"it is a {stored.network.name}, the conf says {network.config.name}"
-            raise FakeitError(f"--init {init}: only {len(fitting)} of {len(own)} layers fit; {names}")
-        network.load_state_dict({**own, **fitting})
-        if self.lead and len(fitting) < len(own):
-            missing = [name for name in own if name not in fitting]
-            self._warn(f"--init: {len(missing)} of {len(own)} layers start anew, as {missing[0]}")
-        return network
-
-    def _mean_shape(self) -> Tensor:
-        """(K, 2) mean of the first shard's points, in the network's unit crop."""
-        index = next(i for i, used in enumerate(self.training.firsts[1:]) if used > 0)
-        points = torch.from_numpy(self.training.opened(index).landmarks.copy())
-        ratio = (1 + 2 * self.crop.margin) / (1 + 2 * self.training.crop.margin)
-        return (points.nanmean(0) - 0.5) / ratio + 0.5
+        self.final: Any = None  # the network of the last session, smoothed where there is such a one
 
     def _start_tracking(self, restored: Checkpoint | None, dataset: str) -> None:
         name = f"{self.config.network.name} on {Path(dataset).name}"
@@ -220,10 +135,13 @@ class Run:
         stores = zip(self.training.mix, self.training.manifests, strict=True)
         infos = [
             tracking.DatasetInfo(
-                Path(item.path).name, m.digest, str(Path(item.path).absolute()), {s: m.rows(s) for s in ("train", "val", "test")}
+                Path(item.path).name,
+                m.digest,
+                str(Path(item.path).absolute()),
+                {s: m.rows(s) for s in ("train", "val", "test")},
             )
             for item, m in stores
-        ]  # fmt: skip
+        ]
         params = {**to_dict(self.config), "world_size": self.comm.size, "comm": self.comm.name}
         params.update(parameters=parameter_count(self.network), dataset=dataset, dataset_digest=infos[0].digest)
         self.tracker.start(params, infos)
@@ -232,7 +150,8 @@ class Run:
 
     def go(self) -> Outcome:
         """All sessions, from where the run stands."""
-        self._announce()
+        if self.lead:
+            announce(self.network, self.crop, self.training, self.validation, self.comm, self.device, self._restored)
         previous = signal.getsignal(signal.SIGTERM)
         try:
             for index in range(self.position.session, self.config.sessions):
@@ -257,7 +176,6 @@ class Run:
             self.progress.session_start = len(self.progress.history)
             self.position = Position(index, self.progress.session_start, 0, self.position.step)
             self._restored = None
-        self._stale = 0
         self.stopping = None
         size = config.data.batch_size * (self.comm.size if config.data.batch_per == "rank" else 1)
         plan = Plan(self.training.parts(), size, config.train.seed, config.data.block)
@@ -292,7 +210,9 @@ class Run:
         rows, batches = plan.rows(epoch), plan.batches(epoch)
         first = batch_at(rows, batches, self.position.rows)
         figure = session.config.train.best_by
-        history = [e.get(f"val_{figure}", e["train_loss"]) for e in self.progress.history[self.progress.session_start :]]
+        history = [
+            e.get(f"val_{figure}", e["train_loss"]) for e in self.progress.history[self.progress.session_start :]
+        ]
         started, start_rows = time.monotonic(), self.position.rows
         bar = tqdm(total=rows, initial=start_rows, unit=" images", desc=f"epoch {epoch + 1}/{last}", leave=False,
                    disable=not (self.lead and sys.stderr.isatty()), mininterval=0.5)  # fmt: skip
@@ -343,7 +263,8 @@ class Run:
             progress.best, progress.best_epoch = float(figure or 0.0), epoch
         progress.loss_sum = progress.weight_sum = 0.0
         self.position = Position(self.position.session, epoch + 1, 0, self.position.step)
-        self._tell(epoch, last, values, better)
+        if self.lead:
+            print(epoch_line(epoch, last, values, better), flush=True)
         self.tracker.metrics(epoch + 1, values)
         self._save(session, better)
         if config.train.patience and epoch - max(progress.best_epoch, session.first_epoch) >= config.train.patience:
@@ -386,7 +307,7 @@ class Run:
         )
         problem = self.shelf.save(checkpoint, best)
         if problem:
-            self._warn(problem + "; the ones before stand, training goes on")
+            warn(problem + "; the ones before stand, training goes on")
 
     def best_network(self) -> LandmarkNetwork | None:
         """The best network on the CPU, on rank 0."""
@@ -394,65 +315,19 @@ class Run:
         return load(best).build() if self.lead and self.config.tracking.model and best.exists() else None
 
     def _augmenter(self, config: TrainConfig) -> Augmenter:
-        return Augmenter(self.training.crop, self.crop, self.scheme, config.augment, config.train.seed, self.device)
+        return Augmenter(
+            self.training.crop, self.crop, self.scheme, config.augment, config.train.seed, torch.device(self.device)
+        )
 
     def _show_predictions(self) -> None:
-        if not self.lead or self.validation.rows == 0 or not hasattr(self, "final"):
+        if not self.lead or self.validation.rows == 0 or self.final is None:
             return
-        from pipelines.faces.crop import from_unit
-        from pipelines.faces.draw import contact_sheet, draw_landmarks, write_image
-
         plan = Plan(self.validation.parts(), 16, shuffled=False)
         loader = Loader(self.validation, plan, device=self.device)
-        faces, points = some_predictions(self.final, loader, self._augmenter(self.config))
-        drawn = [
-            draw_landmarks(f, from_unit(p, self.crop.size), self.scheme.name) for f, p in zip(faces, points, strict=True)
-        ]
-        sheet = contact_sheet(drawn, 4, 192)
+        sheet = prediction_sheet(self.final, loader, self._augmenter(self.config), self.crop, self.scheme.name)
         write_image(str(self.output / "predictions.png"), sheet)
         self.tracker.picture("predictions.png", sheet)
 
-    def _announce(self) -> None:
-        if not self.lead:
-            return
-        count = parameter_count(self.network)
-        where = f"{self.comm.size} rank{'s' * (self.comm.size > 1)} ({self.comm.name}) on {self.device}"
-        rows = f"{self.training.rows:,} training and {self.validation.rows:,} validation rows"
-        print(f"{self.config.network.name}, {count:,} parameters, {self.crop.size} px {self.crop.colour}; {rows}; {where}", flush=True)
-        if self._restored is not None:
-            p = self.position
-            print(f"resumed at step {p.step}: epoch {p.epoch + 1}, {p.rows:,} rows in", flush=True)
-
-    def _tell(self, epoch: int, last: int, values: dict[str, float], better: bool) -> None:
-        if not self.lead:
-            return
-        parts = [f"epoch {epoch + 1:>3}/{last}", f"train {values['train_loss']:.3e}"]
-        if "val_loss" in values:
-            parts += [f"val {values['val_loss']:.3e}", f"mse {values['val_mse']:.2e}", f"NME {100 * values['val_nme']:.2f} %"]
-        parts += [f"lr {values['lr']:.1e}", f"{values.get('images_per_s', 0):,.0f} images/s"]
-        print("  ".join(parts) + ("  *" if better else ""), flush=True)
-
-    def _warn(self, message: str) -> None:
-        print(f"warning: {message}", file=sys.stderr, flush=True)
-
-
-def _device(config: TrainConfig, comm: Comm) -> str:
-    wanted = config.train.device
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise FakeitError("train.device is 'cuda' but torch sees no GPU")
-    if wanted == "cpu" or not torch.cuda.is_available():
-        cores = len(os.sched_getaffinity(0))
-        local = int(os.environ.get("HOROVOD_LOCAL_SIZE") or os.environ.get("LOCAL_WORLD_SIZE") or 1)
-        threads = config.train.threads or (0 if "OMP_NUM_THREADS" in os.environ and comm.size == 1 else max(1, cores // local))
-        if threads:
-            torch.set_num_threads(threads)
-        return "cpu"
-    torch.cuda.set_device(comm.local_rank)
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-    return f"cuda:{comm.local_rank}"
-
 
 def _in_main_thread() -> bool:
-    import threading
-
     return threading.current_thread() is threading.main_thread()

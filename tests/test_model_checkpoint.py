@@ -86,7 +86,12 @@ def test_a_full_disk_keeps_what_was_there(tmp_path: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"text", "damaged or no checkpoint"), (None, "does not exist"), ({"weights": 1}, "format None"), ([1], "format 'list'")],
+    [
+        (b"text", "damaged or no checkpoint"),
+        (None, "does not exist"),
+        ({"weights": 1}, "format None"),
+        ([1], "format 'list'"),
+    ],
 )
 def test_what_is_no_checkpoint_is_refused_in_one_line(tmp_path: Path, content: Any, message: str) -> None:
     path = tmp_path / "x.pt"

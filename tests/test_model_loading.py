@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tiny_dataset import make_dataset
 
 from model.loading.loader import Batch, Loader, ahead
 from model.loading.plan import Plan
@@ -14,7 +15,6 @@ from model.loading.store import READERS, DatasetShare, Store
 from pipelines.errors import FakeitError
 from pipelines.store import manifest as manifests
 from pipelines.store.shards import read_shard
-from tiny_dataset import make_dataset
 
 
 def open_store(*folders: Path, reader: str = "arrow", **options: object) -> Store:

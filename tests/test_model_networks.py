@@ -11,7 +11,7 @@ from model.networks import NETWORKS, NetworkConfig, build, parameter_count
 from model.networks.network import IMAGENET_MEAN
 from pipelines.errors import FakeitError
 
-# name, channels, size, outputs, parameters. With 1000 outputs the counts are torchvision's, and the paper port's for xception.
+# name, channels, size, outputs, parameters. With 1000 outputs the counts are torchvision's, or the Xception port's.
 COUNTS = [
     ("xception_small", 1, 128, 136, 2_630_888),
     ("kaggle_cnn", 1, 96, 30, 3_371_486),
@@ -24,7 +24,9 @@ COUNTS = [
 
 
 @pytest.mark.parametrize(("name", "channels", "size", "outputs", "count"), COUNTS)
-def test_parameters_are_as_many_as_the_reference_has(name: str, channels: int, size: int, outputs: int, count: int) -> None:
+def test_parameters_are_as_many_as_the_reference_has(
+    name: str, channels: int, size: int, outputs: int, count: int
+) -> None:
     assert parameter_count(build(NetworkConfig(name=name), outputs // 2, channels, size)) == count
 
 

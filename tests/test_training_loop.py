@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from tiny_dataset import make_dataset
 
 from model import training
 from model.checkpoint import BEST, load
@@ -23,7 +24,6 @@ from model.training import Outcome, train
 from pipelines.config import from_dict
 from pipelines.errors import FakeitError
 from pipelines.faces.augment import AugmentConfig, Block
-from tiny_dataset import make_dataset
 
 CONFIG = TrainConfig(
     network=NetworkConfig(name="lenet", dropout=0.1),
@@ -105,9 +105,7 @@ def test_accumulated_batches_are_one_large_batch(dataset: str, tmp_path: Path) -
     loop = replace(CONFIG.train, epochs=2, checkpoint_minutes=5)
     plain = replace(CONFIG, network=NetworkConfig(name="lenet"), train=loop, schedule=ScheduleConfig())
     large = replace(plain, data=replace(CONFIG.data, batch_size=25))
-    small = replace(
-        plain, data=replace(CONFIG.data, batch_size=5), optimiser=replace(CONFIG.optimiser, accumulate=5)
-    )
+    small = replace(plain, data=replace(CONFIG.data, batch_size=5), optimiser=replace(CONFIG.optimiser, accumulate=5))
     run(large, dataset, tmp_path / "large")
     run(small, dataset, tmp_path / "small")
     a, b = losses(tmp_path / "large"), losses(tmp_path / "small")
@@ -143,11 +141,21 @@ def test_weights_of_another_run_are_a_start(dataset: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     "values",
     [
-        {"network": {"name": "resnet_lean", "width": 0.25, "head": "gaussian"}, "loss": {"terms": {"gnll": 0.5, "wing": 1.0}}},
-        {"network": {"name": "mobilenet_v2", "width": 0.25, "head": "heatmap"}, "loss": {"terms": {"l1": 1, "adaptive_wing": 1}}},
+        {
+            "network": {"name": "resnet_lean", "width": 0.25, "head": "gaussian"},
+            "loss": {"terms": {"gnll": 0.5, "wing": 1.0}},
+        },
+        {
+            "network": {"name": "mobilenet_v2", "width": 0.25, "head": "heatmap"},
+            "loss": {"terms": {"l1": 1, "adaptive_wing": 1}},
+        },
         {"network": {"name": "resnet_lean", "width": 0.25, "head": "simcc"}, "loss": {"terms": {"simcc": 1.0}}},
         {"network": {"name": "lenet"}, "data": {"resident": True, "mixup": 0.2, "reader": "petastorm"}},
-        {"network": {"name": "lenet"}, "input": {"size": 40, "colour": "grey", "scheme": "five"}, "train": {"precision": "bf16"}},
+        {
+            "network": {"name": "lenet"},
+            "input": {"size": 40, "colour": "grey", "scheme": "five"},
+            "train": {"precision": "bf16"},
+        },
     ],
     ids=["gaussian", "heatmap", "simcc", "resident", "recropped"],
 )
@@ -191,7 +199,9 @@ def test_a_loss_that_is_not_finite_names_the_batch(
         return forward(self, batch, epoch) * (float("nan") if next(count) == 5 else 1.0)
 
     monkeypatch.setattr(training.Session, "_forward", broken)
-    with pytest.raises(FakeitError, match=r"step 6 is not a finite number; its batch is face-\d+-\d+#0, .*lower optimiser.lr"):
+    with pytest.raises(
+        FakeitError, match=r"step 6 is not a finite number; its batch is face-\d+-\d+#0, .*lower optimiser.lr"
+    ):
         run(CONFIG, dataset, tmp_path / "run")
     assert all(v.isfinite().all() for v in load(tmp_path / "run" / "checkpoints" / BEST).weights.values())
 

@@ -11,7 +11,7 @@ from pipelines.faces.crop import CropConfig
 from pipelines.landmarks import scheme
 from pipelines.store import manifest as manifests
 from pipelines.store.manifest import Manifest
-from pipelines.store.schema import RowShape, Rows, petastorm_metadata
+from pipelines.store.schema import Rows, RowShape, petastorm_metadata
 from pipelines.store.shards import Shard, write_shard
 
 

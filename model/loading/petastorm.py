@@ -28,7 +28,9 @@ def read(location: str, shape: RowShape) -> OpenShard:
     try:
         from petastorm import make_reader
     except ImportError as error:
-        raise FakeitError(f"data.reader = 'petastorm' needs petastorm and pyspark ({error}); 'arrow' does not") from error
+        raise FakeitError(
+            f"data.reader = 'petastorm' needs petastorm and pyspark ({error}); 'arrow' does not"
+        ) from error
     if not exists(location):
         raise FakeitError(f"shard {location} is missing; the dataset is not whole any more")
     folder, name = location.rsplit("/", 1)

@@ -60,8 +60,8 @@ def check(opened: OpenShard, shard: Shard, location: str) -> None:
 
 
 def in_scheme(opened: OpenShard, source: str, target: str) -> OpenShard:
-    """The shard's points in another scheme: mapped where a mapping leads there, else those points of the target that are
-    the source's own (68 of 70), the rest missing. Raises FakeitError where the schemes have nothing in common."""
+    """The shard's points in another scheme: mapped where a mapping leads there, else those points of the target that
+    are the source's own (68 of 70), the rest missing. Raises FakeitError where the schemes have nothing in common."""
     if source == target:
         return opened
     rows = len(opened.landmarks)

@@ -127,9 +127,7 @@ class Store:
             total += float(self.opened(index).weight[inside].sum(dtype=np.float64))
         return total
 
-    def gather(
-        self, rows: Rows, images: NDArray[np.uint8]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def gather(self, rows: Rows, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Copies the rows' pixels into `images` (N, H, W, C); returns landmarks (N, K, 2) and weight (N, K)."""
         points = None
         for index, positions, inside in self._by_shard(rows):
@@ -164,7 +162,7 @@ class Store:
 
 def _first_images(shards: Sequence[Shard], images: int) -> tuple[int, ...]:
     """Rows to use of each shard, so that `images` images are used in all; an image's rows lie together."""
-    used = []
+    used: list[tuple[int, int]] = []
     for shard in shards:
         taken = shard.images if not images else max(0, min(shard.images, images - sum(used_ for _, used_ in used)))
         used.append((shard.rows * taken // shard.images if shard.images else 0, taken))

@@ -84,11 +84,13 @@ class LandmarkNetwork(nn.Module):
         super().__init__()
         self.config, self.channels, self.size = config, channels, size
         self.backbone, self.head = backbone, head
-        mean, std = (IMAGENET_MEAN, IMAGENET_STD) if config.normalise == "imagenet" else ((0.5,) * 3, (0.5,) * 3)
+        imagenet = config.normalise == "imagenet"
+        mean = torch.tensor(IMAGENET_MEAN if imagenet else (0.5, 0.5, 0.5))
+        std = torch.tensor(IMAGENET_STD if imagenet else (0.5, 0.5, 0.5))
         if channels == 1:
-            mean, std = (sum(mean) / 3,), (sum(std) / 3,)
-        self.register_buffer("mean", 255 * torch.tensor(mean).reshape(1, -1, 1, 1), persistent=False)
-        self.register_buffer("scale", 1 / (255 * torch.tensor(std).reshape(1, -1, 1, 1)), persistent=False)
+            mean, std = mean.mean(0, keepdim=True), std.mean(0, keepdim=True)
+        self.register_buffer("mean", 255 * mean.reshape(1, -1, 1, 1), persistent=False)
+        self.register_buffer("scale", 1 / (255 * std.reshape(1, -1, 1, 1)), persistent=False)
 
     def forward(self, images: Tensor) -> Prediction:
         if images.dtype == torch.uint8:

