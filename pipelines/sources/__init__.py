@@ -81,7 +81,14 @@ class Source(Protocol):
 # kind → "module:class"; a module is imported when its kind is opened.
 KINDS: dict[str, str] = {
     "face_synthetics": "pipelines.sources.face_synthetics:FaceSynthetics",
+    "300w": "pipelines.sources.ibug:Ibug",
+    "300vw": "pipelines.sources.ibug_video:IbugVideo",
+    "wflw": "pipelines.sources.wflw:Wflw",
+    "mmlab": "pipelines.sources.mmlab:Mmlab",
     "kaggle": "pipelines.sources.kaggle:Kaggle",
+    "youtube_faces": "pipelines.sources.folder:youtube_faces",
+    "ffhq": "pipelines.sources.folder:ffhq",
+    "folder": "pipelines.sources.folder:Folder",
 }
 
 

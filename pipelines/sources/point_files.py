@@ -1,0 +1,48 @@
+"""Points as text: iBUG's `.pts` files and rows of numbers in lists. Shared by the sources whose formats hold them."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.errors import Rejected
+from pipelines.storage import read_bytes
+
+_HEADER = re.compile(r"^\s*(version|n_points)\s*:.*$", re.IGNORECASE | re.MULTILINE)
+
+
+def read_pts(location: str, count: int) -> NDArray[np.float32]:
+    """Reads a `.pts` file, also one without braces or without its last line's end.
+
+    iBUG counts pixels from 1, as Matlab does (https://ibug.doc.ic.ac.uk/resources/facial-point-annotations/); here the
+    centre of the first pixel is 0.
+
+    Returns:
+        (count, 2) float32, source pixels.
+
+    Raises:
+        Rejected: names the file, and the line where one is wrong.
+    """
+    try:
+        text = read_bytes(location).decode("ascii")
+    except (OSError, KeyError, UnicodeDecodeError) as error:
+        raise Rejected(f"{location}: cannot be read ({error})") from error
+    body = _HEADER.sub("", text).replace("{", " ").replace("}", " ")
+    lines = [(number, line) for number, line in enumerate(body.split("\n"), 1) if line.strip()]
+    points = np.array([parse_numbers(line.split(), 2, f"{location}:{number}") for number, line in lines], np.float32)
+    if len(points) != count:
+        raise Rejected(f"{location}: {len(points)} points, expected {count}")
+    return points - 1
+
+
+def parse_numbers(words: list[str], count: int, where: str) -> list[float]:
+    """`count` finite numbers. Raises Rejected, beginning with `where`."""
+    try:
+        values = [float(word) for word in words]
+    except ValueError as error:
+        raise Rejected(f"{where}: expected {count} numbers, found {' '.join(words)[:60]!r}") from error
+    if len(values) != count or not np.isfinite(values).all():
+        raise Rejected(f"{where}: expected {count} finite numbers, found {len(values)}: {' '.join(words)[:60]!r}")
+    return values
