@@ -45,7 +45,12 @@ PROTOCOLS = {
         Protocol("300w-challenging", "300w", wanted={"subset": ("challenging",)}, about=f"{_300W}: the iBUG set"),
         Protocol("300w-full", "300w", wanted={"subset": ("common", "challenging")}, about=f"{_300W}: both"),
         Protocol("300w-private", "300w", wanted={"subset": ("private",)}, about=f"{_300W}: indoor and outdoor"),
-        Protocol("wflw", "wflw", about="Wider Facial Landmarks in-the-wild, https://wywu.github.io/projects/LAB/WFLW"),
+        Protocol(
+            "wflw",
+            "wflw",
+            options={"split": "test"},
+            about="Wider Facial Landmarks in-the-wild, https://wywu.github.io/projects/LAB/WFLW",
+        ),
         Protocol("300vw", "300vw", video=True, about="300 Videos in the Wild: per video, with jitter"),
         Protocol("aflw-5", "mmlab", normaliser="inter-pupil", about="AFLW in MMLAB's five points"),
         Protocol("kaggle", "kaggle", normaliser="inter-pupil", about="Kaggle Facial Keypoints"),
@@ -70,9 +75,7 @@ def open_protocol(chosen: Protocol, path: str) -> tuple[Source, list[Sample]]:
         FakeitError: nothing there, or nothing that belongs to it.
     """
     source = open_source(chosen.kind, path, **chosen.options)
-    samples = [
-        s for s in source.samples() if all(s.attributes.get(k) in values for k, values in chosen.wanted.items())
-    ]
+    samples = [s for s in source.samples() if all(s.attributes.get(k) in values for k, values in chosen.wanted.items())]
     if not samples:
         wanted = ", ".join(f"{k} {' or '.join(map(str, v))}" for k, v in chosen.wanted.items())
         raise FakeitError(f"{path}: holds no sample of protocol '{chosen.name}' ({wanted})")

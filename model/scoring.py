@@ -16,6 +16,7 @@ from model.inference import Landmarker
 from model.video import overlap
 from pipelines.errors import FakeitError, Rejected
 from pipelines.faces.box import Box, from_landmarks
+from pipelines.faces.box_fit import box_fit
 from pipelines.landmarks import convert, mapping, scheme
 from pipelines.sources import Sample, Source
 
@@ -102,7 +103,7 @@ def collect(
         for index, sample in enumerate(samples):
             try:
                 truth = source.read(sample).landmarks
-                true_box, pixels = from_landmarks(truth), source.image(sample)
+                true_box, pixels = training_box(truth, source.scheme, landmarker.recipe.scheme), source.image(sample)
             except Rejected as error:
                 rejected.append(str(error))
                 continue
@@ -128,6 +129,14 @@ def collect(
         boxes,
         tuple(rejected),
     )
+
+
+def training_box(truth: NDArray[np.floating], source: str, model: str) -> Box:
+    """The box that training would have used: tight around the points, or, where the source labels only eyes, nose and
+    mouth and the model knows the whole face, the map that was fitted from the one box to the other. Raises Rejected."""
+    box = from_landmarks(truth)
+    few = ("kaggle15", "five")
+    return box_fit(f"points of {source}", model).apply(box) if source in few and model not in few else box
 
 
 def nearest_box(found: Sequence[Box], true: Box) -> Box | None:
