@@ -1,1 +1,1 @@
-"""Which architecture, which variant, how many images: grids of trainings, run side by side, judged alike, on one page."""
+"""Which architecture, which variant, how many images: grids of trainings, judged alike, on one page."""

@@ -1,0 +1,61 @@
+#!/usr/bin/env python
+"""Which architecture, which variant, how many images? A grid of trainings, judged alike, in MLflow and on one page.
+
+Run it again after an interruption: cells that are done are skipped, the others go on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from jobs.door import Parser, run
+
+EXAMPLE = """examples:
+  python jobs/compare.py --config conf/compare/architectures.toml --dataset DATASET
+  python jobs/compare.py --config conf/compare/dataset_sizes.toml --dataset DATASET --workers 4 --set budget.epochs=10
+  python jobs/compare.py --config conf/compare/tuning.toml --dataset DATASET --real 300w=AFW"""
+
+
+def main(arguments: argparse.Namespace) -> int:
+    from model.comparison import grid
+    from model.comparison.compare import compare, plan
+    from pipelines.errors import FakeitError
+
+    config = grid.load(arguments.config, tuple(arguments.set))
+    if arguments.dry_run:
+        print(plan(config, arguments.dataset))
+        return 0
+    for item in arguments.real:
+        if "=" not in item:
+            raise FakeitError(f"--real {item}: expected BENCHMARK=FOLDER, as in 300w=AFW")
+    real = dict(item.split("=", 1) for item in arguments.real)
+    outcome = compare(config, arguments.dataset, Path(arguments.output) / config.name, arguments.workers, real)
+    failed = [state for state in outcome.states if state.ended in ("failed", "busy")]
+    for state in failed:
+        print(f"  {state.ended}: {state.cell.id}: {state.reason} (log: {state.folder / 'train.log'})")
+    for alias, version in outcome.aliases.items():
+        print(f"registered {config.register} version {version} as {alias}")
+    print("\n".join(f"{page}: written" for page in outcome.pages))
+    print("next: mlflow ui --backend-store-uri " + config.uri)
+    return 1 if failed else 0
+
+
+def parser() -> Parser:
+    p = Parser(description=__doc__, epilog=EXAMPLE)
+    p.add_argument("--config", required=True, help="a file of conf/compare")
+    p.add_argument("--dataset", required=True, help="folder or URL that jobs/preprocess.py wrote")
+    p.add_argument("--output", default="comparisons", help="folder of comparisons (default: comparisons)")
+    p.add_argument("--workers", type=int, default=1, metavar="N", help="trainings side by side")
+    p.add_argument("--real", action="append", default=[], metavar="BENCHMARK=DIR", help="judge on real faces too")
+    p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one key of the conf")
+    p.add_argument("--dry-run", action="store_true", help="list the cells and their commands, and stop")
+    return p
+
+
+if __name__ == "__main__":
+    run(main, parser())
