@@ -28,7 +28,6 @@ class Material(IntEnum):
     GUMS = 3
     LEFT_EYE = 4  # at the viewer's left
     RIGHT_EYE = 5
-    LASHES = 6
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,10 @@ from pipelines.errors import FakeitError
 from pipelines.storage import write_atomically
 from pipelines.synth.head import Head, Material
 
-_LASHES = 0.3  # share of the lash sheets' triangles that is kept
 MODES = 60  # of 100: the rest move a vertex by less than 0.1 mm (measured: 0.07 mm and less)
 # Seen from the viewer, the subject's right eye is at the left (x < 0).
+# The lash sheets stay out: without a transparent texture they are a dark patch below each eye, and a network that learnt
+# from them put every eye half a centimetre too high on real faces (docs/LOG.md). `paint` draws the lash line instead.
 _MATERIALS = {
     "M_Face": Material.FACE,
     "M_BackHead": Material.SCALP,
@@ -26,7 +27,6 @@ _MATERIALS = {
     "M_GumsTongue": Material.GUMS,
     "M_ScleraRight": Material.LEFT_EYE,
     "M_ScleraLeft": Material.RIGHT_EYE,
-    "M_EyeLashes": Material.LASHES,
 }
 # The model's brow vertices lie on the upper edge of the bone, above where annotators put brow points: over 110 upright
 # faces of 300-W's AFW the points are this much lower (cm, points 17 to 21), on a face whose eye corners are 9 cm apart.
@@ -116,8 +116,6 @@ def load_ict(file: str) -> Head:
     vertices = pack["V0"].astype(np.float32)
     landmarks = pack["LM"] if "LM" in pack else np.array(_LANDMARK_VERTICES, np.int64)
     kept = np.isin(pack["M"], list(_MATERIALS))
-    lashes = np.flatnonzero(pack["M"] == "M_EyeLashes")  # sheets that want a transparent texture: most of them is air
-    kept[lashes] = np.random.default_rng(0).random(len(lashes)) < _LASHES
     triangles = pack["F"][kept].astype(np.int32)
     material = np.array([_MATERIALS[name] for name in pack["M"][kept]], np.int32)
     face = np.unique(triangles[material == Material.FACE])

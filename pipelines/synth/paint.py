@@ -29,6 +29,7 @@ class Layer(IntEnum):
     NOSE = 5
     EYES = 6
     MOUTH = 7
+    LASHES = 8
 
 
 def to_texels(points: Floats) -> Floats:
@@ -52,13 +53,23 @@ def _brows(points: Floats, random: np.random.Generator) -> Floats:
     """Two bows of strokes under the brow points, thick inside, thin outside."""
     layer = np.zeros((SIDE, SIDE), np.float32)
     thickness = random.uniform(1.2, 4.4)
-    drop = thickness * 0.5 + random.uniform(-0.5, 1.2)
+    drop = thickness * 0.35 + random.uniform(-0.6, 0.9)
     widths = thickness * np.array([0.55, 0.85, 1.0, 0.9])
     for bow in (points[:5], points[:4:-1]):  # both from the outer end inwards
         line = np.rint((bow + [0, drop]) * (1 << _BITS)).astype(int)
         for start, end, width in zip(line[:-1], line[1:], widths, strict=True):
             cv2.line(layer, start.tolist(), end.tolist(), 1.0, max(1, round(width)), cv2.LINE_AA, _BITS)
     return _soft(layer, random.uniform(0.4, 1.1))
+
+
+def _lashes(points: Floats, random: np.random.Generator) -> Floats:
+    """A dark line along the upper lids, a faint one along the lower."""
+    layer = np.zeros((SIDE, SIDE), np.float32)
+    upper, lower = random.uniform(0.3, 1), random.uniform(0, 0.4)
+    for lid, strength in (((36, 37, 38, 39), upper), ((42, 43, 44, 45), upper), ((36, 41, 40, 39), lower), ((42, 47, 46, 45), lower)):
+        line = np.rint(points[list(lid)] * (1 << _BITS)).astype(np.int32)
+        cv2.polylines(layer, [line], False, strength, 1, cv2.LINE_AA, _BITS)
+    return layer
 
 
 def _beard(points: Floats, random: np.random.Generator) -> Floats:
@@ -89,7 +100,7 @@ def paint(head: Head, brow_shift: Floats, config: SkinConfig, random: np.random.
         random: the skin's own stream.
 
     Returns:
-        (SIDE, SIDE, 8) float32 in [0, 1], one plane a `Layer`.
+        (SIDE, SIDE, 9) float32 in [0, 1], one plane a `Layer`.
     """
     canonical = head.canonical[head.landmarks[:68]].copy()
     canonical[17:27, 1] += brow_shift
@@ -107,7 +118,8 @@ def paint(head: Head, brow_shift: Floats, config: SkinConfig, random: np.random.
     cv2.circle(blush, np.rint(points[30]).astype(int).tolist(), 8, 0.8, -1)
     layers[..., Layer.BLUSH] = _soft(blush, 7)
     eyes = np.maximum(_polygon(points[36:42]), _polygon(points[42:48]))
-    layers[..., Layer.SOCKET] = _soft(eyes, random.uniform(1, 4.5)) * random.uniform(0, 0.9)
+    layers[..., Layer.SOCKET] = _soft(eyes, random.uniform(1, 4.5)) * random.uniform(0, 0.7)
+    layers[..., Layer.LASHES] = _lashes(points, random)
     nose = [points[27] + [-3, 0], points[31] + [-4, 1], points[33] + [0, 1], points[35] + [4, 1], points[27] + [3, 0]]
     layers[..., Layer.NOSE] = _polygon(np.array(nose, np.float32))
     if head.painted:

@@ -87,7 +87,7 @@ def _shade(  # noqa: PLR0913 - a kernel takes plain arrays
     height, width = owner.shape
     reach, side = 13.0, layers.shape[0]
     texels = side / (2 * reach)
-    layer = np.zeros(8, np.float32)
+    layer = np.zeros(9, np.float32)
     albedo = np.zeros(3, np.float32)
     n = np.zeros(3, np.float32)
     for py in range(height):
@@ -116,7 +116,7 @@ def _shade(  # noqa: PLR0913 - a kernel takes plain arrays
                 x0, y0 = int(lx), int(ly)
                 if cz > 1.5 and 0 <= x0 < side - 1 and 0 <= y0 < side - 1 and brushed[y0, x0]:
                     fx, fy = lx - x0, ly - y0
-                    for c in range(8):
+                    for c in range(9):
                         layer[c] = (1 - fy) * ((1 - fx) * layers[y0, x0, c] + fx * layers[y0, x0 + 1, c]) + fy * (
                             (1 - fx) * layers[y0 + 1, x0, c] + fx * layers[y0 + 1, x0 + 1, c]
                         )
@@ -148,6 +148,7 @@ def _shade(  # noqa: PLR0913 - a kernel takes plain arrays
                     value = value * (1 - lips) + colours[1, a] * lips
                     value = value * (1 - brow) + colours[2, a] * brow
                     value = value * (1 - beard) + colours[3, a] * beard
+                    value *= 1 - 0.85 * layer[8]
                     albedo[a] = value * (1 - hair) + colours[4, a] * lock * hair
                 gloss *= (1 - hair) * (1 - 0.7 * beard)
                 if layer[5] > 0.5:
@@ -182,9 +183,6 @@ def _shade(  # noqa: PLR0913 - a kernel takes plain arrays
                 cosine = (dx * gaze[0] + dy * gaze[1] + dz * gaze[2]) / (math.sqrt(dx * dx + dy * dy + dz * dz) + 1e-6)
                 _eye(albedo, colours, math.acos(min(1.0, max(-1.0, cosine))), amounts[9], amounts[10])
                 part, gloss = 3 + e, 0.35
-            elif kind == 6:
-                albedo[:] = 0.015
-                part = 3 if cx < 0 else 4
             else:  # teeth, gums and tongue: the deeper in the mouth, the darker
                 row = 8 if kind == 2 else 9
                 deep = min(1.0, max(0.08, (cz - 6.0) / 5.0))
