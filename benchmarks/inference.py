@@ -154,7 +154,7 @@ def parser() -> Parser:
     p.add_argument("--source", default="youtube_faces", help="a protocol or a source")
     p.add_argument("--input", required=True, metavar="PATH")
     p.add_argument("--detector", default="mtcnn")
-    p.add_argument("--refine", type=int, default=1)
+    p.add_argument("--refine", type=int, default=0)
     p.add_argument("--limit", type=int, metavar="N", help="score the first N faces only")
     p.add_argument("--speed", type=int, default=20, metavar="N", help="pictures that are timed (20)")
     p.add_argument("--no-mediapipe", action="store_true")

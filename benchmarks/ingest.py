@@ -2,7 +2,7 @@
 """Samples a second of one core, from a dataset on disk to shuffled uint8 batches in memory: ours and the usual loaders.
 
 One process, one thread, warm page cache, the same 128-px faces for all; each loader shuffles and yields batches of 64.
-webdataset and mosaicml-streaming are measured where they are installed; the project does not need them. Last line: JSON.
+webdataset and mosaicml-streaming are measured where they are installed; the project needs neither. Last line: JSON.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Counts = Iterator[int]
 
 def ours(folder: Path, reader: str) -> Counts:
     """Shards that are decoded (PNG, petastorm) are kept as long as their block lasts, and decoded anew each epoch."""
-    store = Store([DatasetShare(str(folder))], "train", reader, keep=3)  # type: ignore[arg-type]
+    store = Store([DatasetShare(str(folder))], "train", reader, keep=6)  # type: ignore[arg-type]
     loader = Loader(store, Plan(store.parts(), BATCH, seed=1, block=2))
     epoch = 0
     while True:

@@ -14,12 +14,13 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import cv2
 import mediapipe
 
-# Vertices of the mesh in iBUG's order, as they are commonly paired; the mesh has no jaw contour of its own.
+# For each of iBUG's points the vertex of the mesh that lies nearest on average over the faces of AFW that it finds: the
+# mesh has no such points of its own, and this is the choice that favours it.
 VERTICES = [
-    *(162, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 389),
-    *(71, 63, 105, 66, 107, 336, 296, 334, 293, 301, 168, 197, 5, 4, 75, 97, 2, 326, 305),
-    *(33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380),
-    *(61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181, 78, 82, 13, 312, 308, 317, 14, 87),
+    *(127, 234, 177, 215, 172, 136, 149, 148, 152, 377, 378, 365, 397, 435, 401, 447, 356),
+    *(70, 63, 105, 66, 55, 336, 296, 334, 293, 300, 168, 197, 195, 4, 240, 97, 2, 326, 460),
+    *(7, 159, 158, 133, 153, 144, 382, 385, 387, 249, 373, 380),
+    *(61, 39, 37, 11, 267, 304, 291, 405, 314, 17, 84, 181, 78, 38, 13, 268, 292, 316, 15, 87),
 ]
 
 

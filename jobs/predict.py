@@ -65,7 +65,7 @@ def parser() -> Parser:
     p.add_argument("--draw", metavar="DIR", help="pictures and videos with points, red where the network is unsure")
     p.add_argument("--adapter", metavar="NAME", help="a label adapter beside the model, or its .npz file")
     p.add_argument("--detector", default="mtcnn", help="mtcnn (finds more) or haar (faster)")
-    p.add_argument("--refine", type=int, default=1, metavar="N", help="passes cropped again by the points before (1)")
+    p.add_argument("--refine", type=int, default=0, metavar="N", help="more passes, cropped by the points before (0)")
     p.add_argument("--flip", action="store_true", help="average with the mirrored crop: twice the time")
     p.add_argument("--every", type=int, default=15, metavar="N", help="videos: frames between detections (15)")
     p.add_argument("--no-smooth", action="store_true", help="videos: points as they come")

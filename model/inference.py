@@ -6,8 +6,8 @@
         print(face.box, face.points, face.confidence)
 
 A detector finds boxes; a fitted map turns them into the boxes that training used (tight around the points); the crop
-is made exactly as for training; and a second pass crops again by the first pass's points, so that the detector's
-habits matter little.
+is made exactly as for training. A second pass can crop again by the first pass's points, which helps where a
+detector's boxes scatter.
 """
 
 from __future__ import annotations
@@ -58,13 +58,14 @@ class LandmarkerConfig:
 
     Attributes:
         detector: a name of `pipelines.faces.detect`.
-        refine: passes after the first, each cropped by the points before.
+        refine: passes after the first, each cropped by the points before; at least 1 where the recipe turns crops by
+            the eyes.
         flip: average with the mirrored crop's points; twice the time for a little accuracy.
         detect_side: pictures are shrunk to this longer side before detection.
     """
 
     detector: str = "mtcnn"
-    refine: int = 1
+    refine: int = 0
     flip: bool = False
     detect_side: int = 960
 
@@ -165,7 +166,10 @@ class Landmarker:
         picture = Picture(pixels, self.recipe.crop.colour)
         crops = [(box, 0.0) for box in boxes]
         made, confidence = self._pass(picture, crops)
-        for _ in range(self.config.refine if refine is None else refine):
+        passes = self.config.refine if refine is None else refine
+        if refine is None and self.recipe.crop.align == "eyes":
+            passes = max(passes, 1)
+        for _ in range(passes):
             crops = [self._again(points, crop) for points, crop in zip(made, crops, strict=True)]
             made, confidence = self._pass(picture, crops)
         return [self._face(points, trust, box) for points, trust, (box, _) in zip(made, confidence, crops, strict=True)]
