@@ -138,7 +138,7 @@ class Horovod:
         hvd.init()
         self.hvd, self.config = hvd, config
         self.rank, self.size, self.local_rank = hvd.rank(), hvd.size(), hvd.local_rank()
-        self._sums = 0
+        self._under_way: set[int] = set()
 
     def attach(self, network: nn.Module, optimiser: Optimiser, accumulate: int = 1) -> tuple[nn.Module, Optimiser]:
         hvd = self.hvd
@@ -163,9 +163,18 @@ class Horovod:
         return optimiser.skip_synchronize()  # type: ignore[attr-defined, no-any-return]
 
     def start_sum(self, values: Tensor) -> Callable[[], Tensor]:
-        self._sums += 1
-        handle = self.hvd.allreduce_async(values, op=self.hvd.Sum, name=f"sum.{self._sums % 16}")
-        return lambda: self.hvd.synchronize(handle)
+        # The lowest name that is free: few names, since Horovod caches them, and the same on all ranks.
+        number = next(n for n in range(len(self._under_way) + 1) if n not in self._under_way)
+        self._under_way.add(number)
+        handle = self.hvd.allreduce_async(values.contiguous(), op=self.hvd.Sum, name=f"sum.{number}")
+
+        def wait() -> Tensor:
+            added = self.hvd.synchronize(handle)
+            self._under_way.discard(number)
+            assert isinstance(added, Tensor)
+            return added
+
+        return wait
 
     def broadcast(self, value: Any) -> Any:
         # Named, since Horovod would name it by the value's type, and wait for ever where ranks hold different types.

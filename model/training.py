@@ -107,7 +107,8 @@ class Run:
         self.tracker: tracking.Tracker = tracking.Silent()
         mix = (DatasetShare(dataset, config.data.share), *config.data.mix)
         reader, points = config.data.reader, config.input.scheme
-        self.training = Store(mix, "train", reader, points, config.data.images)
+        keep = 3 * config.data.block * len(mix)
+        self.training = Store(mix, "train", reader, points, config.data.images, keep)
         self.validation = Store(mix[:1], "val", reader, self.training.scheme)
         for store in (self.training, self.validation):
             store.verify()

@@ -103,14 +103,15 @@ class Store:
 
     def prepare(self, rows: Rows) -> None:
         """Begins to open the shards of these rows, in the background."""
-        for index in np.unique(np.searchsorted(self.firsts, rows, "right") - 1).tolist():
+        needed = np.unique(np.searchsorted(self.firsts, rows, "right") - 1).tolist()
+        for index in needed:
             if index in self._opened:
                 self._opened.move_to_end(index)
             else:
                 self._opened[index] = self._pool.submit(self._open, index)
         while len(self._opened) > self._keep:
             index, future = next(iter(self._opened.items()))
-            if not future.done() or (future.exception() is None and future.result().mapped):
+            if index in needed or not future.done() or (future.exception() is None and future.result().mapped):
                 break
             del self._opened[index]
 
