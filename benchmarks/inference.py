@@ -127,7 +127,8 @@ def measure_mediapipe(arguments: argparse.Namespace) -> dict[str, float]:
 
     points, truth = convert(points, "ibug68", name), convert(truth.astype(np.float64), source.scheme, name)
     errors = evaluation.face_errors(points, truth, evaluation.normaliser(truth, name, chosen.normaliser))
-    return {"mediapipe_ms": round(result["ms"], 3), "mediapipe_nme": round(100 * float(np.nanmean(errors)), 3)}
+    nme, missed = round(100 * float(np.nanmean(errors)), 3), sum(p is None for p in found)
+    return {"mediapipe_ms": round(result["ms"], 3), "mediapipe_nme": nme, "mediapipe_missed": missed}
 
 
 def main(arguments: argparse.Namespace) -> None:
