@@ -1,0 +1,71 @@
+"""The page of a comparison, from results alone: every table, every curve, one file, and the same as Markdown."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model.comparison.grid import Axis, Budget, ComparisonConfig
+from model.comparison.report import write_report
+from pipelines.config import to_dict
+from pipelines.errors import FakeitError
+
+
+def _comparison(folder: Path) -> None:
+    axes = (Axis("images", key="data.images", values=(250, 500, 1000)), Axis("network", key="network.name", values=("a", "b")))
+    config = ComparisonConfig("sizes", "Sizes", "x.toml", Budget(epochs=3), axes=axes, price=2.0)
+    folder.mkdir()
+    state = {"config": to_dict(config), "digest": "d", "scheme": "face70", "crop": {"size": 64}}
+    state["images"] = {"train": 1000, "val": 50, "test": 50}
+    (folder / "comparison.json").write_text(json.dumps(state))
+    random = np.random.default_rng(0)
+    for size in (250, 500, 1000):
+        for network, scale in (("a", 60.0), ("b", 80.0)):
+            for seed in (1, 2):
+                _cell(folder / "cells" / f"{size}-{network}-{seed}", size, network, seed, scale, random)
+
+
+def _cell(place: Path, size: int, network: str, seed: int, scale: float, random: np.random.Generator) -> None:
+    place.mkdir(parents=True)
+    nme = scale * size**-0.4 * float(np.exp(0.02 * random.standard_normal()))
+    scores = {"mse": nme**2 / 1e4, "nme": nme, "auc10": 0.5, "fr10": 12.0, "faces": 50}
+    history = [{"train_loss": 0.01 / (e + 1), "val_nme": nme / 100 * (1 + 1 / (e + 1))} for e in range(3)]
+    result = {"splits": dict.fromkeys(("train", "val", "test"), scores), "parameters": 1000, "macs": 5e6 * scale,
+              "images": size, "history": history, "train_images_per_s": 10.0, "infer_images_per_s": 20.0, "infer_ms": 3.0,
+              "real": {"300w": {"nme": 9.0}}, "machine": "1 CPU thread(s)", "run_id": None}  # fmt: skip
+    (place / "result.json").write_text(json.dumps(result))
+    labels = {"images": f"{size:,}", "network": network}
+    (place / "cell.json").write_text(json.dumps({"labels": labels, "seed": seed, "command": f"python {place.name}"}))
+    (place / "seconds.json").write_text("36.0")
+    np.savez(place / "errors.npz", test=random.random(50) / 5)
+
+
+def test_the_page_holds_every_table_and_needs_no_other_file(tmp_path: Path) -> None:
+    _comparison(tmp_path / "c")
+    page, text = (p.read_text() for p in write_report(tmp_path / "c", tmp_path / "out"))
+    for heading in ("Errors", "What they cost", "Validation MSE by training images", "How many images are enough?",
+                    "Loss curves", "Published figures"):  # fmt: skip
+        assert heading in page and heading in text
+    assert page.count("<svg") >= 4 and not re.search(r'(src|href)="(?!data:|#)', page)
+    assert "python 1000-a-1" in page and "±" in page and "NME 300w %" in page and "USD" in page
+    for name in re.findall(r"\]\((pictures/[^)]+)\)", text):
+        assert (tmp_path / "out" / name).is_file()
+    exponent = re.search(r"\| a \| (0\.\d+) \(", text)
+    assert exponent and float(exponent[1]) == pytest.approx(0.4, abs=0.05)
+
+
+def test_failed_cells_are_on_the_page(tmp_path: Path) -> None:
+    _comparison(tmp_path / "c")
+    broken = tmp_path / "c" / "cells" / "broken"
+    broken.mkdir()
+    (broken / "failed.txt").write_text("error: no such thing\n")
+    assert "no such thing" in write_report(tmp_path / "c")[0].read_text()
+
+
+def test_a_folder_without_a_comparison_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FakeitError, match="no comparison"):
+        write_report(tmp_path)
