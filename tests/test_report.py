@@ -16,7 +16,10 @@ from pipelines.errors import FakeitError
 
 
 def _comparison(folder: Path) -> None:
-    axes = (Axis("images", key="data.images", values=(250, 500, 1000)), Axis("network", key="network.name", values=("a", "b")))
+    axes = (
+        Axis("images", key="data.images", values=(250, 500, 1000)),
+        Axis("network", key="network.name", values=("a", "b")),
+    )
     config = ComparisonConfig("sizes", "Sizes", "x.toml", Budget(epochs=3), axes=axes, price=2.0)
     folder.mkdir()
     state = {"config": to_dict(config), "digest": "d", "scheme": "face70", "crop": {"size": 64}}

@@ -1,4 +1,4 @@
-"""A whole comparison: its grid or its studies, from nothing or from where it stands, to results, versions and a page."""
+"""A whole comparison: its grid or its studies, from where it stands, to results, versions and a page."""
 
 from __future__ import annotations
 
@@ -106,9 +106,7 @@ def _parent(folder: Path) -> str | None:
         return None
 
 
-def _remember(
-    config: ComparisonConfig, dataset: str, manifest: manifests.Manifest, folder: Path, run_id: str
-) -> None:
+def _remember(config: ComparisonConfig, dataset: str, manifest: manifests.Manifest, folder: Path, run_id: str) -> None:
     state = {
         "config": to_dict(config),
         "dataset": dataset,

@@ -157,11 +157,11 @@ def _protocol(page: Page, config: ComparisonConfig, state: dict[str, Any], rows:
         page.text(config.question)
     seeds = sorted({x["seed"] for r in rows for x in r.results})
     page.text(
-        f"Dataset {state['digest']}: {images['train']:,} training, {images['val']:,} validation, {images['test']:,} test "
-        f"faces, {crop['size']} px stored, {state['scheme']}. Budget of every cell: {config.budget}; "
+        f"Dataset {state['digest']}: {images['train']:,} training, {images['val']:,} validation, "
+        f"{images['test']:,} test faces, {crop['size']} px stored, {state['scheme']}. Budget of every cell: {config.budget}; "
         f"seeds {', '.join(map(str, seeds))}. "
-        "All cells are judged on the same validation and test faces, never augmented, every face once, every coordinate "
-        "alike; smaller training sets lie inside larger ones. The best epoch is chosen on validation faces alone. "
+        "All cells are judged on the same validation and test faces, never augmented, every face once, every "
+        "coordinate alike; smaller training sets lie inside larger ones. The best epoch is chosen on validation faces alone. "
         "NME is a face's mean error over the distance of its outer eye corners. Figures are mean ± standard deviation "
         "over seeds; one seed has no ±. Speeds are of this machine as it was then: "
         f"{rows[0].results[0]['machine']}."
@@ -215,7 +215,10 @@ def _by_size(page: Page, config: ComparisonConfig, rows: Sequence[Row]) -> None:
         ("test", "nme", "Test NME % by training images", ".2f"),
     ):
         page.heading(what)
-        body = [[n, *(_pm(line[s].figure(split, key), form) if s in line else "–" for s in sizes)] for n, line in lines.items()]
+        body = [
+            [n, *(_pm(line[s].figure(split, key), form) if s in line else "–" for s in sizes)]
+            for n, line in lines.items()
+        ]
         page.table(["", *(f"{s:,}" for s in sizes)], body)
     page.heading("How many images are enough?")
     target = config.target or 1.1 * min(r.figure("test", "nme")[0] for r in rows)
@@ -240,10 +243,12 @@ def _by_size(page: Page, config: ComparisonConfig, rows: Sequence[Row]) -> None:
                 _interval(law.smallest(target), _size),
             ]
         )
-    page.table(["", "exponent", "the next doubling takes away", "NME % there", f"smallest size for {target:.2f} %"], body)
+    page.table(
+        ["", "exponent", "the next doubling takes away", "NME % there", f"smallest size for {target:.2f} %"], body
+    )
     page.text(
-        "error(n) = floor + scale · n^-exponent, fitted to every training's test NME; in brackets the middle 80 % of what "
-        "the data allow. A floor is fitted from four sizes on and is 0 with fewer; few sizes or seeds make wide brackets, "
+        "error(n) = floor + scale · n^-exponent, fitted to every training's test NME; in brackets the middle 80 % of "
+        "what the data allow. A floor is fitted from four sizes on and is 0 with fewer; few sizes or seeds make wide brackets, "
         "and beyond the largest size everything is extrapolated. “Good enough” is "
         + (f"{target:.2f} %, as the conf says." if config.target else "1.1 × the lowest error found here.")
     )

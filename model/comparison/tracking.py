@@ -166,10 +166,10 @@ def model_card(config: ComparisonConfig, manifest: Manifest, result: dict[str, A
         f"# {result['network']}: {result['parameters']:,} parameters, {manifest.scheme} landmarks",
         f"**In**: face crops, {crop.size} px stored, {crop.colour}, uint8, box margin {crop.margin}. "
         "**Out**: points in the unit crop.",
-        f"**Trained** on {result['images']:,} images of dataset `{manifest.digest}` (seed {result['seed']}), comparison "
-        f"“{config.title}”, {config.budget}.",
-        f"**Measured** on {test.get('faces', 0):.0f} unseen faces of that dataset: NME {test.get('nme', math.nan):.2f} % "
-        f"(inter-ocular), MSE {test.get('mse', math.nan):.2e}.",
+        f"**Trained** on {result['images']:,} images of dataset `{manifest.digest}` (seed {result['seed']}), "
+        f"comparison “{config.title}”, {config.budget}.",
+        f"**Measured** on {test.get('faces', 0):.0f} unseen faces of that dataset: NME "
+        f"{test.get('nme', math.nan):.2f} % (inter-ocular), MSE {test.get('mse', math.nan):.2e}.",
         *(f"Real faces, {name}: NME {scores['nme']:.2f} %." for name, scores in result["real"].items()),
         "**Not for** identifying people or judging them. Rendered faces are not everybody's: measure it on the faces "
         "it will meet.",
