@@ -38,7 +38,8 @@ def _cell(place: Path, size: int, network: str, seed: int, scale: float, random:
     scores = {"mse": nme**2 / 1e4, "nme": nme, "auc10": 0.5, "fr10": 12.0, "faces": 50}
     history = [{"train_loss": 0.01 / (e + 1), "val_nme": nme / 100 * (1 + 1 / (e + 1))} for e in range(3)]
     result = {"splits": dict.fromkeys(("train", "val", "test"), scores), "parameters": 1000, "macs": 5e6 * scale,
-              "images": size, "history": history, "train_images_per_s": 10.0, "infer_images_per_s": 20.0, "infer_ms": 3.0,
+              "images": size, "history": history, "train_images_per_s": 10.0, "infer_images_per_s": 20.0,
+              "infer_ms": 3.0,
               "real": {"300w": {"nme": 9.0}}, "machine": "1 CPU thread(s)", "run_id": None}  # fmt: skip
     (place / "result.json").write_text(json.dumps(result))
     labels = {"images": f"{size:,}", "network": network}

@@ -158,11 +158,11 @@ def _protocol(page: Page, config: ComparisonConfig, state: dict[str, Any], rows:
     seeds = sorted({x["seed"] for r in rows for x in r.results})
     page.text(
         f"Dataset {state['digest']}: {images['train']:,} training, {images['val']:,} validation, "
-        f"{images['test']:,} test faces, {crop['size']} px stored, {state['scheme']}. Budget of every cell: {config.budget}; "
-        f"seeds {', '.join(map(str, seeds))}. "
+        f"{images['test']:,} test faces, {crop['size']} px stored, {state['scheme']}. "
+        f"Budget of every cell: {config.budget}; seeds {', '.join(map(str, seeds))}. "
         "All cells are judged on the same validation and test faces, never augmented, every face once, every "
-        "coordinate alike; smaller training sets lie inside larger ones. The best epoch is chosen on validation faces alone. "
-        "NME is a face's mean error over the distance of its outer eye corners. Figures are mean ± standard deviation "
+        "coordinate alike; smaller training sets lie inside larger ones. The best epoch is chosen on validation "
+        "faces alone. NME is a face's mean error over the distance of its outer eye corners. Figures are mean ± standard deviation "
         "over seeds; one seed has no ±. Speeds are of this machine as it was then: "
         f"{rows[0].results[0]['machine']}."
     )
@@ -248,8 +248,8 @@ def _by_size(page: Page, config: ComparisonConfig, rows: Sequence[Row]) -> None:
     )
     page.text(
         "error(n) = floor + scale · n^-exponent, fitted to every training's test NME; in brackets the middle 80 % of "
-        "what the data allow. A floor is fitted from four sizes on and is 0 with fewer; few sizes or seeds make wide brackets, "
-        "and beyond the largest size everything is extrapolated. “Good enough” is "
+        "what the data allow. A floor is fitted from four sizes on and is 0 with fewer; few sizes or seeds make wide "
+        "brackets, and beyond the largest size everything is extrapolated. “Good enough” is "
         + (f"{target:.2f} %, as the conf says." if config.target else "1.1 × the lowest error found here.")
     )
     page.figure("error_by_size", figures.error_by_size(laws, target))
