@@ -26,7 +26,8 @@ BASELINES_BY_SIZE = Published(
     ),
     "Microsoft Face Synthetics, 128 px, mean squared error of coordinates in units of the crop's side. Theirs divide "
     "the loss of one validation batch by the number of batches, so the figures flatter by about that factor, and more "
-    "for larger sets, since their validation sets grow with the training set; augmented images were validated too. Ours "
+    "for larger sets, since their validation sets grow with the training set; augmented images were validated "
+    "too. Ours "
     "weigh every coordinate of every validation face alike, the same faces for every size, never augmented. The two "
     "cannot be compared number by number; the order of networks and the slope over sizes can, with care.",
 )

@@ -162,7 +162,8 @@ def _protocol(page: Page, config: ComparisonConfig, state: dict[str, Any], rows:
         f"Budget of every cell: {config.budget}; seeds {', '.join(map(str, seeds))}. "
         "All cells are judged on the same validation and test faces, never augmented, every face once, every "
         "coordinate alike; smaller training sets lie inside larger ones. The best epoch is chosen on validation "
-        "faces alone. NME is a face's mean error over the distance of its outer eye corners. Figures are mean ± standard deviation "
+        "faces alone. NME is a face's mean error over the distance of its outer eye corners. Figures are mean "
+        "± standard deviation "
         "over seeds; one seed has no ±. Speeds are of this machine as it was then: "
         f"{rows[0].results[0]['machine']}."
     )
