@@ -18,8 +18,8 @@ from pipelines.synth.head import Head, Material
 
 MODES = 60  # of 100: the rest move a vertex by less than 0.1 mm (measured: 0.07 mm and less)
 # Seen from the viewer, the subject's right eye is at the left (x < 0).
-# The lash sheets stay out: without a transparent texture they are a dark patch below each eye, and a network that learnt
-# from them put every eye half a centimetre too high on real faces (docs/LOG.md). `paint` draws the lash line instead.
+# The lash sheets stay out: without a transparent texture they are a dark patch below each eye, and a network that
+# learnt from them put every eye half a centimetre too high on real faces (docs/LOG.md). `paint` draws a line instead.
 _MATERIALS = {
     "M_Face": Material.FACE,
     "M_BackHead": Material.SCALP,

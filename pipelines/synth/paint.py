@@ -66,7 +66,8 @@ def _lashes(points: Floats, random: np.random.Generator) -> Floats:
     """A dark line along the upper lids, a faint one along the lower."""
     layer = np.zeros((SIDE, SIDE), np.float32)
     upper, lower = random.uniform(0.3, 1), random.uniform(0, 0.4)
-    for lid, strength in (((36, 37, 38, 39), upper), ((42, 43, 44, 45), upper), ((36, 41, 40, 39), lower), ((42, 47, 46, 45), lower)):
+    lids = {(36, 37, 38, 39): upper, (42, 43, 44, 45): upper, (36, 41, 40, 39): lower, (42, 47, 46, 45): lower}
+    for lid, strength in lids.items():
         line = np.rint(points[list(lid)] * (1 << _BITS)).astype(np.int32)
         cv2.polylines(layer, [line], False, strength, 1, cv2.LINE_AA, _BITS)
     return layer

@@ -80,8 +80,8 @@ def _texel(tile: Any, x: float, y: float) -> float:
 @numba.njit(cache=True, fastmath=True, error_model="numpy")
 def _shade(  # noqa: PLR0913 - a kernel takes plain arrays
     owner: Any, second: Any, third: Any, triangles: Any, material: Any, canonical: Any, normals: Any, positions: Any,
-    hairiness: Any, layers: Any, brushed: Any, noise: Any, colours: Any, amounts: Any, offset: Any, gaze: Any, eyes: Any,
-    painted: bool, harmonics: Any, lamps: Any, lamp_colours: Any, wrap: Any, shadow: Any, to_shadow: Any,
+    hairiness: Any, layers: Any, brushed: Any, noise: Any, colours: Any, amounts: Any, offset: Any, gaze: Any,
+    eyes: Any, painted: bool, harmonics: Any, lamps: Any, lamp_colours: Any, wrap: Any, shadow: Any, to_shadow: Any,
     softness: float, image: Any, classes: Any,
 ) -> None:  # fmt: skip
     height, width = owner.shape
