@@ -19,6 +19,9 @@ def launch(launcher: str, ranks: int, work: Callable[..., int], arguments: tuple
         from pipelines.runners import spark_session
     except ImportError as error:
         raise FakeitError(f"--launcher {launcher} needs pyspark ({error})") from error
+    # The ranks are new processes beside Spark's workers, and find the code where the driver has it.
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     session = spark_session("fakeit train")
     folder = os.getcwd()
     try:
@@ -30,7 +33,7 @@ def launch(launcher: str, ranks: int, work: Callable[..., int], arguments: tuple
             return int(distributor.run(_rank, folder, work, arguments) or 0)
         import horovod.spark
 
-        return int(horovod.spark.run(_rank, (folder, work, arguments), num_proc=ranks, verbose=0)[0] or 0)
+        return int(horovod.spark.run(_rank, (folder, work, arguments), num_proc=ranks, env=dict(os.environ), verbose=0)[0] or 0)
     except Exception as error:  # both launchers raise bare RuntimeErrors around a rank's own error
         line = str(error).strip().splitlines() or [type(error).__name__]
         raise FakeitError(f"a rank failed: {line[-1]}") from error
