@@ -1,0 +1,44 @@
+#!/usr/bin/env python
+"""What a source of faces holds: counts, gaps, sizes, near duplicates, doubtful annotations, and pictures of them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from jobs.door import Parser, run
+
+EXAMPLE = """example:
+  python jobs/inspect_data.py 300w 300W --output inspected
+  python jobs/inspect_data.py kaggle KAGGLE --output inspected --limit 2000"""
+
+
+def main(arguments: argparse.Namespace) -> None:
+    from pipelines import runners
+    from pipelines.inspection import inspect
+    from pipelines.sources import open_source
+
+    options = dict(option.split("=", 1) for option in arguments.option)
+    source = open_source(arguments.kind, arguments.input, **options)
+    inspection = inspect(source, runners.in_processes(arguments.workers), arguments.limit)
+    print(inspection.text())
+    for path in inspection.draw(arguments.output):
+        print(f"picture: {path}")
+
+
+def parser() -> Parser:
+    p = Parser(description=__doc__, epilog=EXAMPLE)
+    p.add_argument("kind", metavar="SOURCE", help="face_synthetics, 300w, 300vw, wflw, mmlab, kaggle, ffhq, folder, …")
+    p.add_argument("input", metavar="PATH", help="where its files are")
+    p.add_argument("--output", default="inspected", help="folder for the pictures (default: inspected)")
+    p.add_argument("--limit", type=int, default=0, help="look at so many, evenly spread (default: all)")
+    p.add_argument("--workers", type=int, default=0, help="processes beside this one (default 0)")
+    p.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="an option of the source")
+    return p
+
+
+if __name__ == "__main__":
+    run(main, parser())

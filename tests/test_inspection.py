@@ -1,0 +1,58 @@
+"""What inspection must notice: gaps, duplicates, wrong points, bad files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from pipelines import runners
+from pipelines.inspection import Inspection, inspect
+from pipelines.landmarks import scheme
+from pipelines.sources import open_source
+from pipelines.synth.config import SynthesisConfig
+from pipelines.synthesize import synthesize
+
+
+@pytest.fixture(scope="module")
+def inspection(tmp_path_factory: pytest.TempPathFactory) -> Inspection:
+    folder = tmp_path_factory.mktemp("faces")
+    here = runners.in_processes(0)
+    synthesize(SynthesisConfig(), 14, 96, 1, str(folder), here)
+    (folder / "000013.png").write_bytes(b"")
+    for ending in (".png", "_ldmks.txt"):
+        (folder / f"000012{ending}").write_bytes((folder / f"000003{ending}").read_bytes())
+    return inspect(open_source("face_synthetics", str(folder)), here)
+
+
+def test_it_counts_and_names(inspection: Inspection) -> None:
+    text = inspection.text()
+    assert "14 samples of scheme face70: 13 good, 1 bad" in text
+    assert "000013.png: empty file" in text
+    assert "96×96 (13)" in text
+
+
+def test_it_sees_the_copy_and_no_other(inspection: Inspection) -> None:
+    assert inspection.duplicates() == [("000003", "000012")]
+
+
+def test_it_draws_what_it_says(inspection: Inspection, tmp_path: Path) -> None:
+    names = [Path(p).stem for p in inspection.draw(str(tmp_path))]
+    assert names == ["contact_sheet", "mean_shape", "heat_map", "outliers"]
+    assert all(cv2.imread(str(tmp_path / f"{name}.png")) is not None for name in names)
+
+
+def test_scrambled_points_stand_out(shared: Path, tmp_path: Path) -> None:
+    lines = (shared / "data/youtube_faces_68/keypoints.csv").read_text().splitlines()[:61]
+    cells = lines[31].split(",")
+    points = np.array(cells[1:], float).reshape(68, 2)[list(scheme("ibug68").flip)]  # the wrong numbering
+    lines[31] = ",".join([cells[0], *map(str, points.ravel())])
+    (tmp_path / "k.csv").write_text("\n".join(lines))
+    folder = str(shared / "data/youtube_faces_68/images")
+    source = open_source("folder", folder, scheme="ibug68", points=str(tmp_path / "k.csv"))
+    found = inspect(source, runners.in_processes(0))
+    worst = found.good[int(np.argmax(found.suspicion()))]
+    assert worst.image_id == Path(cells[0]).stem
+    assert "doubtful annotations: 1" in found.text() or found.suspicion().max() > 6
