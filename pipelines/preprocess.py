@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from pipelines.config import to_dict
 from pipelines.errors import FakeitError
+from pipelines.pictures import read_boxes
 from pipelines.runners import Runner
 from pipelines.shard_task import (
     TASKS,
@@ -31,13 +32,14 @@ from pipelines.shard_task import (
     row_shape,
     variants,
 )
-from pipelines.sources import Source, open_source
+from pipelines.sources import Sample, Source, open_source
 from pipelines.storage import exists, join, list_files, make_folder, remove, write_atomically
 from pipelines.store import manifest as manifests
 from pipelines.store.manifest import SPLITS, Manifest, Rejection
 from pipelines.store.schema import petastorm_metadata
 
 Existing = Literal["refuse", "resume", "overwrite"]
+Boxes = tuple[tuple[float, float, float, float], ...]
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,7 @@ def preprocess(
         FakeitError: nothing to read, an output that stands already, or too many rejects.
     """
     started = time.monotonic()
-    source = open_source(config.source.kind, path, **config.source.options)
-    samples = source.samples()
+    source, samples = open_samples(config, path)
     tasks = plan_tasks(samples, source, config)
     _prepare(dataset, tasks, existing)
     sizes = iter([len(task.samples) for task in tasks])
@@ -78,10 +79,31 @@ def preprocess(
     return Outcome(manifest, time.monotonic() - started, len(samples))
 
 
-def describe(config: PreprocessConfig, path: str) -> str:
-    """What a run would make, without making it (`--dry-run`)."""
+def open_samples(config: PreprocessConfig, path: str) -> tuple[Source, list[Sample]]:
+    """The source that a conf names and its samples, with the boxes of `source.boxes`. Raises FakeitError."""
     source = open_source(config.source.kind, path, **config.source.options)
     samples = source.samples()
+    if config.source.box != "csv":
+        return source, samples
+    boxes = {name: tuple((b.x, b.y, b.width, b.height) for b in found)
+             for name, found in read_boxes(config.source.boxes).items()}  # fmt: skip
+    boxed = [replace(sample, boxes=_boxes_of(sample, path, boxes)) for sample in samples]
+    if not any(sample.boxes for sample in boxed):
+        raise FakeitError(f"boxes {config.source.boxes}: none of its {len(boxes)} images is in {path}")
+    return source, boxed
+
+
+def _boxes_of(sample: Sample, path: str, boxes: dict[str, Boxes]) -> Boxes:
+    relative = sample.image.removeprefix(path).lstrip("!/")
+    for name in (relative, os.path.basename(relative), sample.id):
+        if name in boxes:
+            return boxes[name]
+    return ()
+
+
+def describe(config: PreprocessConfig, path: str) -> str:
+    """What a run would make, without making it (`--dry-run`)."""
+    source, samples = open_samples(config, path)
     tasks = plan_tasks(samples, source, config)
     shape = row_shape(config, source.scheme)
     row = shape.size**2 * shape.channels
@@ -155,5 +177,3 @@ def code_version() -> str:
         return subprocess.run(git, capture_output=True, text=True, check=True, timeout=10).stdout.strip() or "unknown"
     except (OSError, subprocess.SubprocessError):
         return "unknown"
-
-

@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 
 from pipelines.config import to_dict
 from pipelines.errors import FakeitError, Rejected
+from pipelines.faces import locate
 from pipelines.faces.augment import AugmentConfig, Draw, generator
 from pipelines.faces.box import Box, check_inside, from_landmarks
 from pipelines.faces.crop import CropConfig, Picture, crop_from_source, equalise, eye_angle, to_unit, transform
+from pipelines.faces.locate import BoxKind
 from pipelines.landmarks import scheme
 from pipelines.sources import Annotation, Sample, Source
 from pipelines.storage import exists, join, read_bytes, write_atomically
@@ -59,11 +61,26 @@ class StoreConfig:
 
 @dataclass(frozen=True)
 class SourceConfig:
-    """What is read: a kind of `pipelines.sources` and where its faces are (`box`)."""
+    """What is read.
+
+    Attributes:
+        kind: of `pipelines.sources`.
+        box: where a face is: the tight box of its "landmarks", the dataset's "annotation", a "csv", what a detector
+            finds ("haar", "mtcnn", mapped to the tight box), or the whole "image".
+        boxes: the CSV, `image,x,y,width,height` with image as relative to the input, or its name, or the sample's id.
+        options: the kind's own, see its class.
+    """
 
     kind: str = "face_synthetics"
-    box: Literal["landmarks", "annotation"] = "landmarks"
+    box: BoxKind = "landmarks"
+    boxes: str = ""
     options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if (self.box == "csv") != bool(self.boxes):
+            raise FakeitError(
+                f"source.box is '{self.box}' and source.boxes '{self.boxes}': a CSV needs both, 'csv' and file"
+            )
 
 
 @dataclass(frozen=True)
@@ -91,7 +108,7 @@ class ShardTask:
     @property
     def digest(self) -> str:
         """Names the task: two tasks of one digest make the same bytes."""
-        names = [(s.id, s.image) for s in self.samples]
+        names = [(s.id, s.image, s.boxes) for s in self.samples]
         content = json.dumps([self.path, self.split, names, to_dict(self.config)], sort_keys=True, default=str)
         return hashlib.sha256(content.encode()).hexdigest()
 
@@ -213,17 +230,32 @@ def make_rows(task: ShardTask) -> tuple[Rows, list[Rejection]]:
 
 def _open(sample: Sample, source: Source, config: PreprocessConfig) -> tuple[Annotation, Picture, Box]:
     annotation = source.read(sample)
-    box = from_landmarks(annotation.landmarks) if config.source.box == "landmarks" else None
-    if box is None:
-        if annotation.box is None:
-            raise Rejected(f"{sample.image}: no box in the annotation, and source.box asks for one")
-        box = Box(*annotation.box)
     pixels = source.image(sample)
     try:
         check_inside(annotation.landmarks, pixels.shape[1], pixels.shape[0])
+        box = _face_box(sample, annotation, pixels, source.scheme, config.source)
     except Rejected as reason:
-        raise Rejected(f"{sample.annotation or sample.image}: {reason}") from reason
+        place = sample.annotation if isinstance(sample.annotation, str) else sample.image
+        raise Rejected(f"{place}: {reason}") from reason
     return annotation, Picture(pixels, config.crop.colour), box
+
+
+def _face_box(
+    sample: Sample, annotation: Annotation, pixels: NDArray[np.uint8], scheme_name: str, config: SourceConfig
+) -> Box:
+    if config.box == "landmarks":
+        return from_landmarks(annotation.landmarks)
+    if config.box == "image":
+        return locate.whole(pixels)
+    if config.box == "annotation":
+        if annotation.box is None:
+            raise Rejected("no box in the annotation, and source.box asks for one")
+        return Box(*annotation.box)
+    if config.box == "csv":
+        return locate.choose([Box(*box) for box in sample.boxes], annotation.landmarks, f"boxes {config.boxes}")
+    return locate.choose(
+        locate.detected(config.box, pixels, scheme_name), annotation.landmarks, f"detector {config.box}"
+    )
 
 
 def _make_row(

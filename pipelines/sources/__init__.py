@@ -30,6 +30,7 @@ class Sample:
         annotation: location of the points, or what the source itself needs to find them.
         split: "train", "val" or "test" where the dataset prescribes one.
         attributes: labels of the whole face (WFLW's six, a 300-W subset, …).
+        boxes: (x, y, width, height) each, source pixels, where a CSV of boxes was given beside the source.
     """
 
     id: str
@@ -37,6 +38,7 @@ class Sample:
     annotation: Any = None
     split: str | None = None
     attributes: dict[str, Any] = field(default_factory=dict)
+    boxes: tuple[tuple[float, float, float, float], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,70 @@
+"""Which box a face is cropped by: of its points, of the dataset's annotation, of a CSV, a detector's, or all of it.
+
+Where several boxes are at hand and points are known, the face is the box that meets the points best; without points it
+is the first (detectors give the best first). A detector's box is mapped to the tight box of points (`box_fit.py`), so
+that crops made by either agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.errors import Rejected
+from pipelines.faces.box import Box, from_landmarks
+from pipelines.faces.box_fit import box_fit
+from pipelines.faces.detect import Detector, detector
+
+BoxKind = Literal["landmarks", "annotation", "csv", "haar", "mtcnn", "image"]
+LEAST_OVERLAP = 0.2  # intersection over union with the points' box below which a box is another face's
+
+
+@cache
+def _detector(name: str) -> Detector:
+    """One a process: loading costs more than detecting."""
+    return detector(name)
+
+
+def overlap(one: Box, two: Box) -> float:
+    """Intersection over union of two boxes."""
+    width = min(one.x + one.width, two.x + two.width) - max(one.x, two.x)
+    height = min(one.y + one.height, two.y + two.height) - max(one.y, two.y)
+    shared = max(width, 0.0) * max(height, 0.0)
+    return shared / max(one.width * one.height + two.width * two.height - shared, 1e-9)
+
+
+def choose(boxes: Sequence[Box], landmarks: NDArray[np.floating], what: str) -> Box:
+    """The box of the face whose points these are; the first where no points are known.
+
+    Args:
+        boxes: candidates, source pixels.
+        landmarks: (K, 2), source pixels, NaN where missing.
+        what: where the boxes come from, for messages.
+
+    Raises:
+        Rejected: no box, or none that meets the points.
+    """
+    if not boxes:
+        raise Rejected(f"{what} has no face here")
+    if np.isfinite(landmarks).all(axis=1).sum() < 2:
+        return boxes[0]
+    true = from_landmarks(landmarks)
+    best = max(boxes, key=lambda box: overlap(box, true))
+    if overlap(best, true) < LEAST_OVERLAP:
+        raise Rejected(f"{what} has {len(boxes)} faces here, none of them where the points are")
+    return best
+
+
+def detected(name: str, image: NDArray[np.uint8], scheme: str) -> list[Box]:
+    """What the detector `name` finds in (H, W, 3) RGB uint8, as tight boxes of `scheme`'s points, best first."""
+    fit = box_fit(name, scheme if scheme != "none" else "ibug68")
+    return [fit.apply(found.box) for found in _detector(name).detect(image)]
+
+
+def whole(image: NDArray[np.uint8]) -> Box:
+    """All of a picture (H, W, C), from the edge of its first pixel to that of its last."""
+    return Box(-0.5, -0.5, float(image.shape[1]), float(image.shape[0]))
