@@ -33,7 +33,8 @@ def launch(launcher: str, ranks: int, work: Callable[..., int], arguments: tuple
             return int(distributor.run(_rank, folder, work, arguments) or 0)
         import horovod.spark
 
-        return int(horovod.spark.run(_rank, (folder, work, arguments), num_proc=ranks, env=dict(os.environ), verbose=0)[0] or 0)
+        call = (folder, work, arguments)
+        return int(horovod.spark.run(_rank, call, num_proc=ranks, env=dict(os.environ), verbose=0)[0] or 0)
     except Exception as error:  # both launchers raise bare RuntimeErrors around a rank's own error
         line = str(error).strip().splitlines() or [type(error).__name__]
         raise FakeitError(f"a rank failed: {line[-1]}") from error

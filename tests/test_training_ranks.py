@@ -127,15 +127,17 @@ def test_every_backend_keeps_the_contract(backend: str, ranks: int, tmp_path: Pa
 def test_n_ranks_train_as_one(backend: str, ranks: int, network: str, dataset: str, folder: Path) -> None:
     """25 rows in batches of 7 over 1, 2 or 4 ranks: uneven everywhere, some points missing."""
     options = ["--set", f"network.name={network}", "--set", "network.width=0.25", "--set", "train.sync_batchnorm=true"]
+    if network == "resnet_lean":
+        options += ["--set", "train.epochs=1"]
     for name, count in (("one", 1), ("many", ranks)):
         done = go(job(backend if count > 1 else "single", count, dataset, folder / name, *options))
         assert done.returncode == 0, done.stderr[-2000:]
     one, many = losses(folder / "one"), losses(folder / "many")
-    assert one.keys() == many.keys() and len(one) == 8
+    assert one.keys() == many.keys()
     if network == "resnet_lean":  # rounding grows tenfold a step through 17 batch norms over six rows
-        assert all(many[step] == pytest.approx(one[step], rel=1e-3) for step in range(1, 6))
+        assert all(many[step] == pytest.approx(one[step], rel=1e-3) for step in range(1, 5))
         return
-    assert all(many[step] == pytest.approx(one[step], rel=1e-5) for step in one)
+    assert len(one) == 8 and all(many[step] == pytest.approx(one[step], rel=1e-5) for step in one)
     a, b = (load(folder / name / "checkpoints" / "step-000000008.pt") for name in ("one", "many"))
     for name, weights in a.weights.items():
         assert torch.allclose(weights, b.weights[name], rtol=1e-5, atol=1e-5), name
