@@ -16,7 +16,8 @@ EXAMPLE = """example:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    from pipelines import preprocess, runners
+    from pipelines import dataset_report, preprocess, runners
+    from pipelines import preview as previews
     from pipelines.config import load
     from pipelines.shard_task import PreprocessConfig
     from pipelines.store.manifest import SPLITS
@@ -24,6 +25,9 @@ def main(arguments: argparse.Namespace) -> None:
     config = load(arguments.config, PreprocessConfig, arguments.set)
     if arguments.dry_run:
         print(preprocess.describe(config, arguments.input))
+        return
+    if arguments.preview:
+        print(f"preview: {previews.write(config, arguments.input, arguments.preview, arguments.output)}")
         return
     existing: preprocess.Existing = "resume" if arguments.resume else "overwrite" if arguments.overwrite else "refuse"
     preprocess.check_output(arguments.output, existing)
@@ -40,6 +44,7 @@ def main(arguments: argparse.Namespace) -> None:
     )
     for rejection in made.rejected[:5]:
         print(f"  rejected: {rejection.reason}")
+    print(f"report: {dataset_report.write(arguments.output, outcome.seconds)}")
     train = "horovodrun -np 2 python jobs/train.py --config conf/train/xception_small.toml"
     print(f"next: {train} --dataset {arguments.output}")
 
@@ -52,6 +57,9 @@ def parser() -> Parser:
     p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one key of the conf")
     p.add_argument("--workers", type=int, metavar="N", help="N local processes instead of Spark")
     p.add_argument("--dry-run", action="store_true", help="say what would be made and stop")
+    p.add_argument(
+        "--preview", type=int, metavar="N", help="draw N faces and their variants, and stop"
+    )
     state = p.add_mutually_exclusive_group()
     state.add_argument("--resume", action="store_true", help="make only what a killed run has left out")
     state.add_argument("--overwrite", action="store_true", help="remove the dataset that is there, make it anew")

@@ -7,8 +7,11 @@ folder's state, progress, the threshold of rejects, and that the manifest comes 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -72,10 +75,10 @@ def preprocess(
     _prepare(dataset, tasks, existing)
     sizes = iter([len(task.samples) for task in tasks])
     with tqdm(total=len(samples), unit=" images", desc="preprocess", mininterval=0.5) as bar:
-        results = runner(
-            partial(make_shard, dataset=dataset), tasks, lambda ended: bar.update(sum(islice(sizes, ended)))
-        )
-    manifest = _commit(dataset, config, source, results, len(samples))
+        work = partial(make_shard, dataset=dataset)
+        with _disk_told(dataset):
+            results = runner(work, tasks, lambda ended: bar.update(sum(islice(sizes, ended))))
+            manifest = _commit(dataset, config, source, results, len(samples))
     return Outcome(manifest, time.monotonic() - started, len(samples))
 
 
@@ -99,6 +102,23 @@ def _boxes_of(sample: Sample, path: str, boxes: dict[str, Boxes]) -> Boxes:
         if name in boxes:
             return boxes[name]
     return ()
+
+
+@contextmanager
+def _disk_told(dataset: str) -> Iterator[None]:
+    """One line for a full or forbidden disk, also where Spark wraps the task's error into its own."""
+    try:
+        yield
+    except FakeitError:
+        raise
+    except Exception as error:
+        found = f"{type(error).__name__}: {error}" if isinstance(error, OSError) else str(error)
+        told = re.search(r"\w*Error: (\[Errno \d+\][^\n]*)", found)
+        if told is None:
+            raise
+        raise FakeitError(
+            f"output {dataset}: {told[1].strip()}; shards that stand are kept, go on with --resume"
+        ) from error
 
 
 def describe(config: PreprocessConfig, path: str) -> str:

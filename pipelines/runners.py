@@ -7,6 +7,7 @@ names go in and hashes come out; pixels go from disk to disk inside a task.
 from __future__ import annotations
 
 import multiprocessing
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -34,9 +35,7 @@ class Runner(Protocol):
 def on_spark(session: SparkSession) -> Runner:
     """One Spark task for each task; Spark retries those whose executor dies."""
 
-    def run(
-        function: Callable[[Task], Result], tasks: Sequence[Task], progress: Callable[[int], None]
-    ) -> list[Result]:
+    def run(function: Callable[[Task], Result], tasks: Sequence[Task], progress: Callable[[int], None]) -> list[Result]:
         context = session.sparkContext
         group = f"fakeit-{id(tasks)}"
         outcome: dict[str, Any] = {}
@@ -75,16 +74,15 @@ def _completed(context: Any, group: str) -> int:
 def in_processes(workers: int) -> Runner:
     """A pool of `workers` fresh processes; 0 runs everything in this one."""
 
-    def run(
-        function: Callable[[Task], Result], tasks: Sequence[Task], progress: Callable[[int], None]
-    ) -> list[Result]:
+    def run(function: Callable[[Task], Result], tasks: Sequence[Task], progress: Callable[[int], None]) -> list[Result]:
         results: list[Result] = []
         if workers == 0:
             for task in tasks:
                 results.append(function(task))
                 progress(1)
             return results
-        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(workers, context, _leave_with, (os.getpid(),)) as pool:
             futures = [pool.submit(function, task) for task in tasks]
             try:
                 for future in as_completed(futures):
@@ -96,6 +94,17 @@ def in_processes(workers: int) -> Runner:
             return [future.result() for future in futures]
 
     return run
+
+
+def _leave_with(parent: int) -> None:
+    """Ends this process soon after its parent was killed; nothing else would tell it."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def spark_session(name: str) -> SparkSession:

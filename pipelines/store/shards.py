@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -16,7 +17,7 @@ import pyarrow.parquet as pq
 
 from pipelines.errors import FakeitError
 from pipelines.storage import is_url, read_bytes, write_atomically
-from pipelines.store.schema import Rows, RowShape, from_table, to_table
+from pipelines.store.schema import Rows, RowShape, decode_column, from_table, to_table
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,21 @@ def read_shard(location: str, shape: RowShape) -> Rows:
         raise FakeitError(f"shard {location} cannot be read: {error}") from error
     except FakeitError as error:
         raise FakeitError(f"shard {location}: {error}") from error
+
+
+def read_columns(location: str, shape: RowShape, names: Sequence[str]) -> Rows:
+    """Some columns of a shard, without touching the others: arrays of `RowShape.arrays`, not the picture.
+
+    Raises:
+        FakeitError: missing, truncated or of another shape; names the file.
+    """
+    try:
+        source = pa.BufferReader(read_bytes(location)) if is_url(location) else pa.memory_map(location)
+        table = pq.ParquetFile(source).read(columns=list(names), use_threads=False)
+        kinds = shape.arrays()
+        return {name: decode_column(table[name].combine_chunks(), *kinds[name], name) for name in names}
+    except (pa.ArrowInvalid, OSError, KeyError, FakeitError) as error:
+        raise FakeitError(f"shard {location} cannot be read: {error}") from error
 
 
 def file_hash(location: str) -> str:
