@@ -55,6 +55,7 @@ def _expand_one(place: str) -> list[PictureFile]:
         if not exists(place):
             raise FakeitError(f"input {place}: no such folder or archive")
         names = [name for name in list_files(place) if name.lower().endswith(IMAGES + VIDEOS)]
+        names = [name for name in names if not name.endswith("_seg.png")]  # Face Synthetics' class maps are no pictures
         if not names:
             raise FakeitError(f"input {place}: holds no pictures ({', '.join(IMAGES[:4])}, …)")
         return [PictureFile(name, below(place, name)) for name in names]
