@@ -1,145 +1,207 @@
 #!/usr/bin/env python
-"""Images a second of preprocessing: Spark over a bare loop of the same function, and what else a user might write.
+"""Images a second of preprocessing: under Spark, in a bare pool of processes, and the scripts people write instead.
 
-    python benchmarks/preprocess.py --input FACES [--images 400] [--workers 2]
-
-`FACES` is a folder in the Face Synthetics layout; where it holds fewer pictures than asked, they are linked again under
-other names. Every way is run once on each of two passes and the second counts (the first fills caches).
-Prints a table for people and, as its last line, one JSON object.
+All read the same 512-px PNGs (links to a few, so the page cache is warm for all) and are warmed up before the clock
+starts, so that neither Spark's nor the pool's start counts. Rounds are interleaved; the median round is reported.
+  spark        the shard function under Spark local[N]             (what jobs/preprocess.py does)
+  bare         the same shard function over the same tasks in multiprocessing.Pool(N)
+  imread       cv2.imread, resize to 128, cv2.imwrite in a Pool(N): no boxes, points, checks, augmentation or Parquet
+  mapInPandas  Spark's binaryFile, decode and resize in mapInPandas, Parquet
+Last line: JSON with `spark_over_bare`, `images_per_s_core`, `peak_rss_mb`, `images`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
-import resource
+import shutil
+import statistics
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import cv2
 import numpy as np
+import psutil
 
-from pipelines import preprocess, runners
+from pipelines import runners, shipping
 from pipelines.config import load
-from pipelines.shard_task import PreprocessConfig
+from pipelines.shard_task import PreprocessConfig, ShardTask, make_shard, plan_tasks
+from pipelines.sources import open_source
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def links(source: Path, folder: Path, images: int) -> None:
-    """`images` pictures with their points in `folder`, hard links of those in `source`."""
-    stems = sorted(p.name[:-10] for p in source.glob("*_ldmks.txt"))
-    for index in range(images):
+def link_images(source: Path, folder: Path, count: int) -> None:
+    """`count` faces as links to those of `source`, in turn."""
+    folder.mkdir(parents=True)
+    stems = sorted(p.name[: -len("_ldmks.txt")] for p in source.glob("*_ldmks.txt"))
+    if not stems:
+        raise SystemExit(f"error: {source}: no faces in the Face Synthetics layout")
+    for index in range(count):
         stem = stems[index % len(stems)]
         for ending in (".png", "_ldmks.txt"):
-            target = folder / f"{index:06d}{ending}"
-            try:
-                os.link(source / f"{stem}{ending}", target)
-            except OSError:
-                target.symlink_to((source / f"{stem}{ending}").resolve())
+            (folder / f"{index:06d}{ending}").symlink_to((source / f"{stem}{ending}").resolve())
 
 
-def plain(path: str) -> bytes:
-    """What a user would write: read, cut around the points, resize, encode."""
+class Memory:
+    """The largest resident memory that any Python process below this one had, sampled. `jvm`: the same of Java."""
+
+    def __init__(self) -> None:
+        self.peak = self.jvm = 0.0
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def _watch(self) -> None:
+        while True:
+            for process in psutil.Process().children(recursive=True):
+                try:
+                    resident = process.memory_info().rss / 1e6
+                    java = "java" in process.name()
+                except psutil.Error:
+                    continue
+                if java:
+                    self.jvm = max(self.jvm, resident)
+                else:
+                    self.peak = max(self.peak, resident)
+            time.sleep(0.2)
+
+
+def resize_file(job: tuple[str, str]) -> None:
+    """What a user would write."""
     cv2.setNumThreads(0)
-    image = cv2.imread(path)
-    points = np.loadtxt(path.replace(".png", "_ldmks.txt"))
-    x0, y0 = np.maximum(points.min(axis=0) - 40, 0).astype(int)
-    x1, y1 = (points.max(axis=0) + 40).astype(int)
-    return bytes(cv2.imencode(".png", cv2.resize(image[y0:y1, x0:x1], (128, 128)))[1].tobytes())
+    cv2.imwrite(job[1], cv2.resize(cv2.imread(job[0]), (128, 128), interpolation=cv2.INTER_AREA))
 
 
-def plain_script(folder: Path, workers: int) -> None:
-    paths = [str(p) for p in sorted(folder.glob("*.png"))]
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        for _ in pool.map(plain, paths, chunksize=32):
+def resize_frames(frames: Iterator[Any]) -> Iterator[Any]:
+    """The usual mapInPandas: bytes of files in, bytes of crops out."""
+    import pandas
+
+    cv2.setNumThreads(0)
+    for frame in frames:
+        images = [cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) for data in frame["content"]]
+        small = [cv2.resize(image, (128, 128), interpolation=cv2.INTER_AREA).tobytes() for image in images]
+        yield pandas.DataFrame({"path": frame["path"], "image": small})
+
+
+class Bench:
+    def __init__(self, folder: Path, images: int, cores: int, session: Any) -> None:
+        self.faces, self.folder, self.cores, self.session = folder / "faces", folder, cores, session
+        self.images = images
+        self.source = open_source("face_synthetics", str(self.faces))
+        self.samples = self.source.samples()
+        self.pool = multiprocessing.get_context("spawn").Pool(cores)
+
+    def tasks(self, variants: int) -> list[ShardTask]:
+        """Shards of one size for all, some for each core."""
+        config = load(ROOT / "conf/preprocess/face_synthetics.toml", PreprocessConfig)
+        rows = max(64, self.images * variants // (6 * self.cores))
+        store, split = replace(config.store, rows_per_shard=min(rows, 1024)), replace(config.split, val=0.0, test=0.0)
+        augment = replace(config.augment, variants=variants)
+        return plan_tasks(self.samples, self.source, replace(config, store=store, split=split, augment=augment))
+
+    def spark(self, variants: int, output: Path) -> None:
+        runners.on_spark(self.session)(partial(make_shard, dataset=str(output)), self.tasks(variants), lambda _: None)
+
+    def bare(self, variants: int, output: Path) -> None:
+        for _ in self.pool.imap_unordered(partial(make_shard, dataset=str(output)), self.tasks(variants)):
             pass
 
+    def imread(self, output: Path) -> None:
+        jobs = [(s.image, str(output / "train" / f"{s.id}.png")) for s in self.samples]
+        for _ in self.pool.imap_unordered(resize_file, jobs, chunksize=16):
+            pass
 
-def binary_file(session: Any, folder: Path) -> None:
-    """Spark's own way: binaryFile → mapInPandas; every picture's bytes pass through the JVM and Arrow."""
+    def map_in_pandas(self, output: Path) -> None:
+        frame = self.session.read.format("binaryFile").option("pathGlobFilter", "*.png").load(str(self.faces))
+        frame.select("path", "content").mapInPandas(resize_frames, "path string, image binary").write.parquet(
+            str(output / "frames")
+        )
 
-    def convert(batches: Iterator[Any]) -> Iterator[Any]:
-        import pandas
-
-        cv2.setNumThreads(0)
-        for batch in batches:
-            crops = []
-            for content in batch["content"]:
-                image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-                crops.append(cv2.imencode(".png", cv2.resize(image, (128, 128)))[1].tobytes())
-            yield pandas.DataFrame({"crop": crops})
-
-    session.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", "32")
-    files = session.read.format("binaryFile").option("pathGlobFilter", "*.png").load(str(folder))
-    files.mapInPandas(convert, "crop binary").write.format("noop").mode("overwrite").save()
+    def time(self, run: Callable[[Path], None]) -> float:
+        """Images a second; the output is removed."""
+        output = Path(tempfile.mkdtemp(dir=self.folder))
+        for name in ("_tasks", "train"):
+            (output / name).mkdir()
+        started = time.perf_counter()
+        run(output)
+        seconds = time.perf_counter() - started
+        shutil.rmtree(output)
+        return self.images / seconds
 
 
-def timed(action: Callable[[], object]) -> float:
-    action()
-    started = time.perf_counter()
-    action()
-    return time.perf_counter() - started
+def spark_session(cores: int) -> Any:
+    from pyspark.sql import SparkSession
+
+    shipping.prepare_driver()
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    os.environ.setdefault("SPARK_CONF_DIR", str(ROOT / "conf" / "spark"))
+    builder = SparkSession.builder.master(f"local[{cores}]").appName("benchmark")
+    for key, value in {
+        "spark.ui.enabled": "false",
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.memory": "2g",
+        "spark.log.level": "ERROR",
+        "spark.sql.execution.arrow.maxRecordsPerBatch": "64",
+    }.items():
+        builder = builder.config(key, value)
+    return builder.getOrCreate()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--input", required=True)
-    parser.add_argument("--images", type=int, default=400)
-    parser.add_argument("--workers", type=int, default=2)
-    arguments = parser.parse_args()
-    config = load(ROOT / "conf/preprocess/face_synthetics.toml", PreprocessConfig, ["store.rows_per_shard=200"])
-    single = replace(config, augment=replace(config.augment, variants=1))
-    many = replace(config, augment=replace(config.augment, variants=8))
-    from pyspark.sql import SparkSession
-
-    from pipelines.shipping import prepare_driver
-
-    prepare_driver()
-    session = SparkSession.builder.master(f"local[{arguments.workers}]").config("spark.ui.enabled", False).getOrCreate()
-    session.sparkContext.setLogLevel("ERROR")
-    seconds: dict[str, float] = {}
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch) / "faces"
-        folder.mkdir()
-        links(Path(arguments.input), folder, arguments.images)
-
-        def make(conf: PreprocessConfig, runner: runners.Runner) -> None:
-            preprocess.preprocess(conf, str(folder), f"{scratch}/set", runner, "overwrite")
-
-        pool = runners.in_processes(arguments.workers)
-        spark = runners.on_spark(session)
-        seconds["bare processes, 4 variants"] = timed(lambda: make(config, pool))
-        seconds["Spark, 4 variants"] = timed(lambda: make(config, spark))
-        seconds["Spark, 1 variant"] = timed(lambda: make(single, spark))
-        seconds["Spark, 8 variants"] = timed(lambda: make(many, spark))
-        seconds["cv2 script, 1 variant, PNG"] = timed(lambda: plain_script(folder, arguments.workers))
-        seconds["Spark binaryFile → mapInPandas, resize only"] = timed(lambda: binary_file(session, folder))
-    session.stop()
-    print(f"\n{arguments.images} pictures, {arguments.workers} workers")
-    print(f"{'way':46}{'images/s':>10}{'a core':>9}")
-    for way, spent in seconds.items():
-        rate = arguments.images / spent
-        print(f"{way:46}{rate:10.0f}{rate / arguments.workers:9.0f}")
-    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    figures = {
-        "spark_over_bare": round(seconds["bare processes, 4 variants"] / seconds["Spark, 4 variants"], 3),
-        "images_per_s_core": round(arguments.images / seconds["Spark, 4 variants"] / arguments.workers, 1),
-        "images_per_s_core_one_variant": round(arguments.images / seconds["Spark, 1 variant"] / arguments.workers, 1),
-        "peak_rss_mb": peak // 1024,
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--input", type=Path, default=ROOT.parent / "shared/data/face_synthetics_100", help="faces to link")
+    p.add_argument("--images", type=int, default=1200)
+    p.add_argument("--cores", type=int, default=2)
+    p.add_argument("--rounds", type=int, default=3)
+    arguments = p.parse_args()
+    with tempfile.TemporaryDirectory(prefix="fakeit-bench-") as name:
+        folder = Path(name)
+        link_images(arguments.input, folder / "faces", arguments.images)
+        memory = Memory()
+        bench = Bench(folder, arguments.images, arguments.cores, spark_session(arguments.cores))
+        ways: dict[str, Callable[[Path], None]] = {
+            "spark": lambda output: bench.spark(1, output),
+            "bare": lambda output: bench.bare(1, output),
+            "spark V=8": lambda output: bench.spark(8, output),
+            "bare V=8": lambda output: bench.bare(8, output),
+            "imread": bench.imread,
+            "mapInPandas": bench.map_in_pandas,
+        }
+        for run in ways.values():
+            bench.time(run)  # warm-up
+        rates: dict[str, list[float]] = {way: [] for way in ways}
+        for _ in range(arguments.rounds):
+            for way, run in ways.items():
+                rates[way].append(bench.time(run))
+        bench.pool.terminate()
+    middle = {way: statistics.median(values) for way, values in rates.items()}
+    ratio = statistics.median(s / b for s, b in zip(rates["spark"], rates["bare"], strict=True))
+    print(f"{arguments.images} images, {arguments.cores} cores, {arguments.rounds} rounds; images/s (least, most)")
+    for way, values in rates.items():
+        print(f"  {way:12} {middle[way]:8.1f}  ({min(values):.1f}, {max(values):.1f})")
+    print(f"  peak memory: {memory.peak:.0f} MB a Python worker, {memory.jvm:.0f} MB Java")
+    result = {
+        "spark_over_bare": round(ratio, 3),
+        "images_per_s_core": round(middle["spark"] / arguments.cores, 1),
+        "peak_rss_mb": round(memory.peak),
         "images": arguments.images,
+        "images_per_s": {way: round(value, 1) for way, value in middle.items()},
+        "spark_over_imread": round(middle["spark"] / middle["imread"], 3),
+        "spark_over_map_in_pandas": round(middle["spark"] / middle["mapInPandas"], 3),
+        "v8_rows_over_v1_rows": round(8 * middle["spark V=8"] / middle["spark"], 2),
     }
-    print(json.dumps(figures))
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":
