@@ -17,6 +17,7 @@ Floats = NDArray[np.float32]
 Classes = NDArray[np.uint8]
 SKIN_CLASS, CLOTHING, GLASSES, HEADWEAR, FACEWEAR, IGNORE = 1, 15, 16, 17, 18, 255
 _BITS = 3
+_ROUND = ((1.0, 0.55), (0.85, 0.8), (0.6, 1.0), (0.3, 1.08))  # widths and tones of a rod lit from the front
 
 
 def _fill(image: Floats, classes: Classes, points: Floats, colour: Floats, part: int, opacity: float = 1.0) -> None:
@@ -137,31 +138,34 @@ def _hat(
     image: Floats, classes: Classes, anchors: Floats, camera: Camera, brightness: float, random: np.random.Generator
 ) -> None:
     """A cap, beanie or brimmed hat: a band around the forehead and a crown, lit from above."""
-    rim_y = float(anchors[17:27, 1].mean() + random.uniform(0.6, 2.6))
-    wide, deep, tall = random.uniform(8, 9.5), random.uniform(9, 10.5), random.uniform(4, 9)
+    rim_y = float(anchors[17:27, 1].mean() + random.uniform(0.2, 2.0))
+    wide, deep, tall = random.uniform(8.8, 10.4), random.uniform(9.6, 11.4), random.uniform(5, 9)
     colour = random.random(3) ** 2 * brightness
     around = np.linspace(0, 2 * np.pi, 40, endpoint=False)
-    levels = np.linspace(0, 1, 6)
-    for level in levels:  # rings from the rim up, each a filled disc: their union is the crown
+    rings = []
+    for level in np.linspace(0, 1, 6):
         shrink = np.sqrt(max(0.02, 1 - level**2.2))
         tilt = 0.16 * np.cos(around) * deep * shrink
-        ring = np.stack(
-            [wide * shrink * np.sin(around), rim_y + tall * level + tilt, deep * shrink * np.cos(around) + 1.0], axis=1
-        )
-        shade = 0.75 + 0.35 * level
-        _fill(image, classes, camera.pixels(ring.astype(np.float32)), colour * shade, HEADWEAR)
+        circle = [wide * shrink * np.sin(around), rim_y + tall * level + tilt, deep * shrink * np.cos(around) + 1.0]
+        rings.append(camera.pixels(np.stack(circle, axis=1).astype(np.float32)))
+    crown = cv2.convexHull(np.concatenate(rings))[:, 0]
+    _fill(image, classes, crown, colour * 0.75, HEADWEAR)
+    top = rings[-1].mean(axis=0)
+    for share in (0.85, 0.65, 0.4):  # rounder: lighter towards the top
+        _fill(image, classes, crown * share + top * (1 - share), colour * (1.2 - 0.5 * share), HEADWEAR, 0.5)
+    if random.random() < 0.4:  # knitted, or a band
+        for ring in rings[: int(random.integers(1, 5))]:
+            _outline(image, classes, ring[:10], colour * 0.6, HEADWEAR, max(1, round(0.2 * camera.scale)), False)
     if random.random() < 0.6:
         reach = random.uniform(3, 7)
         arc = np.linspace(-1.2, 1.2, 16)
-        inner = np.stack([wide * np.sin(arc), np.full(16, rim_y), deep * np.cos(arc) + 1.0], axis=1)
+        inner = np.stack([wide * np.sin(arc), rim_y + 0.16 * deep * np.cos(arc), deep * np.cos(arc) + 1.0], axis=1)
         outer = inner + np.stack([np.sin(arc) * 1.5, np.full(16, -0.8), reach * np.cos(arc)], axis=1)
         brim = np.concatenate([inner, outer[::-1]]).astype(np.float32)
         _fill(image, classes, camera.pixels(brim), colour * 0.6, HEADWEAR)
 
 
-def _headset(
-    image: Floats, classes: Classes, anchors: Floats, camera: Camera, random: np.random.Generator
-) -> None:
+def _headset(image: Floats, classes: Classes, anchors: Floats, camera: Camera, random: np.random.Generator) -> None:
     """A bow over the head and a cup on the ear that is seen."""
     colour = random.random(3) * 0.2
     ear = anchors[16 if camera.angles[0] < 0 else 0] + np.array([0, 0.5, -2.5], np.float32)
@@ -190,12 +194,14 @@ def _occluder(
         for finger in range(4):
             tip = at + across * thick * (finger - 1.5) + along * thick * random.uniform(0.5, 2.2)
             root = at + across * thick * (finger - 1.5) * 0.9 - along * thick * 3
-            colour = (skin * random.uniform(0.8, 1.1)).tolist()
+            tone = random.uniform(0.85, 1.1)
             start, end = np.rint(tip).astype(int).tolist(), np.rint(root).astype(int).tolist()
-            cv2.line(image, start, end, colour, max(1, round(thick)), cv2.LINE_AA)
+            for share, shade in _ROUND:
+                cv2.line(image, start, end, (skin * tone * shade).tolist(), max(1, round(thick * share)), cv2.LINE_AA)
             cv2.line(classes, start, end, SKIN_CLASS, max(1, round(thick)), cv2.LINE_8)
         palm = np.rint(at - along * thick * 4.5).astype(int).tolist()
-        cv2.circle(image, palm, round(thick * 2.3), skin.tolist(), -1, cv2.LINE_AA)
+        for share, shade in _ROUND:
+            cv2.circle(image, palm, round(thick * 2.3 * share), (skin * shade).tolist(), -1, cv2.LINE_AA)
         cv2.circle(classes, palm, round(thick * 2.3), SKIN_CLASS, -1, cv2.LINE_8)
         return
     colour = random.random(3) * brightness
@@ -203,7 +209,8 @@ def _occluder(
         start = np.rint(at).astype(int).tolist()
         end = np.rint(at + random.normal(0, 0.3, 2) * size + [0, size * 0.5]).astype(int).tolist()
         width = max(1, round(random.uniform(0.4, 2.5) * camera.scale))
-        cv2.line(image, start, end, colour.tolist(), width, cv2.LINE_AA)
+        for share, shade in _ROUND:
+            cv2.line(image, start, end, (colour * shade).tolist(), max(1, round(width * share)), cv2.LINE_AA)
         cv2.line(classes, start, end, FACEWEAR, width, cv2.LINE_8)
         return
     axes = (random.uniform(0.05, 0.2, 2) * size).astype(int).tolist()

@@ -20,9 +20,9 @@ def _share(section: str, **values: float) -> None:
 class HeadConfig:
     kind: Literal["builtin", "ict"] = "builtin"
     file: str = ""  # the packed model, for "ict"
-    identity_sd: float = 1.25  # of the model's own: wider than people are
-    stretch_sd: float = 0.05  # of width, height and depth of the whole head
-    brow_sd: float = 0.22  # cm, how far brows sit above or below their mean place
+    identity_sd: float = 1.5  # of the model's own: wider than people are
+    stretch_sd: float = 0.07  # of width, height and depth of the whole head
+    brow_sd: float = 0.3  # cm, how far brows sit above or below their mean place
 
 
 @dataclass(frozen=True)
@@ -95,10 +95,11 @@ class LightConfig:
 class BackgroundConfig:
     plain: float = 0.15
     shapes: tuple[int, int] = (2, 25)
+    others: float = 0.08  # another face behind this one, smaller
     folder: str = ""  # pictures to use instead, one face in two
 
     def __post_init__(self) -> None:
-        _share("background", plain=self.plain)
+        _share("background", plain=self.plain, others=self.others)
 
 
 @dataclass(frozen=True)

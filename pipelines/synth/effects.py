@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -47,9 +50,16 @@ def _tone(image: Floats, exposure: float, gamma: float) -> NDArray[np.uint8]:
     light = np.linspace(0, 4, _STEPS, dtype=np.float32)
     curve = np.clip(light * (1 + light / 2.2**2) / (1 + light), 0, 1) ** (1 / gamma)
     table = np.rint(curve / curve[-1] * 255).astype(np.uint8)
-    index = image * np.float32(exposure * (_STEPS - 1) / 4)
-    np.minimum(index, np.float32(_STEPS - 1), out=index)
-    return np.asarray(table.take(index.astype(np.uint16)), np.uint8)
+    return _look_up(image.reshape(-1), np.float32(exposure * (_STEPS - 1) / 4), table).reshape(image.shape)  # type: ignore[no-any-return]
+
+
+@numba.njit(cache=True, fastmath=True, error_model="numpy")
+def _look_up(image: Any, scale: Any, table: Any) -> Any:
+    out = np.empty(image.size, np.uint8)
+    last = len(table) - 1
+    for index in range(image.size):
+        out[index] = table[min(last, int(image[index] * scale))]
+    return out
 
 
 def _add_noise(picture: NDArray[np.uint8], deviation: float, random: np.random.Generator) -> NDArray[np.uint8]:

@@ -6,7 +6,7 @@ Every ingredient draws from a random stream of its own, so that switching one of
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -73,7 +73,9 @@ def render(index: int, seed: int, config: SynthesisConfig, size: int) -> Face:
     lighting = draw_lighting(config.light, stream(seed, index, "light"))
 
     around = stream(seed, index, "background")
-    image = depth_blur(draw_background(config.background, around, size), config.effects, around)
+    image = draw_background(config.background, around, size)
+    _draw_other(image, index, seed, config)
+    image = depth_blur(image, config.effects, around)
     classes = np.zeros((size, size), np.uint8)
     brightness = float(lighting.harmonics[0].mean() + 0.5 * lighting.colours.mean())
     strands = stream(seed, index, "strands")
@@ -98,6 +100,26 @@ def render(index: int, seed: int, config: SynthesisConfig, size: int) -> Face:
     exposure = min(lighting.exposure / max(light, 0.02), 4.0)
     picture = photograph(image, exposure, config.effects, stream(seed, index, "effects"))
     return Face(picture, points[:, :2].astype(np.float32), visibility, classes)
+
+
+def _draw_other(image: Floats, index: int, seed: int, config: SynthesisConfig) -> None:
+    """Now and then somebody else, smaller and to one side, whose points are not ours; in place."""
+    random = stream(seed, index, "other")
+    if random.random() >= config.background.others:
+        return
+    alone = replace(config, background=replace(config.background, others=0.0))
+    size = len(image)
+    side = int(size * random.uniform(0.35, 0.75))
+    other = render(int(random.integers(1 << 40, 1 << 41)), seed, alone, side)
+    x = int(random.choice([-0.45, 0.75]) * side + random.uniform(0, 1) * (size - side) + 0.2 * (random.random() - 0.5))
+    y = int(random.uniform(-0.2, 0.5) * side)
+    x0, y0, x1, y1 = max(0, x), max(0, y), min(size, x + side), min(size, y + side)
+    if x0 >= x1 or y0 >= y1:
+        return
+    part = np.s_[y0 - y : y1 - y, x0 - x : x1 - x]
+    seen = other.segmentation[part] > 0
+    light = (other.image[part].astype(np.float32) / 255) ** 2.2
+    image[y0:y1, x0:x1][seen] = light[seen]
 
 
 def _draw_shape(head: Head, config: SynthesisConfig, random: np.random.Generator) -> tuple[Floats, Floats]:
@@ -153,5 +175,3 @@ def _covered(points: Floats, classes: NDArray[np.uint8]) -> NDArray[np.bool_]:
     size = len(classes)
     x, y = np.clip(np.rint(points[:, :2]).astype(int), 0, size - 1).T
     return np.isin(classes[y, x], (13, 16, 17, 18))
-
-

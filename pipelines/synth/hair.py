@@ -68,7 +68,7 @@ def draw_hair(config: HairConfig, canonical: Floats, random: np.random.Generator
         weight=weight,
         lift=(weight * volume * shape).astype(np.float32),
         long=bool(random.random() < config.long and weight.any()),
-        fringe=int(random.integers(20, 120)) if random.random() < config.fringe and weight.any() else 0,
+        fringe=int(random.integers(30, 220)) if random.random() < config.fringe and weight.any() else 0,
     )
 
 
@@ -78,16 +78,23 @@ def draw_behind(
     """Paints long hair behind the head, in place. `image`: (H, W, 3) linear; `classes`: (H, W)."""
     size, scale = len(image), camera.scale
     mask = np.zeros((size, size), np.uint8)
-    x, y = int(camera.centre[0]), int(camera.centre[1] - 2 * scale)
+    x, y = camera.centre[0], camera.centre[1] - 2 * scale
     wide, high = random.uniform(7.5, 11.5) * scale, random.uniform(10, 20) * scale
-    cv2.ellipse(mask, (x, y), (int(wide), int(high)), 0, 0, 360, 1, -1)
-    bottom = int(y + random.uniform(4, 25) * scale)
-    cv2.rectangle(mask, (int(x - wide), y), (int(x + wide), bottom), 1, -1)
+    cv2.ellipse(mask, (int(x), int(y)), (int(wide), int(high)), 0, 0, 360, 1, -1)
+    down = np.linspace(0, random.uniform(4, 25) * scale, 12)  # the curtain: its sides wave, its ends are uneven
+    taper, waves = random.uniform(0.6, 1.25), random.uniform(0, 0.12) * wide
+    half = wide * np.linspace(1, taper, 12) + waves * np.sin(
+        down / scale * random.uniform(0.3, 1) + random.uniform(0, 6)
+    )
+    ends = np.linspace(1, -1, 16)[1:-1]
+    bottom = np.stack([x + ends * half[-1], y + down[-1] + random.normal(0, 1.2, 14) * scale], axis=1)
+    right, left = np.stack([x + half, y + down], axis=1), np.stack([x - half, y + down], axis=1)[::-1]
+    cv2.fillPoly(mask, [np.rint(np.concatenate([right, bottom, left])).astype(np.int32)], 1)
     strands = tiles()[3]
     repeat = -(-size // SIDE)
-    shade = np.exp(0.5 * np.tile(strands, (repeat, repeat))[:size, :size])[..., None] * random.uniform(0.2, 0.7)
+    shade = np.tile(np.exp(0.5 * strands) * np.float32(random.uniform(0.2, 0.7)), (repeat, repeat))[:size, :size]
     inside = mask > 0
-    image[inside] = np.clip(hair.colour * shade, 0, 1)[inside]
+    image[inside] = np.minimum(shade[inside][:, None] * hair.colour, 1)
     classes[inside] = HAIR_CLASS
 
 
@@ -101,14 +108,18 @@ def draw_fringe(
     up = up / (np.linalg.norm(up) + 1e-6) * camera.scale
     across = np.array([-up[1], up[0]])
     left, right = points[17], points[26]
-    thin = max(1, round(camera.scale * 0.1))
+    sweep, ragged = random.normal(0, 2.2), random.uniform(0.1, 0.9)
+    start, end = sorted(random.uniform(-0.3, 1.3, 2))
+    length, parting = random.uniform(2, 6.5), random.uniform(-0.2, 1.2)
+    thickness = max(1, round(camera.scale * random.uniform(0.05, 0.16)))
     for _ in range(hair.fringe):
-        at = random.uniform(-0.3, 1.3)
-        root = left * (1 - at) + right * at + up * random.uniform(4, 7)
-        length, bend = random.uniform(2, 6.5), random.normal(0, 1.2)
-        strand = np.array([root, root - up * length / 2 + across * bend * 0.3, root - up * length + across * bend])
+        at = random.uniform(start, end)
+        root = left * (1 - at) + right * at + up * random.uniform(4.5, 7)
+        bend = (sweep if at > parting else -sweep) + random.normal(0, ragged)
+        reach = length + random.normal(0, ragged)
+        strand = np.array([root, root - up * reach / 2 + across * bend * 0.3, root - up * reach + across * bend])
         fixed = [np.rint(strand * 8).astype(np.int32)]
-        width = int(random.integers(1, 3)) * thin
+        width = int(random.integers(1, 3)) * thickness
         colour = (hair.colour * np.exp(random.normal(0, 0.4))).tolist()
         cv2.polylines(image, fixed, False, colour, width, cv2.LINE_AA, 3)
         cv2.polylines(classes, fixed, False, HAIR_CLASS, width, cv2.LINE_8, 3)

@@ -1,4 +1,4 @@
-"""Pixels of the head: one compiled pass that interpolates, looks up paint and noise, lights, and names the part.
+"""Pixels of the head: light by vertex, then one compiled pass that interpolates, looks up paint and noise, names parts.
 
 The reflectance is Lambert's with a wrapped edge for large lamps, plus a Blinn highlight; skin, hair, eyes, teeth and
 gums differ in albedo and gloss. Everything is linear RGB.
@@ -77,12 +77,46 @@ def _texel(tile: Any, x: float, y: float) -> float:
     return tile[int(math.floor(y)) & 511, int(math.floor(x)) & 511]
 
 
+@numba.njit(cache=True, fastmath=True, error_model="numpy", inline="always")
+def _exp(x: float) -> float:
+    """Near e^x for a texture's small x."""
+    return 1 + x + 0.5 * x * x
+
+
+@numba.njit(cache=True, fastmath=True, error_model="numpy")
+def _light(  # noqa: PLR0913 - a kernel takes plain arrays
+    normals: Any, positions: Any, harmonics: Any, lamps: Any, lamp_colours: Any, wrap: Any, shadow: Any,
+    to_shadow: Any, softness: float, light: Any,
+) -> None:  # fmt: skip
+    """Light that reaches each vertex, (V, 4): RGB, and how much of it sees the first lamp. The mesh is as fine as the
+    shadow map, so little is lost against lighting every pixel."""
+    for vertex in range(normals.shape[0]):
+        x, y, z = normals[vertex, 0], normals[vertex, 1], normals[vertex, 2]
+        lit = 1.0
+        if shadow.shape[0] > 1 and x * lamps[0, 0] + y * lamps[0, 1] + z * lamps[0, 2] + wrap[0] > 0:
+            at = positions[vertex]
+            lit = _unshadowed(shadow, to_shadow, at[0], at[1], at[2], softness)
+        light[vertex, 3] = lit
+        dim = 1 - 0.3 * max(0.0, -y)  # light that comes from below is weaker
+        for a in range(3):
+            ambient = (
+                harmonics[0, a] + harmonics[1, a] * y + harmonics[2, a] * z + harmonics[3, a] * x
+                + harmonics[4, a] * x * y + harmonics[5, a] * y * z + harmonics[6, a] * (3 * z * z - 1)
+                + harmonics[7, a] * x * z + harmonics[8, a] * (x * x - y * y)
+            )  # fmt: skip
+            light[vertex, a] = max(0.0, ambient) * dim
+        for lamp in range(lamps.shape[0]):
+            facing = x * lamps[lamp, 0] + y * lamps[lamp, 1] + z * lamps[lamp, 2]
+            strength = max(0.0, (facing + wrap[lamp]) / (1 + wrap[lamp])) * (lit if lamp == 0 else 1.0)
+            for a in range(3):
+                light[vertex, a] += strength * lamp_colours[lamp, a]
+
+
 @numba.njit(cache=True, fastmath=True, error_model="numpy")
 def _shade(  # noqa: PLR0913 - a kernel takes plain arrays
-    owner: Any, second: Any, third: Any, triangles: Any, material: Any, canonical: Any, normals: Any, positions: Any,
+    owner: Any, second: Any, third: Any, triangles: Any, material: Any, canonical: Any, normals: Any, light: Any,
     hairiness: Any, layers: Any, brushed: Any, noise: Any, colours: Any, amounts: Any, offset: Any, gaze: Any,
-    eyes: Any, painted: bool, harmonics: Any, lamps: Any, lamp_colours: Any, wrap: Any, shadow: Any, to_shadow: Any,
-    softness: float, image: Any, classes: Any,
+    eyes: Any, painted: bool, halfway: Any, lamp_colours: Any, image: Any, classes: Any,
 ) -> None:  # fmt: skip
     height, width = owner.shape
     reach, side = 13.0, layers.shape[0]
@@ -101,13 +135,6 @@ def _shade(  # noqa: PLR0913 - a kernel takes plain arrays
             cx = u * canonical[i, 0] + v * canonical[j, 0] + w * canonical[k, 0]
             cy = u * canonical[i, 1] + v * canonical[j, 1] + w * canonical[k, 1]
             cz = u * canonical[i, 2] + v * canonical[j, 2] + w * canonical[k, 2]
-            length = 0.0
-            for a in range(3):
-                n[a] = u * normals[i, a] + v * normals[j, a] + w * normals[k, a]
-                length += n[a] * n[a]
-            length = 1.0 / (math.sqrt(length) + 1e-9)
-            for a in range(3):
-                n[a] *= length
             kind = material[t]
             gloss = 0.0
             part = 1
@@ -128,9 +155,7 @@ def _shade(  # noqa: PLR0913 - a kernel takes plain arrays
                 patch = _texel(noise[2], sx, sy)
                 strand = _texel(noise[3], cx * 55 + cz * 40 + offset[1], cy * 24 + offset[0])
                 wrinkle = _texel(noise[3], cy * 30 + offset[0], cx * 10 + offset[1]) if cy > 5.5 else 0.0
-                texture = math.exp(
-                    amounts[0] * grain + amounts[1] * blotch + amounts[2] * patch + amounts[11] * wrinkle
-                )
+                texture = _exp(amounts[0] * grain + amounts[1] * blotch + amounts[2] * patch + amounts[11] * wrinkle)
                 for a in range(3):
                     albedo[a] = colours[0, a] * texture
                 albedo[1] *= 1 - 0.28 * amounts[3] * layer[3]
@@ -142,7 +167,7 @@ def _shade(  # noqa: PLR0913 - a kernel takes plain arrays
                 beard = min(1.0, max(0.0, layer[2] * (0.75 + 0.45 * grain + 0.25 * strand)))
                 hair = u * hairiness[i] + v * hairiness[j] + w * hairiness[k]
                 hair = min(1.0, max(0.0, hair * 1.5 + (0.25 * strand if hair > 0.02 else 0.0) - 0.1))
-                lock = math.exp(0.45 * strand) if hair > 0 else 0.0
+                lock = _exp(0.45 * strand) if hair > 0 else 0.0
                 for a in range(3):
                     value = albedo[a] * (1 - socket) + colours[5, a] * socket
                     value = value * (1 - lips) + colours[1, a] * lips
@@ -150,7 +175,7 @@ def _shade(  # noqa: PLR0913 - a kernel takes plain arrays
                     value = value * (1 - beard) + colours[3, a] * beard
                     value *= 1 - 0.85 * layer[8]
                     albedo[a] = value * (1 - hair) + colours[4, a] * lock * hair
-                gloss *= (1 - hair) * (1 - 0.7 * beard)
+                gloss = gloss * (1 - hair) * (1 - 0.7 * beard) + 0.05 * hair * lock
                 if layer[5] > 0.5:
                     part = 2
                 if layer[1] > 0.45:
@@ -189,33 +214,22 @@ def _shade(  # noqa: PLR0913 - a kernel takes plain arrays
                 for a in range(3):
                     albedo[a] = colours[row, a] * deep * math.sqrt(deep)
                 part = 9
-            x = u * positions[i, 0] + v * positions[j, 0] + w * positions[k, 0]
-            y = u * positions[i, 1] + v * positions[j, 1] + w * positions[k, 1]
-            z = u * positions[i, 2] + v * positions[j, 2] + w * positions[k, 2]
-            lit = 1.0
-            if shadow.shape[0] > 1 and n[0] * lamps[0, 0] + n[1] * lamps[0, 1] + n[2] * lamps[0, 2] + wrap[0] > 0:
-                lit = _unshadowed(shadow, to_shadow, x, y, z, softness)
-            dim = 1 - 0.3 * max(0.0, -n[1])  # light that comes from below is weaker
             for a in range(3):
-                ambient = (
-                    harmonics[0, a] + harmonics[1, a] * n[1] + harmonics[2, a] * n[2] + harmonics[3, a] * n[0]
-                    + harmonics[4, a] * n[0] * n[1] + harmonics[5, a] * n[1] * n[2]
-                    + harmonics[6, a] * (3 * n[2] * n[2] - 1) + harmonics[7, a] * n[0] * n[2]
-                    + harmonics[8, a] * (n[0] * n[0] - n[1] * n[1])
-                )  # fmt: skip
-                image[py, px, a] = albedo[a] * max(0.0, ambient) * dim
-            for lamp in range(lamps.shape[0]):
-                facing = n[0] * lamps[lamp, 0] + n[1] * lamps[lamp, 1] + n[2] * lamps[lamp, 2]
-                light = max(0.0, (facing + wrap[lamp]) / (1 + wrap[lamp]))
-                hx, hy, hz = lamps[lamp, 0], lamps[lamp, 1], lamps[lamp, 2] + 1
-                half = math.sqrt(hx * hx + hy * hy + hz * hz) + 1e-6
-                mirror = (n[0] * hx + n[1] * hy + n[2] * hz) / half
-                shine = gloss * mirror ** amounts[8] if gloss > 0.01 and mirror > 0.7 else 0.0
-                if lamp == 0:
-                    light *= lit
-                    shine *= lit
+                image[py, px, a] = albedo[a] * (u * light[i, a] + v * light[j, a] + w * light[k, a])
+            if gloss > 0.01:
+                length = 0.0
                 for a in range(3):
-                    image[py, px, a] += (albedo[a] * light + shine) * lamp_colours[lamp, a]
+                    n[a] = u * normals[i, a] + v * normals[j, a] + w * normals[k, a]
+                    length += n[a] * n[a]
+                length = 1.0 / (math.sqrt(length) + 1e-9)
+                for lamp in range(halfway.shape[0]):
+                    mirror = (n[0] * halfway[lamp, 0] + n[1] * halfway[lamp, 1] + n[2] * halfway[lamp, 2]) * length
+                    if mirror > 0.8:
+                        shine = gloss * mirror / (amounts[8] - (amounts[8] - 1) * mirror)  # Schlick 1994: no power
+                        if lamp == 0:
+                            shine *= u * light[i, 3] + v * light[j, 3] + w * light[k, 3]
+                        for a in range(3):
+                            image[py, px, a] += shine * lamp_colours[lamp, a]
             classes[py, px] = part
 
 
@@ -275,9 +289,16 @@ def shade(
     shadow, matrix = np.zeros((1, 1), np.float32), np.zeros((3, 4), np.float32)
     if lighting.shadows:
         shadow, matrix = shadow_map(positions, triangles, lighting.directions[0])
-    brushed = cv2.dilate((layers.max(axis=2) > 0).astype(np.uint8), np.ones((3, 3), np.uint8))
+    strongest = cv2.reduce(layers.reshape(-1, layers.shape[2]), 1, cv2.REDUCE_MAX).reshape(layers.shape[:2])
+    brushed = cv2.dilate((strongest > 0).astype(np.uint8), np.ones((3, 3), np.uint8))
+    light = np.empty((len(normals), 4), np.float32)
+    _light(
+        normals, positions, lighting.harmonics, lighting.directions, lighting.colours, lighting.wrap, shadow, matrix,
+        np.float32(lighting.softness), light,
+    )  # fmt: skip
+    halfway = lighting.directions + np.array([0, 0, 1], np.float32)  # between lamp and viewer (Blinn)
+    halfway /= np.linalg.norm(halfway, axis=1, keepdims=True) + 1e-6
     _shade(
-        owner, second, third, triangles, material, canonical, normals, positions, hair.weight, layers, brushed, tiles(),
-        coat.colours, coat.amounts, coat.offset, coat.gaze, eyes, painted, lighting.harmonics, lighting.directions,
-        lighting.colours, lighting.wrap, shadow, matrix, np.float32(lighting.softness), image, classes,
+        owner, second, third, triangles, material, canonical, normals, light, hair.weight, layers, brushed, tiles(),
+        coat.colours, coat.amounts, coat.offset, coat.gaze, eyes, painted, halfway, lighting.colours, image, classes,
     )  # fmt: skip
