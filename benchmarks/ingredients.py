@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """What each ingredient of the renderer is worth: leave it out, render, train from nothing, score on real faces.
 
-    python benchmarks/ingredients.py --head-file ict.npz --output FOLDER [--faces 2500] [--epochs 20]
+    python benchmarks/ingredients.py --head-file ict.npz --output FOLDER [--faces 2500] [--epochs 60]
 
 Every cell renders the same faces (same seed: other ingredients draw the same numbers), trains the same small network
 for as many samples and is scored with true boxes, without an adapter. Cells that are done are kept: started again, it
@@ -62,11 +62,11 @@ def cell(name: str, off: list[str], options: argparse.Namespace) -> dict[str, fl
         seed = 2 if name.endswith("other seed") else 1
         made, dataset, run = place / "faces", place / "dataset", place / "run"
         head = ["--head", "ict", "--head-file", options.head_file] if options.head_file else []
-        job("synthesize.py", "--count", options.faces, "--size", 160, "--seed", seed, "--workers", options.workers,
+        job("synthesize.py", "--count", options.faces, "--size", 128, "--seed", seed, "--workers", options.workers,
             "--output", made, *head, *settings(off))  # fmt: skip
         job("preprocess.py", "--config", "conf/preprocess/box.toml", "--input", made, "--output", dataset, "--workers",
             options.workers, "--overwrite", "--set", "crop.size=96")  # fmt: skip
-        small = [f"train.epochs={options.epochs}", "network.width=0.5", f"train.seed={seed}"]
+        small = [f"train.epochs={options.epochs}", "network.width=0.5", "input.size=48", f"train.seed={seed}"]
         job("train.py", "--config", "conf/train/box.toml", "--dataset", dataset, "--output", run, *settings(small))
         scores = {}
         for benchmark, (kind, folder) in REAL.items():
@@ -83,7 +83,7 @@ def main() -> None:
     parser.add_argument("--head-file", default="", help="the packed ICT head; without it, the built-in one")
     parser.add_argument("--output", type=Path, required=True, help="folder to work in")
     parser.add_argument("--faces", type=int, default=2500)
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--most", type=int, default=len(WITHOUT), help="stop after so many new cells (go on later)")
     options = parser.parse_args()

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from pipelines.errors import Rejected
 from pipelines.landmarks import scheme
 from pipelines.sources import open_source
-from pipelines.synth.head import load_head
+from pipelines.synth.heads import load_head
 
 Floats = NDArray[np.float64]
 ROOT = Path(__file__).resolve().parent.parent

@@ -23,7 +23,7 @@ from pipelines.runners import Runner
 from pipelines.storage import exists, join, list_files, make_folder, read_bytes, write_atomically
 from pipelines.synth.config import SynthesisConfig
 from pipelines.synth.face import Face, render
-from pipelines.synth.head import load_head
+from pipelines.synth.heads import load_head
 
 RECORD = "synthesis.json"  # how the folder was made; not a part of the layout, readers pass it over
 FACES_A_TASK = 50

@@ -22,7 +22,8 @@ from pipelines.synth.config import (
     SynthesisConfig,
 )
 from pipelines.synth.face import render
-from pipelines.synth.head import Head, load_head
+from pipelines.synth.head import Head
+from pipelines.synth.heads import load_head
 
 PLAIN = SynthesisConfig(
     accessories=AccessoryConfig(glasses=0, hat=0, mask=0, headset=0, occluder=0),

@@ -16,7 +16,7 @@ from pipelines import runners
 from pipelines.errors import FakeitError
 from pipelines.sources import open_source
 from pipelines.synth.config import SynthesisConfig
-from pipelines.synth.head import load_head
+from pipelines.synth.heads import load_head
 from pipelines.synth.ict_head import import_ict, read_obj
 from pipelines.synthesize import synthesize
 

@@ -20,7 +20,8 @@ from pipelines.synth.config import SynthesisConfig
 from pipelines.synth.effects import depth_blur, photograph
 from pipelines.synth.expression import draw_expression, draw_gaze
 from pipelines.synth.hair import draw_behind, draw_fringe, draw_hair
-from pipelines.synth.head import Head, load_head
+from pipelines.synth.head import Head
+from pipelines.synth.heads import load_head
 from pipelines.synth.light import draw_lighting
 from pipelines.synth.paint import paint
 from pipelines.synth.raster import rasterise, vertex_normals

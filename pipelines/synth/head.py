@@ -8,13 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import lru_cache
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-
-from pipelines.errors import FakeitError
 
 Floats = NDArray[np.float32]
 
@@ -67,25 +63,3 @@ class Head:
             if strength and name in self.expression_names:
                 vertices += np.float32(strength) * self.expressions[self.expression_names.index(name)]
         return np.asarray(vertices.reshape(-1, 3), np.float32)
-
-
-@lru_cache(maxsize=2)
-def load_head(kind: Literal["builtin", "ict"], file: str = "") -> Head:
-    """The head of a kind; loaded once a process.
-
-    Args:
-        kind: "builtin", or "ict" with `file`.
-        file: the .npz that `jobs/synthesize.py --import-ict` wrote.
-
-    Raises:
-        FakeitError: the file is missing or is not such a model.
-    """
-    if kind == "builtin":
-        from pipelines.synth.builtin_head import builtin_head
-
-        return builtin_head()
-    if not file:
-        raise FakeitError("head.kind is 'ict', which needs head.file, the packed model (see docs/synthesize.md)")
-    from pipelines.synth.ict_head import load_ict
-
-    return load_ict(file)

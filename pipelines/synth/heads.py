@@ -1,0 +1,29 @@
+"""The head of a kind, loaded once a process."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Literal
+
+from pipelines.errors import FakeitError
+from pipelines.synth.builtin_head import builtin_head
+from pipelines.synth.head import Head
+from pipelines.synth.ict_head import load_ict
+
+
+@lru_cache(maxsize=2)
+def load_head(kind: Literal["builtin", "ict"], file: str = "") -> Head:
+    """The head of a kind; loaded once a process.
+
+    Args:
+        kind: "builtin", or "ict" with `file`.
+        file: the .npz that `jobs/synthesize.py --import-ict` wrote.
+
+    Raises:
+        FakeitError: the file is missing or is not such a model.
+    """
+    if kind == "builtin":
+        return builtin_head()
+    if not file:
+        raise FakeitError("head.kind is 'ict', which needs head.file, the packed model (see docs/synthesize.md)")
+    return load_ict(file)
