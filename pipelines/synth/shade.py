@@ -207,6 +207,9 @@ def _shade(  # noqa: PLR0913 - a kernel takes plain arrays
                 dx, dy, dz = cx - eyes[e, 0], cy - eyes[e, 1], cz - eyes[e, 2]
                 cosine = (dx * gaze[0] + dy * gaze[1] + dz * gaze[2]) / (math.sqrt(dx * dx + dy * dy + dz * dz) + 1e-6)
                 _eye(albedo, colours, math.acos(min(1.0, max(-1.0, cosine))), amounts[9], amounts[10])
+                lids = min(1.0, max(0.3, 0.75 - 0.9 * dy / eyes[e, 3]))  # lid and lashes shade the upper half
+                for a in range(3):
+                    albedo[a] *= lids
                 part, gloss = 3 + e, 0.35
             else:  # teeth, gums and tongue: the deeper in the mouth, the darker
                 row = 8 if kind == 2 else 9
