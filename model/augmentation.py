@@ -1,9 +1,8 @@
 """The same augmentations as pipelines.faces.augment, on whole batches on the device, drawn anew every epoch.
 
 Stored crops may be larger than the network's input: the recrop, rotation, scale, shift, perspective and flip compose
-into one matrix a face, and pixels are sampled once. The rest touches only the faces that drew it. A draw depends on
-(seed, epoch, global batch, position in it), so the number of ranks and a resume change nothing; only the noise itself
-comes from each rank's own generator.
+into one matrix a face, and pixels are sampled once. The rest touches only the faces that drew it. A draw, noise
+included, depends on (seed, epoch, global batch, position in it): the number of ranks and a resume change nothing.
 """
 
 from __future__ import annotations
@@ -24,12 +23,15 @@ PATCHES = 3
 LUMA = (0.299, 0.587, 0.114)
 # Fixed places of further uniform numbers in a face's draw, behind two for each block.
 _SHIFT, _PERSPECTIVE, _ANGLE, _PATCH, _BAR = 0, 2, 4, 5, 5 + 5 * PATCHES + 3
-_EXTRA = _BAR + 6
+_MIXUP, _GRAIN = _BAR + 5, _BAR + 6
+_EXTRA = _GRAIN + 1
+GRAINS = 4  # a batch's field of noise holds so many faces; each face takes a piece of it at a place of its own
 
 
 @dataclass(frozen=True)
 class Draws:
-    """Uniform numbers for N faces: `chance` and `position` (N, blocks), `extra` (N, _EXTRA); a generator for noise."""
+    """Uniform numbers for N faces: `chance` and `position` (N, blocks), `extra` (N, _EXTRA); and the generator of the
+    batch's noise, alike on all ranks."""
 
     chance: Tensor
     position: Tensor
@@ -67,13 +69,13 @@ class Augmenter:
         self.grid = torch.stack((x, y, torch.ones_like(x)), -1).reshape(-1, 3)  # centred unit crop: -½…½
         self.x, self.y = x, y
 
-    def draw(self, epoch: int, batch: int, first: int, count: int, global_size: int, rank: int = 0) -> Draws:
-        """The draws of `count` faces from position `first` of a global batch."""
+    def draw(self, epoch: int, batch: int, first: int, count: int, global_size: int) -> Draws:
+        """The draws of `count` faces from position `first` of a global batch; position -1 is its last."""
         generator = torch.Generator().manual_seed(_mixed(self.seed, epoch, batch))
-        uniform = torch.rand(max(global_size, first + count), 2 * len(BLOCKS) + _EXTRA, generator=generator)
-        uniform = uniform[first : first + count].to(self.device)
+        uniform = torch.rand(global_size, 2 * len(BLOCKS) + _EXTRA, generator=generator)
+        uniform = uniform[torch.arange(first, first + count) % global_size].to(self.device)
         blocks = uniform[:, : 2 * len(BLOCKS)].reshape(count, len(BLOCKS), 2)
-        noise = torch.Generator(self.device).manual_seed(_mixed(self.seed, epoch, batch, rank + 1))
+        noise = torch.Generator(self.device).manual_seed(_mixed(self.seed, epoch, batch, 1))
         return Draws(blocks[..., 0], blocks[..., 1], uniform[:, 2 * len(BLOCKS) :], noise)
 
     def __call__(self, images: Tensor, landmarks: Tensor, draws: Draws | None = None) -> tuple[Tensor, Tensor, Tensor]:
@@ -216,7 +218,10 @@ class Augmenter:
         def add(some: Tensor, who: Tensor) -> Tensor:
             spread = (255 * shot[who].reshape(-1, 1, 1, 1)) ** 2 * some.clamp_min(0) / 255
             spread = (spread + (255 * iso[who].reshape(-1, 1, 1, 1)) ** 2).sqrt()
-            return some + spread * torch.randn(some.shape, generator=draws.noise, device=some.device)
+            size = some[0].numel()
+            field = torch.randn(GRAINS * size, generator=draws.noise, device=some.device)
+            places = (draws.extra[who, _GRAIN] * (GRAINS - 1) * size).long()
+            return some + spread * field.unfold(0, size, 1)[places].reshape(some.shape)
 
         return _on_some(pixels, on_shot | on_iso, add)
 
@@ -224,16 +229,15 @@ class Augmenter:
 def mixup(
     pixels: Tensor, landmarks: Tensor, weight: Tensor, alpha: float, draws: Draws
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Blends each face, and its points, with the next of its batch (arXiv 1710.09412). A point that one of the two
-    lacks is left out. The share is drawn a face, from a triangle that narrows to Beta(α, α)'s spread."""
-    if len(pixels) < 2:
-        return pixels, landmarks, weight
+    """Blends each face, and its points, with the one before it (arXiv 1710.09412); the first only serves the second,
+    so that N + 1 faces give N. A point that one of the two lacks is left out. The share is drawn a face, from a
+    triangle that narrows to Beta(α, α)'s spread."""
     spread = 0.5 / math.sqrt(2 * alpha + 1)
-    share = 0.5 + 2 * spread * (draws.extra[:, -1] - 0.5) * math.sqrt(3)
+    share = 0.5 + 2 * spread * (draws.extra[1:, _MIXUP] - 0.5) * math.sqrt(3)
     share = torch.where(share > 0.5, share, 1 - share).clamp(0, 1)
-    mixed = share[:, None, None, None] * pixels + (1 - share[:, None, None, None]) * pixels.roll(1, 0)
-    points = share[:, None, None] * landmarks + (1 - share[:, None, None]) * landmarks.roll(1, 0)
-    return mixed, points, torch.minimum(weight, weight.roll(1, 0))
+    mixed = share[:, None, None, None] * pixels[1:] + (1 - share[:, None, None, None]) * pixels[:-1]
+    points = share[:, None, None] * landmarks[1:] + (1 - share[:, None, None]) * landmarks[:-1]
+    return mixed, points, torch.minimum(weight[1:], weight[:-1])
 
 
 def _mixed(*key: int) -> int:

@@ -22,6 +22,7 @@ from model.comm import Comm
 from model.loading.loader import Batch, Loader
 from model.losses import per_point, weighted_sum
 from model.networks import LandmarkNetwork
+from model.networks.heads import Dropout
 from model.optimisation import Smoothed, lr_factor, make_optimiser, scaled_lr
 from model.train_config import TrainConfig
 from pipelines.errors import FakeitError
@@ -90,6 +91,7 @@ class Session:
         if config.train.compile:
             self.module = torch.compile(self.module)  # type: ignore[assignment]
         self.ema = Smoothed(network, config.optimiser.ema) if config.optimiser.ema else None
+        self._dropouts = [module for module in network.modules() if isinstance(module, Dropout)]
         self.wishes = Wishes()
         cuda = loader.device.type == "cuda"
         self.scaler = torch.amp.GradScaler(enabled=config.train.precision == "fp16" and cuda)
@@ -140,7 +142,7 @@ class Session:
         lr = self.lr * lr_factor(config.schedule, done, config.train.epochs, history)
         for group in self.optimiser.param_groups:
             group["lr"] = lr
-        torch.manual_seed((config.train.seed * 1_000_003 + step) * 4099 + comm.rank)  # dropout: a function of the step
+        torch.manual_seed(config.train.seed * 1_000_003 + step)  # dropout: a function of the step, alike on all ranks
         total = sum(batch.total_weight for batch in batches)
         local = torch.zeros((), dtype=torch.float64, device=self.loader.device)
         for index, batch in enumerate(batches):
@@ -166,13 +168,15 @@ class Session:
     first_epoch = 0  # of this session, among all sessions' epochs
 
     def _forward(self, batch: Batch, epoch: int) -> Tensor:
-        count = len(batch.images)
-        draws = self.augmenter.draw(epoch, batch.number, batch.first, count, batch.global_size, self.comm.rank)
+        first, count = batch.first - batch.lead, len(batch.images)
+        draws = self.augmenter.draw(epoch, batch.number, first, count, batch.global_size)
         with torch.no_grad():
             pixels, landmarks, order = self.augmenter(batch.images, batch.landmarks, draws)
             weight = batch.weight.gather(1, order)
             if self.config.data.mixup:
                 pixels, landmarks, weight = mixup(pixels, landmarks, weight, self.config.data.mixup, draws)
+        for dropout in self._dropouts:
+            dropout.first, dropout.total = batch.first, batch.global_size
         with self._autocast():
             prediction = self.module(pixels)
         return weighted_sum(per_point(prediction, landmarks, weight, self.config.loss), weight)

@@ -180,7 +180,8 @@ class Run:
         self.stopping = None
         size = config.data.batch_size * (self.comm.size if config.data.batch_per == "rank" else 1)
         plan = Plan(self.training.parts(), size, config.train.seed, config.data.block)
-        loader = Loader(self.training, plan, self.comm.rank, self.comm.size, self.device, config.data.resident)
+        lead = config.data.mixup > 0
+        loader = Loader(self.training, plan, self.comm.rank, self.comm.size, self.device, config.data.resident, lead)
         augmenter = self._augmenter(config)
         session = Session(
             config, self.network, loader, augmenter, self.comm, self._restored.optimiser if self._restored else None

@@ -132,10 +132,47 @@ def test_a_colour_crop_becomes_grey_by_its_light() -> None:
 
 def test_mixup_blends_points_as_it_blends_pixels() -> None:
     change = augmenter(None)
-    pixels, points, weight = torch.rand(4, 1, 8, 8), torch.rand(4, 5, 2), torch.ones(4, 5)
+    pixels, points, weight = torch.rand(5, 1, 8, 8), torch.rand(5, 5, 2), torch.ones(5, 5)
     weight[2, 3] = 0
-    mixed, moved, left = mixup(pixels, points, weight, 0.2, change.draw(0, 0, 0, 4, 4))
-    share = (mixed[1] - pixels[0]).mean() / (pixels[1] - pixels[0]).mean()
-    assert 0.5 <= share <= 1
-    assert torch.allclose(moved[1], share * points[1] + (1 - share) * points[0], atol=1e-4)
-    assert left[2, 3] == left[3, 3] == 0
+    mixed, moved, left = mixup(pixels, points, weight, 0.2, change.draw(0, 0, -1, 5, 4))
+    share = (mixed[1] - pixels[1]).mean() / (pixels[2] - pixels[1]).mean()
+    assert len(mixed) == len(moved) == len(left) == 4 and 0.5 <= share <= 1
+    assert torch.allclose(moved[1], share * points[2] + (1 - share) * points[1], atol=1e-4)
+    assert left[1, 3] == left[2, 3] == 0 and left.sum() == 18
+
+
+EVERYTHING = AugmentConfig(**{name: Block((0.1, 0.2), 0.7) for name in BLOCKS})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("blend", [False, True])
+def test_parts_of_a_batch_are_augmented_as_the_whole(blend: bool) -> None:
+    """Noise and mixup too: N ranks see what one would."""
+    images = torch.randint(30, 220, (10, 64, 64, 3), dtype=torch.uint8)
+    points, change = torch.rand(10, 5, 2), augmenter(EVERYTHING)
+
+    def part(first: int, end: int) -> list[Tensor]:
+        lead = int(blend)
+        who = torch.arange(first - lead, end) % 10
+        draws = change.draw(3, 1, first - lead, len(who), 10)
+        pixels, moved, order = change(images[who], points[who], draws)
+        weight = torch.ones(len(who), 5).gather(1, order)
+        return list(mixup(pixels, moved, weight, 0.4, draws)) if blend else [pixels, moved, weight]
+
+    whole = part(0, 10)
+    for size in (2, 3):
+        bounds = [10 * n // size for n in range(size + 1)]
+        parts = [part(a, b) for a, b in zip(bounds, bounds[1:], strict=False)]
+        for value, pieces in zip(whole, zip(*parts, strict=True), strict=True):
+            torch.testing.assert_close(torch.cat(pieces), value, rtol=1e-4, atol=2e-2)
+
+
+def test_noise_is_that_of_a_sensor() -> None:
+    """Grains of one face do not know each other, and two faces of a batch do not share theirs."""
+    change = augmenter(AugmentConfig(iso_noise=Block((0.1, 0.1))), STORED, STORED)
+    images = torch.full((12, 64, 64, 3), 128, dtype=torch.uint8)
+    pixels, _, _ = change(images, torch.zeros(12, 5, 2), change.draw(0, 0, 0, 12, 12))
+    grain = (pixels - 128) / 25.5
+    assert abs(grain.mean()) < 0.01 and grain.std() == pytest.approx(1, abs=0.02)
+    flat = grain.flatten(1)
+    assert (torch.corrcoef(flat) - torch.eye(12)).abs().max() < 0.05
+    assert torch.corrcoef(torch.stack((flat[:, 1:].flatten(), flat[:, :-1].flatten())))[0, 1].abs() < 0.02

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,7 @@ def test_every_reader_gives_what_the_store_holds(tmp_path: Path, reader: str, co
         np.testing.assert_array_equal(opened.weight, rows["weight"] * np.isfinite(rows["landmarks"]).all(-1))
         assert opened.image_ids == rows["image_id"]
         assert opened.variants.tolist() == rows["variant"].tolist()
-        assert opened.mapped == (reader == "arrow" and codec == "raw")
+        assert bool(opened.mapped) == (reader == "arrow" and codec == "raw")
 
 
 @pytest.mark.parametrize("reader", READERS)
@@ -83,6 +84,45 @@ def test_ranks_share_a_batch_and_know_its_whole_weight(tmp_path: Path) -> None:
         assert torch.equal(torch.cat([p.images for p in together]), batch.images)
         assert {p.total_weight for p in together} == {batch.total_weight}
         assert [p.first for p in together] == np.cumsum([0, *(len(p.rows) for p in together)])[:-1].tolist()
+
+
+@pytest.mark.parametrize("resident", [False, True])
+def test_a_part_may_begin_with_the_row_before_it(tmp_path: Path, resident: bool) -> None:
+    store = open_store(make_dataset(tmp_path / "set"))
+    plan = Plan(store.parts(), 6, seed=5)
+    order = plan.order(1)
+    for rank in range(3):
+        loader = Loader(store, plan, rank, 3, resident=resident, lead=True)
+        for batch in loader.epoch(1):
+            start = batch.end - batch.global_size
+            own = order[start + batch.first : start + batch.first + len(batch.rows) - 1]
+            before = order[start + batch.first - 1] if batch.first else order[batch.end - 1]
+            assert batch.rows.tolist() == [before, *own] and len(batch.images) == len(batch.rows)
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [("cut", "was cut short"), ("gone", "has vanished"), ("replaced", "was written over"), ("zeros", "written over")],
+)
+def test_a_shard_that_changes_while_it_is_mapped_is_named(tmp_path: Path, damage: str, message: str) -> None:
+    """Reading on would end the process with SIGBUS, or train on something else."""
+    folder = make_dataset(tmp_path / "set", train=(40,))
+    store = open_store(folder)
+    images = np.empty((40, 32, 32, 3), np.uint8)
+    store.gather(np.arange(40), images)
+    path = folder / "train" / "shard-00000.parquet"
+    data = path.read_bytes()
+    if damage == "cut":
+        os.truncate(path, len(data) // 2)
+    elif damage == "zeros":
+        path.write_bytes(bytes(len(data)))
+    else:
+        path.unlink()
+        if damage == "replaced":
+            path.write_bytes(data)
+    with pytest.raises(FakeitError, match=f"shard .*shard-00000.parquet .*{message}"):
+        store.gather(np.arange(40), images)
 
 
 def test_an_empty_part_is_filled_with_a_row_that_weighs_nothing(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from model.loading.shard import OpenShard, from_columns
+from model.loading.shard import MappedFile, OpenShard, from_columns
 from pipelines.errors import FakeitError
 from pipelines.storage import is_url
 from pipelines.store.schema import RowShape, array_header, decode_column
@@ -40,6 +40,7 @@ def read(location: str, shape: RowShape) -> OpenShard:
 
 
 def _mapped(location: str, shape: RowShape) -> OpenShard | None:
+    as_found = MappedFile.of(location)
     with open(location, "rb") as file:
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     parquet = pq.ParquetFile(pa.BufferReader(pa.py_buffer(mapped)))
@@ -53,7 +54,7 @@ def _mapped(location: str, shape: RowShape) -> OpenShard | None:
         column = table[name].combine_chunks()
         column = column.chunk(0) if isinstance(column, pa.ChunkedArray) else column
         rows[name] = decode_column(column, *arrays[name], name)
-    return from_columns(rows, images, mapped=True)
+    return from_columns(rows, images, mapped=as_found)
 
 
 def _image_view(mapped: mmap.mmap, parquet: pq.ParquetFile, shape: RowShape) -> NDArray[np.uint8] | None:

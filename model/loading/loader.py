@@ -32,12 +32,14 @@ class Batch:
         landmarks: (N, K, 2) float32 unit crop, NaN where missing.
         weight: (N, K) float32; rows that only fill an empty part weigh nothing.
         total_weight: Σ weight over the global batch, on all ranks.
-        rows: (N,) global row numbers.
+        rows: global row numbers, the lead's too.
         number: of the global batch in its epoch.
         end: position in the epoch after this global batch.
         first: this part's first row in the global batch.
         global_size: rows of the global batch.
         filler: the part is empty; its one row only keeps the ranks in step.
+        lead: 1 where a row stands before this part's own: the one before it in the global batch, which mixup blends
+            into the first; else 0.
     """
 
     images: Tensor
@@ -50,6 +52,7 @@ class Batch:
     first: int
     global_size: int
     filler: bool = False
+    lead: int = 0
 
     def to(self, device: torch.device) -> Batch:
         """Moves the tensors, asynchronously where they are pinned."""
@@ -67,12 +70,20 @@ class Loader:
         rank, world: whose part.
         device: where batches go.
         resident: keep the whole split on the device and shuffle it there.
+        lead: let every part begin with the row before it (see `Batch.lead`).
     """
 
     def __init__(
-        self, store: Store, plan: Plan, rank: int = 0, world: int = 1, device: str = "cpu", resident: bool = False
+        self,
+        store: Store,
+        plan: Plan,
+        rank: int = 0,
+        world: int = 1,
+        device: str = "cpu",
+        resident: bool = False,
+        lead: bool = False,
     ) -> None:
-        self.store, self.plan, self.rank, self.world = store, plan, rank, world
+        self.store, self.plan, self.rank, self.world, self.lead = store, plan, rank, world, int(lead)
         self.device = torch.device(device)
         self.seen: NDArray[np.int32] = np.zeros(store.rows, np.int32)
         self._resident = _upload(store, self.device) if resident else None
@@ -92,7 +103,7 @@ class Loader:
         source = map(make, range(first, batches)) if self._resident else ahead(make, range(first, batches))
         for batch in source:
             if not batch.filler:
-                np.add.at(self.seen, batch.rows, 1)
+                np.add.at(self.seen, batch.rows[self.lead :], 1)
             yield batch.to(self.device)
 
     def _batch(self, order: Rows, number: int, batches: int) -> Batch:
@@ -103,10 +114,12 @@ class Loader:
         rows = order[start : start + 1] if filler else rows
         self.store.prepare(order[start : end + 2 * (end - start)])
         total = self.store.row_weights(order[start:end])
+        if self.lead:
+            rows = np.concatenate((order[low - 1 : low] if low > start else order[end - 1 : end], rows))
         images, landmarks, weight = self._gather(rows)
         if filler:
             weight = torch.zeros_like(weight)
-        return Batch(images, landmarks, weight, total, rows, number, end, low - start, end - start, filler)
+        return Batch(images, landmarks, weight, total, rows, number, end, low - start, end - start, filler, self.lead)
 
     def _gather(self, rows: Rows) -> tuple[Tensor, Tensor, Tensor]:
         if self._resident is not None:
@@ -154,26 +167,22 @@ def _upload(store: Store, device: torch.device) -> tuple[Tensor, Tensor, Tensor]
 
 def ahead(make: Callable[[int], T], numbers: range, depth: int = 3) -> Iterator[T]:
     """`make` over `numbers`, in order, by a thread that stays up to `depth` results ahead; raises what it raises."""
-    results: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue(depth)
+    results: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
+    room: queue.SimpleQueue[None] = queue.SimpleQueue()  # one token for each result that may still be made
     stop = threading.Event()
-
-    def put(result: T | None, error: BaseException | None) -> None:
-        while not stop.is_set():
-            try:
-                results.put((result, error), timeout=0.2)
-                return
-            except queue.Full:
-                continue
 
     def work() -> None:
         try:
             for number in numbers:
+                room.get()
                 if stop.is_set():
                     return
-                put(make(number), None)
+                results.put((make(number), None))
         except BaseException as error:
-            put(None, error)
+            results.put((None, error))
 
+    for _ in range(depth):
+        room.put(None)
     thread = threading.Thread(target=work, name="batches", daemon=True)
     thread.start()
     try:
@@ -182,7 +191,9 @@ def ahead(make: Callable[[int], T], numbers: range, depth: int = 3) -> Iterator[
             if error is not None:
                 raise error
             assert result is not None
+            room.put(None)
             yield result
     finally:
         stop.set()
+        room.put(None)
         thread.join()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,6 +16,38 @@ from pipelines.store.shards import Shard
 
 
 @dataclass(frozen=True)
+class MappedFile:
+    """A file whose pages are memory of this process, as it was when it was mapped.
+
+    Reading beyond the end of a file that was cut short ends the process with SIGBUS and without a word; so look first.
+    """
+
+    location: str
+    size: int
+    changed: int  # st_mtime_ns
+    inode: int
+
+    @classmethod
+    def of(cls, location: str) -> MappedFile:
+        found = os.stat(location)
+        return cls(location, found.st_size, found.st_mtime_ns, found.st_ino)
+
+    def check(self) -> None:
+        """Raises FakeitError: the file is gone, or was changed since."""
+        try:
+            found = MappedFile.of(self.location)
+        except OSError as error:
+            raise FakeitError(f"shard {self.location} has vanished while it was in use ({error.strerror})") from error
+        if found.size != self.size:
+            raise FakeitError(
+                f"shard {self.location} has {found.size} bytes, it had {self.size} when it was opened: "
+                "it was cut short or written over while it was in use"
+            )
+        if found != self:
+            raise FakeitError(f"shard {self.location} was written over while it was in use")
+
+
+@dataclass(frozen=True)
 class OpenShard:
     """Rows of one shard.
 
@@ -24,7 +57,7 @@ class OpenShard:
         weight: (R, K) float32, 0 where missing.
         image_ids: R ids.
         variants: (R,) int32.
-        mapped: the images lie in a mapped file and cost no memory to keep.
+        mapped: the file in which the images lie; then they cost no memory to keep.
     """
 
     images: NDArray[np.uint8]
@@ -32,7 +65,7 @@ class OpenShard:
     weight: NDArray[np.float32]
     image_ids: list[str]
     variants: NDArray[np.int32]
-    mapped: bool = False
+    mapped: MappedFile | None = None
 
 
 class Reader(Protocol):
@@ -41,7 +74,7 @@ class Reader(Protocol):
         ...
 
 
-def from_columns(rows: dict[str, Any], images: NDArray[np.uint8], mapped: bool = False) -> OpenShard:
+def from_columns(rows: dict[str, Any], images: NDArray[np.uint8], mapped: MappedFile | None = None) -> OpenShard:
     """A shard's columns, as `pipelines.store` names them → OpenShard; points that are missing weigh nothing."""
     landmarks, weight = rows["landmarks"], rows["weight"]
     missing = ~np.isfinite(landmarks).all(-1)

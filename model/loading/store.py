@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -16,6 +16,7 @@ from model.loading.plan import Part
 from model.loading.shard import OpenShard, Reader, check, in_scheme
 from pipelines.errors import FakeitError
 from pipelines.faces.crop import CropConfig
+from pipelines.landmarks import scheme as scheme_named
 from pipelines.storage import join
 from pipelines.store import manifest as manifests
 from pipelines.store.manifest import Manifest
@@ -79,6 +80,10 @@ class Store:
         ]
         self.used = tuple(_first_images(manifest.of(split), images) for manifest in self.manifests)
         self.firsts = np.concatenate(([0], np.cumsum([rows for part in self.used for rows in part]))).astype(np.int64)
+        points = scheme_named(self.scheme).count  # of all rows; filled when their shard is opened
+        self._landmarks = np.empty((self.rows, points, 2), np.float32)
+        self._weight = np.empty((self.rows, points), np.float32)
+        self._row_weight = np.full(self.rows, np.nan)  # Σ weight of a row's points
         self._opened: OrderedDict[int, Future[OpenShard]] = OrderedDict()
         self._pool = ThreadPoolExecutor(1, "shards")
 
@@ -99,12 +104,20 @@ class Store:
         place = self.places[index]
         opened = self._read(place.location, place.manifest.shape)
         check(opened, place.shard, place.location)
-        return in_scheme(opened, place.manifest.scheme, self.scheme)
+        opened = in_scheme(opened, place.manifest.scheme, self.scheme)
+        span = slice(self.firsts[index], self.firsts[index + 1])
+        used = int(span.stop - span.start)
+        self._landmarks[span], self._weight[span] = opened.landmarks[:used], opened.weight[:used]
+        self._row_weight[span] = opened.weight[:used].sum(1, dtype=np.float64)
+        return replace(opened, landmarks=self._landmarks[span], weight=self._weight[span])
+
+    def _shards_of(self, rows: Rows) -> NDArray[np.int64]:
+        return np.searchsorted(self.firsts, rows, "right") - 1
 
     def prepare(self, rows: Rows) -> None:
         """Begins to open the shards of these rows, in the background."""
-        needed = np.unique(np.searchsorted(self.firsts, rows, "right") - 1).tolist()
-        for index in needed:
+        needed = set(self._shards_of(rows).tolist())
+        for index in sorted(needed):
             if index in self._opened:
                 self._opened.move_to_end(index)
             else:
@@ -123,42 +136,34 @@ class Store:
 
     def row_weights(self, rows: Rows) -> float:
         """Σ weight of all points of these rows."""
-        total = 0.0
-        for index, _, inside in self._by_shard(rows):
-            total += float(self.opened(index).weight[inside].sum(dtype=np.float64))
-        return total
+        weights = self._row_weight[rows]
+        if np.isnan(weights).any():
+            for index in set(self._shards_of(rows).tolist()):
+                self.opened(index)
+            weights = self._row_weight[rows]
+        return float(weights.sum())
 
     def gather(self, rows: Rows, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Copies the rows' pixels into `images` (N, H, W, C); returns landmarks (N, K, 2) and weight (N, K)."""
-        points = None
-        for index, positions, inside in self._by_shard(rows):
-            shard = self.opened(index)
-            if points is None:
-                points = shard.weight.shape[1]
-                landmarks = np.empty((len(rows), points, 2), np.float32)
-                weight = np.empty((len(rows), points), np.float32)
-            for position, row in zip(positions.tolist(), inside.tolist(), strict=True):
-                images[position] = shard.images[row]  # one memcpy; faster than fancy indexing over strided rows
-            landmarks[positions] = shard.landmarks[inside]
-            weight[positions] = shard.weight[inside]
-        return landmarks, weight
+        shards = self._shards_of(rows)
+        inside = (rows - self.firsts[shards]).tolist()
+        numbers = shards.tolist()
+        opened = {index: self.opened(index) for index in set(numbers)}
+        for shard in opened.values():
+            if shard.mapped:
+                shard.mapped.check()
+        pixels = {index: shard.images for index, shard in opened.items()}
+        for position, (index, row) in enumerate(zip(numbers, inside, strict=True)):
+            images[position] = pixels[index][row]  # one memcpy; faster than fancy indexing over strided rows
+        return self._landmarks[rows], self._weight[rows]
 
     def ids(self, rows: Rows) -> list[str]:
         """`image id#variant` of each row."""
-        names = [""] * len(rows)
-        for index, positions, inside in self._by_shard(rows):
-            shard = self.opened(index)
-            for position, row in zip(positions, inside, strict=True):
-                names[position] = f"{shard.image_ids[row]}#{shard.variants[row]}"
+        names = []
+        for index, row in zip(self._shards_of(rows).tolist(), rows.tolist(), strict=True):
+            shard, inside = self.opened(index), row - int(self.firsts[index])
+            names.append(f"{shard.image_ids[inside]}#{shard.variants[inside]}")
         return names
-
-    def _by_shard(self, rows: Rows) -> list[tuple[int, NDArray[np.intp], Rows]]:
-        """(shard, positions in `rows`, row numbers inside the shard) for every shard that `rows` touch."""
-        shards = np.searchsorted(self.firsts, rows, "right") - 1
-        order = np.argsort(shards, kind="stable")
-        found, starts = np.unique(shards[order], return_index=True)
-        parts = np.split(order, starts[1:])
-        return [(int(s), part, rows[part] - self.firsts[s]) for s, part in zip(found, parts, strict=True)]
 
 
 def _first_images(shards: Sequence[Shard], images: int) -> tuple[int, ...]:

@@ -13,13 +13,34 @@ OUTSIDE = 0.25  # how far beyond the crop's edges maps reach, share of the crop:
 SIGMA_RANGE = (-7.0, 1.0)  # of log sigma: 0.1 % of the crop to 270 %
 
 
+class Dropout(nn.Module):
+    """Dropout whose mask is the global batch's: every rank draws it whole, from one seed, and takes its rows of it.
+
+    Attributes:
+        first: place of the first row in the global batch. total: rows of the global batch; 0: the rows are all.
+    """
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.share, self.first, self.total = share, 0, 0
+
+    def forward(self, features: Tensor) -> Tensor:
+        if not self.training or not self.share:
+            return features
+        count = len(features)
+        total = max(self.total, count)
+        first = min(self.first, total - count)
+        kept = torch.rand(total, features.shape[1], device=features.device)[first : first + count] >= self.share
+        return features * kept / (1 - self.share)
+
+
 class DirectHead(nn.Module):
     """Pool or flatten, dropout, one linear layer → 2K coordinates, and K log sigmas when `gaussian`."""
 
     def __init__(self, config: NetworkConfig, features: int, points: int) -> None:
         super().__init__()
         self.points, self.gaussian, self.average = points, config.head == "gaussian", config.pool == "average"
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.linear = nn.Linear(features, points * (3 if self.gaussian else 2))
 
     def forward(self, features: Tensor) -> Prediction:
