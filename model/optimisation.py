@@ -107,25 +107,23 @@ def _plateaus(history: list[float], patience: int) -> int:
 
 
 class Smoothed:
-    """An exponential moving average of a network's weights; buffers are taken as they are.
+    """An exponential moving average of a network's weights and of its batch norms' statistics.
 
-    Early on it forgets faster, (1 + n) / (10 + n), so that the random start is soon gone.
+    The statistics belong to the weights that made them: averaged weights beside those of the last few batches can be
+    far off while the learning rate is high (docs/LOG.md). Early on it forgets faster, (1 + n) / (10 + n), so that the
+    random start is soon gone.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         self.network = deepcopy(network).eval().requires_grad_(False)
         self.decay = decay
-        self._pairs: tuple[list[Tensor], list[Tensor]] = (
-            list(self.network.parameters()),
-            [p.data for p in network.parameters()],
-        )
+        self._pairs = (_floats(self.network), _floats(network))
 
     @torch.no_grad()
     def update(self, step: int) -> None:
         decay = min(self.decay, (1 + step) / (10 + step))
         torch._foreach_lerp_(self._pairs[0], self._pairs[1], 1 - decay)
 
-    @torch.no_grad()
-    def take_buffers(self, network: nn.Module) -> None:
-        for own, other in zip(self.network.buffers(), network.buffers(), strict=True):
-            own.copy_(other)
+
+def _floats(network: nn.Module) -> list[Tensor]:
+    return [p.data for p in network.parameters()] + [b for b in network.buffers() if b.is_floating_point()]

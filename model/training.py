@@ -276,7 +276,7 @@ class Run:
         mean_buffers(self.comm, self.network)
         network: Any = self.network
         if session.ema is not None:
-            session.ema.take_buffers(self.network)
+            mean_buffers(self.comm, session.ema.network)
             network = session.ema.network
         size = session.config.train.validate_batch * self.comm.size
         plan = Plan(self.validation.parts(), size, shuffled=False)
@@ -290,7 +290,7 @@ class Run:
     def _save(self, session: Session, best: bool = False) -> None:
         mean_buffers(self.comm, self.network)
         if session.ema is not None:
-            session.ema.take_buffers(self.network)
+            mean_buffers(self.comm, session.ema.network)
         if not self.lead:
             return
         checkpoint = Checkpoint(

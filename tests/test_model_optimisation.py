@@ -56,3 +56,12 @@ def test_smoothed_weights_follow() -> None:
         network.weight += 1
     smoothed.update(10_000)
     assert torch.allclose(smoothed.network.weight, start + 0.1)
+
+
+def test_smoothed_statistics_follow() -> None:
+    network = torch.nn.BatchNorm1d(2)
+    smoothed = Smoothed(network, 0.9)
+    network(torch.randn(64, 2) * 3 + 5)
+    smoothed.update(10_000)
+    assert torch.allclose(smoothed.network.running_mean, 0.1 * network.running_mean)
+    assert torch.allclose(smoothed.network.running_var, 0.9 + 0.1 * network.running_var)
