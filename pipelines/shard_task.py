@@ -48,7 +48,7 @@ class SplitConfig:
 
 @dataclass(frozen=True)
 class StoreConfig:
-    """How rows are stored. `rows_per_shard` × bytes a row is what a task holds in memory, three times over."""
+    """How rows are stored. A task peaks at 0.12 GB and six times `rows_per_shard` × bytes a row."""
 
     rows_per_shard: int = 1024
     image_codec: Literal["raw", "png"] = "raw"

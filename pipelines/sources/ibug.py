@@ -1,7 +1,7 @@
 """300-W and whatever has its form: pictures with a `.pts` file of 68 points beside each, in any folders.
 
 https://ibug.doc.ic.ac.uk/resources/300-W/. The folder says which subset a face belongs to: LFPW's and HELEN's test sets
-are "common", iBUG is "challenging", 01_Indoor and 02_Outdoor are "private", all else is "train".
+are "common", iBUG is "challenging", 01_Indoor and 02_Outdoor are "private": they are test faces; all else is "train".
 """
 
 from __future__ import annotations
@@ -35,16 +35,12 @@ class Ibug:
         files = list_files(self.path)
         pictures = {posixpath.splitext(f)[0]: f for f in files if f.lower().endswith(_PICTURES)}
         stems = [posixpath.splitext(f)[0] for f in files if f.lower().endswith(".pts")]
-        samples = [
-            Sample(
-                stem,
-                below(self.path, pictures[stem]),
-                below(self.path, f"{stem}.pts"),
-                attributes={"subset": subset_of(below(self.path, stem))},
-            )
-            for stem in stems
-            if stem in pictures
-        ]
+        samples = []
+        for stem in stems:
+            if stem in pictures:
+                points, subset = below(self.path, f"{stem}.pts"), subset_of(below(self.path, stem))
+                split = None if subset == "train" else "test"
+                samples.append(Sample(stem, below(self.path, pictures[stem]), points, split, {"subset": subset}))
         if not samples:
             raise FakeitError(f"{self.path}: no pictures with a .pts file beside them; is it a 300-W folder?")
         return samples
