@@ -178,7 +178,7 @@ def _shade(  # noqa: PLR0913 - a kernel takes plain arrays
                 gloss = gloss * (1 - hair) * (1 - 0.7 * beard) + 0.05 * hair * lock
                 if layer[5] > 0.5:
                     part = 2
-                if layer[1] > 0.45:
+                if layer[1] > 0.25:
                     part = 5 if cx < 0 else 6
                 if layer[0] > 0.5:
                     part = 10 if cy > -3.5 else 11
