@@ -91,7 +91,8 @@ class Session:
         if config.train.compile:
             self.module = torch.compile(self.module)  # type: ignore[assignment]
         self.ema = Smoothed(network, config.optimiser.ema) if config.optimiser.ema else None
-        self._dropouts = [module for module in network.modules() if isinstance(module, Dropout)]
+        self._dropouts = [m for m in network.modules() if isinstance(m, Dropout) and m.share]
+        self._draws = config.augment is not None or config.data.mixup > 0
         self.wishes = Wishes()
         cuda = loader.device.type == "cuda"
         self.scaler = torch.amp.GradScaler(enabled=config.train.precision == "fp16" and cuda)
@@ -142,7 +143,8 @@ class Session:
         lr = self.lr * lr_factor(config.schedule, done, config.train.epochs, history)
         for group in self.optimiser.param_groups:
             group["lr"] = lr
-        torch.manual_seed(config.train.seed * 1_000_003 + step)  # dropout: a function of the step, alike on all ranks
+        if self._dropouts:
+            self._seed(config.train.seed * 1_000_003 + step)
         total = sum(batch.total_weight for batch in batches)
         local = torch.zeros((), dtype=torch.float64, device=self.loader.device)
         for index, batch in enumerate(batches):
@@ -162,18 +164,28 @@ class Session:
             self.ema.update(step)
         return _Pending(step, batches[-1].end, total, batches, comm.start_sum(self._signals(local, total)))
 
+    def _seed(self, seed: int) -> None:
+        """Masks of dropout are a function of the step, alike on all ranks. (torch.manual_seed asks every kind of
+        device that there may be, which takes half a millisecond.)"""
+        if self.loader.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
+        else:
+            torch.default_generator.manual_seed(seed)
+
     def _epochs_done(self, epoch: int) -> int:
         return epoch - self.first_epoch
 
     first_epoch = 0  # of this session, among all sessions' epochs
 
     def _forward(self, batch: Batch, epoch: int) -> Tensor:
-        first, count = batch.first - batch.lead, len(batch.images)
-        draws = self.augmenter.draw(epoch, batch.number, first, count, batch.global_size)
+        draws = None
+        if self._draws:
+            first, count = batch.first - batch.lead, len(batch.images)
+            draws = self.augmenter.draw(epoch, batch.number, first, count, batch.global_size)
         with torch.no_grad():
             pixels, landmarks, order = self.augmenter(batch.images, batch.landmarks, draws)
             weight = batch.weight.gather(1, order)
-            if self.config.data.mixup:
+            if self.config.data.mixup and draws is not None:
                 pixels, landmarks, weight = mixup(pixels, landmarks, weight, self.config.data.mixup, draws)
         for dropout in self._dropouts:
             dropout.first, dropout.total = batch.first, batch.global_size

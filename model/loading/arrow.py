@@ -43,6 +43,7 @@ def _mapped(location: str, shape: RowShape) -> OpenShard | None:
     as_found = MappedFile.of(location)
     with open(location, "rb") as file:
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    mapped.madvise(mmap.MADV_WILLNEED)  # the disk begins to read it all, before the first row is asked for
     parquet = pq.ParquetFile(pa.BufferReader(pa.py_buffer(mapped)))
     images = _image_view(mapped, parquet, shape)
     if images is None:

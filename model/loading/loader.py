@@ -1,4 +1,5 @@
-"""Batches in the plan's order, on the device: gathered ahead in a thread, or from a copy that already lies there.
+"""Batches in the plan's order, on the device: gathered ahead in a thread where that is a GPU, or taken from a copy that
+already lies there.
 
 Every row that is handed out is counted; after an epoch the counts of all ranks together must be the plan's.
 """
@@ -100,7 +101,9 @@ class Loader:
         def make(number: int) -> Batch:
             return self._batch(order, number, batches)
 
-        source = map(make, range(first, batches)) if self._resident else ahead(make, range(first, batches))
+        # Beside a CPU that computes, a thread only takes its core in turns; shards are opened in the background anyway.
+        alone = self._resident is not None or self.device.type == "cpu"
+        source = map(make, range(first, batches)) if alone else ahead(make, range(first, batches))
         for batch in source:
             if not batch.filler:
                 np.add.at(self.seen, batch.rows[self.lead :], 1)
