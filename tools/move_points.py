@@ -1,0 +1,64 @@
+#!/usr/bin/env python
+"""A checkpoint that learnt ICT's own jaw and nose vertices → one that answers where `ict_head.py` puts them today.
+
+    python tools/move_points.py OLD.pt --head-file ict.npz --output NEW.pt
+
+Every new point is a fixed mix of two old ones (an interpolation along the jaw or the nose), and under weak perspective
+mixes of points project to mixes of their projections, so the last linear layer can be multiplied by the mixes: no
+training is needed. The box's network was trained before the points were moved.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pipelines.synth import ict_head
+
+
+def mixes(vertices: NDArray[np.float32], old: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(70, 70): new points from old ones; rows add up to one."""
+    points = vertices[old].astype(float)
+    mix = np.eye(70)
+    for half in (list(range(9)), list(range(8, 17))):
+        along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(points[half], axis=0), axis=1))])
+        for place, wanted in zip(half[1:-1], np.linspace(0, along[-1], 9)[1:-1], strict=True):
+            mix[place] = 0
+            for source, weight in enumerate(np.eye(9)):
+                mix[place, half[source]] = np.interp(wanted, along, weight)
+    for point, towards, down in zip((28, 29, 30), (29, 30, 33), ict_head._NOSE_DOWN, strict=True):
+        share = float(down / (points[point, 1] - points[towards, 1]))
+        mix[point, point], mix[point, towards] = 1 - share, share
+    return mix
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint")
+    parser.add_argument("--head-file", required=True)
+    parser.add_argument("--output", required=True)
+    arguments = parser.parse_args()
+    pack = np.load(arguments.head_file)
+    old = pack["LM"] if "LM" in pack else np.array(ict_head._LANDMARK_VERTICES)
+    mix = torch.tensor(mixes(pack["V0"], old), dtype=torch.float32)
+    saved = torch.load(arguments.checkpoint, map_location="cpu", weights_only=False)
+    for state in (saved["weights"], saved["ema"]):
+        for name in ("head.linear.weight", "head.linear.bias"):
+            tensor = state[name]
+            points = tensor[:140].reshape(70, 2, -1)
+            tensor[:140] = torch.einsum("ij,jcf->icf", mix, points).reshape(tensor[:140].shape)
+            sigmas = tensor[140:].reshape(70, -1)
+            tensor[140:] = (mix @ sigmas).reshape(tensor[140:].shape)
+    torch.save(saved, arguments.output)
+    print(f"{arguments.output}: {int((mix.diagonal() < 1).sum())} points moved")
+
+
+if __name__ == "__main__":
+    main()
