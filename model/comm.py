@@ -28,7 +28,7 @@ class CommConfig:
     Attributes:
         backend: "auto" looks at what launched the process: horovodrun, torchrun, or nothing.
         compression: Horovod sends gradients as float16.
-        adasum: Horovod adds gradients by Adasum instead of averaging them (arXiv 2006.02924).
+        adasum: Horovod adds gradients by Adasum instead of averaging them (arXiv 2006.02924); needs its MPI build.
         fusion_mb: Horovod packs small tensors into buffers of this size; 0 leaves its default (64).
     """
 
@@ -135,6 +135,8 @@ class Horovod:
             os.environ["HOROVOD_FUSION_THRESHOLD"] = str(config.fusion_mb << 20)
         import horovod.torch as hvd
 
+        if config.adasum and not hvd.mpi_built():
+            raise FakeitError("comm.adasum needs a Horovod that was built with MPI; this one talks through Gloo")
         hvd.init()
         self.hvd, self.config = hvd, config
         self.rank, self.size, self.local_rank = hvd.rank(), hvd.size(), hvd.local_rank()
@@ -265,6 +267,8 @@ def connect(config: CommConfig) -> Comm:
         raise FakeitError(
             "comm.backend is 'ddp' but torchrun did not launch this: torchrun --nproc-per-node 2 jobs/train.py …"
         )
+    if backend == "ddp" and (config.compression != "none" or config.adasum or config.fusion_mb):
+        raise FakeitError("comm.compression, comm.adasum and comm.fusion_mb are Horovod's; torchrun's ranks have none")
     if backend == "horovod":
         try:
             return Horovod(config)

@@ -61,6 +61,8 @@ def prepare_folder(config: TrainConfig, output: Path, shelf: Shelf, comm: Comm, 
             found = _prepare(config, output, shelf, resume)
         except FakeitError as error:
             found = str(error)
+        except OSError as error:
+            found = f"--output {output} cannot be written: {error.strerror or error}"
     found = comm.broadcast(found)
     if isinstance(found, str):
         raise FakeitError(found)

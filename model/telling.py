@@ -1,6 +1,11 @@
-"""What a person sees of a run: a line at the start, a line an epoch, a sheet of predictions at the end."""
+"""What a person sees of a run: a line at the start, a line an epoch, a file of every step's loss, a sheet of faces."""
 
 from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +16,7 @@ from model.comm import Comm
 from model.loading.loader import Loader
 from model.loading.store import Store
 from model.networks import LandmarkNetwork, parameter_count
+from model.start import warn
 from model.validation import some_predictions
 from pipelines.faces.crop import CropConfig, from_unit
 from pipelines.faces.draw import contact_sheet, draw_landmarks
@@ -52,3 +58,39 @@ def prediction_sheet(
     faces, points = some_predictions(network, loader, augmenter)
     drawn = [draw_landmarks(f, from_unit(p, crop.size), scheme) for f, p in zip(faces, points, strict=True)]
     return contact_sheet(drawn, 4, 192)
+
+
+class StepLog:
+    """Every step's loss, a line of JSON each. A full disk delays the lines and stops nothing.
+
+    Args:
+        path: of the file; None writes nothing.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self.path, self.warned = path, False
+        self._lines: list[str] = []
+        self._written_at = time.monotonic()
+
+    def add(self, step: int, epoch: int, loss: float) -> None:
+        if self.path is not None:
+            self._lines.append(json.dumps({"step": step, "epoch": epoch, "loss": loss}) + "\n")
+            if time.monotonic() - self._written_at > 2:
+                self.flush()
+
+    def flush(self) -> None:
+        """Appends what is not yet in the file: all of it, or nothing where there is no room."""
+        self._written_at = time.monotonic()
+        if self.path is None or not self._lines:
+            return
+        size = self.path.stat().st_size if self.path.exists() else 0
+        try:
+            with open(self.path, "ab") as file:
+                file.write("".join(self._lines).encode())
+            self._lines.clear()
+        except OSError as error:
+            if self.path.exists():
+                os.truncate(self.path, size)
+            if not self.warned:
+                warn(f"{self.path} cannot be written ({error.strerror}); training goes on")
+            self.warned = True

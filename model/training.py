@@ -6,12 +6,11 @@ seeds: so a run that was killed goes on, bit for bit on a CPU, with the same nex
 
 from __future__ import annotations
 
-import json
-import os
 import signal
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ from model.metrics import Metrics
 from model.networks import LandmarkNetwork, parameter_count
 from model.session import Session, StepReport
 from model.start import STEPS, check_fits, device_of, make_network, prepare_folder, warn
-from model.telling import announce, epoch_line, prediction_sheet
+from model.telling import StepLog, announce, epoch_line, prediction_sheet
 from model.train_config import TrainConfig
 from model.validation import validate
 from pipelines.config import to_dict
@@ -125,6 +124,7 @@ class Run:
         self.network = make_network(config, self.training, self.crop, comm, self.device, restored, init)
         self._restored = restored
         self._start_tracking(restored, dataset)
+        self.steps = StepLog(output / STEPS if self.lead else None)
         self.stopping: str | None = None
         self._images, self._seconds = 0, 1e-9
         self.final: Any = None  # the network of the last session, smoothed where there is such a one
@@ -218,10 +218,11 @@ class Run:
         started, start_rows = time.monotonic(), self.position.rows
         bar = tqdm(total=rows, initial=start_rows, unit=" images", desc=f"epoch {epoch + 1}/{last}", leave=False,
                    disable=not (self.lead and sys.stderr.isatty()), mininterval=0.5)  # fmt: skip
-        with bar, open(self.output / STEPS if self.lead else os.devnull, "a", encoding="utf-8") as steps:
+        with bar, ExitStack() as stack:
+            stack.callback(self.steps.flush)
             for report in session.epoch(epoch, rows, first, self.position.step, history):
                 bar.update(report.rows - self.position.rows)
-                self._after_step(session, report, epoch, steps)
+                self._after_step(session, report, epoch, self.steps)
                 if self.stopping is not None:
                     return
         seconds = time.monotonic() - started
@@ -229,12 +230,11 @@ class Run:
         self._check_seen(session.loader, epoch)
         self._end_epoch(session, epoch, last, (rows - start_rows) / seconds)
 
-    def _after_step(self, session: Session, report: StepReport, epoch: int, steps: Any) -> None:
+    def _after_step(self, session: Session, report: StepReport, epoch: int, steps: StepLog) -> None:
         self.position = replace(self.position, epoch=epoch, rows=report.rows, step=report.step)
         self.progress.loss_sum += report.loss * report.weight
         self.progress.weight_sum += report.weight
-        if self.lead:
-            steps.write(json.dumps({"step": report.step, "epoch": epoch, "loss": report.loss}) + "\n")
+        steps.add(report.step, epoch, report.loss)
         if report.stop or report.time_up or report.save:
             steps.flush()
             self._save(session)
@@ -327,7 +327,10 @@ class Run:
         plan = Plan(self.validation.parts(), 16, shuffled=False)
         loader = Loader(self.validation, plan, device=self.device)
         sheet = prediction_sheet(self.final, loader, self._augmenter(self.config), self.crop, self.scheme.name)
-        write_image(str(self.output / "predictions.png"), sheet)
+        try:
+            write_image(str(self.output / "predictions.png"), sheet)
+        except OSError as error:
+            warn(f"{self.output / 'predictions.png'} was not written: {error.strerror or error}")
         self.tracker.picture("predictions.png", sheet)
 
 

@@ -96,3 +96,31 @@ def test_a_server_that_was_never_there_costs_a_warning(
 def test_only_the_first_rank_tracks(tmp_path: Path) -> None:
     assert isinstance(make(TrackingConfig(), tmp_path, "x", 1, None), Silent)
     assert isinstance(make(TrackingConfig(uri=""), tmp_path, "x", 0, None), Silent)
+
+
+def test_the_logged_model_predicts_as_the_checkpoint(server: str, tmp_path: Path) -> None:
+    """Loaded as anyone would who has MLflow and none of our code: through pyfunc, and as a torch module."""
+    import mlflow
+    import numpy as np
+    import torch
+
+    from model.networks import NetworkConfig, build
+
+    torch.manual_seed(3)
+    network = build(NetworkConfig(name="lenet", head="gaussian"), 5, 3, 32).eval()
+    made = Mlflow(TrackingConfig(uri=server, experiment="models"), tmp_path, "a run")
+    made.start({}, [INFO])
+    made.metrics(1, {"train_loss": 0.5})
+    made.finish("FINISHED", network)
+    images = np.random.default_rng(2).integers(0, 256, (5, 32, 32, 3), np.uint8)
+    with torch.no_grad():
+        expected = network(torch.from_numpy(images)).points.numpy()
+    mlflow.set_tracking_uri(server)
+    where = f"runs:/{made.run_id}/model"
+    loaded = mlflow.pyfunc.load_model(where)
+    np.testing.assert_allclose(loaded.predict(images), expected, rtol=1e-5, atol=1e-6)
+    with torch.no_grad():
+        points = mlflow.pytorch.load_model(where)(torch.from_numpy(images)).numpy()
+    np.testing.assert_allclose(points, expected, rtol=1e-5, atol=1e-6)
+    shape = loaded.metadata.signature.inputs.inputs[0].shape
+    assert tuple(shape) == (-1, 32, 32, 3), "any number of faces"

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +17,7 @@ import torch
 from tiny_dataset import make_dataset
 
 from model import training
-from model.checkpoint import BEST, load
+from model.checkpoint import BEST, Shelf, load
 from model.comm import Single
 from model.loading.store import DatasetShare
 from model.losses import LossConfig
@@ -220,6 +224,82 @@ def test_a_shard_that_vanishes_is_named(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(training.Run, "_after_step", vanish)
     with pytest.raises(FakeitError, match=r"shard .*parquet is missing"):
         run(CONFIG, str(folder), tmp_path / "run")
+
+
+@pytest.mark.fault
+def test_a_mapped_shard_that_is_cut_short_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not SIGBUS: the file is looked at before its pages are."""
+    folder = make_dataset(tmp_path / "set", train=(20,) * 4)
+    after = training.Run._after_step
+
+    def cut(self: Any, session: Any, report: Any, epoch: int, steps: Any) -> None:
+        after(self, session, report, epoch, steps)
+        os.truncate(folder / "train" / "shard-00002.parquet", 5000)
+
+    monkeypatch.setattr(training.Run, "_after_step", cut)
+    with pytest.raises(FakeitError, match=r"shard .*shard-00002.parquet has 5000 bytes, it had \d+ when"):
+        run(replace(CONFIG, data=DataConfig(batch_size=8)), str(folder), tmp_path / "run")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of three megabytes."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(place)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("file systems cannot be mounted here")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+@pytest.mark.fault
+def test_a_disk_that_fills_up_stops_nothing(
+    dataset: str, tmp_path: Path, small_disk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Five checkpoints do not fit. Those that stand are whole; with room again, a resume goes on to the bit."""
+    config = replace(CONFIG, train=replace(CONFIG.train, keep=50))
+    run(config, dataset, tmp_path / "whole")
+    outcome = run(config, dataset, small_disk / "run")
+    said = capsys.readouterr().err
+    assert outcome.ended == "all epochs are done"
+    assert "was not saved: No space left on device; the ones before stand, training goes on" in said
+    newest, problems = Shelf(small_disk / "run" / "checkpoints").latest()
+    assert 0 < newest.position.step < 12 and not problems
+    assert not list(small_disk.rglob("*.tmp"))
+    shutil.copytree(small_disk / "run", tmp_path / "run")
+    run(config, dataset, tmp_path / "run", resume=True)
+    assert losses(tmp_path / "run") == losses(tmp_path / "whole")
+
+
+def test_bfloat16_learns_nearly_the_same(dataset: str, tmp_path: Path) -> None:
+    config = replace(CONFIG, network=NetworkConfig(name="resnet_lean", width=0.25), data=DataConfig(batch_size=25))
+    for name in ("float32", "bf16"):
+        loop = replace(CONFIG.train, precision=name, checkpoint_minutes=5)  # type: ignore[arg-type]
+        run(replace(config, train=loop), dataset, tmp_path / name)
+    plain, half = losses(tmp_path / "float32"), losses(tmp_path / "bf16")
+    assert half != plain and list(half.values()) == pytest.approx(list(plain.values()), rel=0.03)
+    weights = load(tmp_path / "bf16" / "checkpoints" / BEST).weights
+    assert {v.dtype for v in weights.values() if v.is_floating_point()} == {torch.float32}
+
+
+@pytest.mark.slow
+def test_a_compiled_network_trains_as_the_plain_one(dataset: str, tmp_path: Path) -> None:
+    if shutil.which("g++") is None:
+        pytest.skip("torch.compile needs a C++ compiler on a CPU")
+    config = replace(CONFIG, network=NetworkConfig(name="lenet"), data=DataConfig(batch_size=25))
+    for name, compiled in (("plain", False), ("compiled", True)):
+        loop = replace(CONFIG.train, compile=compiled, checkpoint_minutes=5)
+        run(replace(config, train=loop), dataset, tmp_path / name)
+    plain, compiled_ = losses(tmp_path / "plain"), losses(tmp_path / "compiled")
+    assert list(compiled_.values()) == pytest.approx(list(plain.values()), rel=1e-3)
+    a, b = (load(tmp_path / name / "checkpoints" / BEST).weights for name in ("plain", "compiled"))
+    assert a.keys() == b.keys(), "a compiled network's checkpoint is like any other"
+
+
+def test_a_place_that_cannot_be_written_is_named(dataset: str) -> None:
+    with pytest.raises(FakeitError, match="--output /proc/run cannot be written"):
+        run(CONFIG, dataset, Path("/proc/run"))
 
 
 @pytest.mark.parametrize(

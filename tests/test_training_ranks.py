@@ -144,6 +144,30 @@ def test_n_ranks_train_as_one(backend: str, ranks: int, network: str, dataset: s
     assert a.metrics["val_nme"] == pytest.approx(b.metrics["val_nme"], rel=1e-4)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("option", "rounding"), [("comm.compression=fp16", 1e-3), ("comm.fusion_mb=1", 0.0)], ids=["fp16", "fusion"]
+)
+def test_options_of_horovod_train_as_the_default(option: str, rounding: float, dataset: str, folder: Path) -> None:
+    for name, options in (("plain", []), ("option", ["--set", option])):
+        done = go(job("horovod", 2, dataset, folder / name, *options))
+        assert done.returncode == 0, done.stderr[-2000:]
+    plain, other = (list(losses(folder / name).values()) for name in ("plain", "option"))
+    assert other == pytest.approx(plain, rel=rounding)
+    assert (other == plain) == (rounding == 0), "float16 must be seen in the last digits"
+
+
+@pytest.mark.slow
+def test_adasum_trains_or_says_what_it_needs(dataset: str, folder: Path) -> None:
+    import horovod.torch as hvd
+
+    done = go(job("horovod", 2, dataset, folder / "run", "--set", "comm.adasum=true"))
+    if hvd.mpi_built():
+        assert done.returncode == 0 and len(losses(folder / "run")) == 8
+    else:
+        assert done.returncode and "error: comm.adasum needs a Horovod that was built with MPI" in done.stderr
+
+
 def _wait_for_step(folder: Path, step: int, process: subprocess.Popen[bytes]) -> None:
     """Until a checkpoint of at least `step` stands."""
     deadline = time.monotonic() + 180
