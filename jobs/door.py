@@ -20,15 +20,24 @@ class Parser(argparse.ArgumentParser):
         options.setdefault("allow_abbrev", False)
         super().__init__(*args, **options)
 
+    _given: list[str] = []
+
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        self._given = list(sys.argv[1:] if args is None else args)
         parsed, unknown = self.parse_known_args(args, namespace)
         if unknown:
-            known = [option for action in self._actions for option in action.option_strings]
-            near = nearest(unknown[0].split("=")[0], known)
-            self.error(f"unknown option '{unknown[0]}'{near} (--help shows all)")
+            self.error(self._unknown(unknown[0]))
         return parsed
 
+    def _unknown(self, option: str) -> str:
+        known = [name for action in self._actions for name in action.option_strings]
+        return f"unknown option '{option}'{nearest(option.split('=')[0], known)} (--help shows all)"
+
     def error(self, message: str) -> NoReturn:
+        if "are required" in message:  # a mistyped option is why a required one is missing
+            known = {name for action in self._actions for name in action.option_strings}
+            strange = [word for word in self._given if word.startswith("--") and word.split("=")[0] not in known]
+            message = f"{self._unknown(strange[0])}; {message}" if strange else message
         print(f"error: {message}", file=sys.stderr)
         raise SystemExit(2)
 

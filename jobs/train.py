@@ -11,6 +11,7 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from jobs.door import Parser, run
+from pipelines.errors import FakeitError
 
 EXAMPLE = """example, with OPTIONS = --config conf/train/xception_small.toml --dataset DATASET:
   horovodrun -np 2 python jobs/train.py OPTIONS
@@ -26,6 +27,8 @@ def main(arguments: argparse.Namespace) -> int:
     config = load(arguments.config, TrainConfig, arguments.set)
     manifest.load(arguments.dataset)  # a mistake here is told before ranks start
     if arguments.launcher != "none":
+        if arguments.ranks < 1:
+            raise FakeitError(f"--ranks is {arguments.ranks}; at least 1 is needed")
         from jobs.launch import launch
 
         return launch(arguments.launcher, arguments.ranks, work, (config, vars(arguments)))

@@ -237,7 +237,16 @@ def test_ranks_on_spark(launcher_: str, dataset: str, folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [(["--datset", "x"], "did you mean '--dataset'"), (["--set", "train.epoch=1"], "did you mean 'epochs'")],
+    [
+        (["--datset", "x"], "did you mean '--dataset'"),
+        (["--set", "train.epoch=1"], "did you mean 'epochs'"),
+        (["--dataset", "/nowhere"], "/nowhere: no manifest.json"),
+        (["--config", "conf/train/lennet.toml"], "did you mean 'lenet.toml'"),
+        (["--set", "input.scheme=ibug86"], "landmark scheme 'ibug86' is unknown; known are face70"),
+        (["--set", "comm.backend=ddp"], "torchrun did not launch this"),
+        (["--resume"], "no checkpoint to resume from"),
+        (["--launcher", "spark", "--ranks", "0"], "--ranks is 0; at least 1 is needed"),
+    ],
 )
 def test_mistakes_leave_with_2_and_one_line(options: list[str], message: str, dataset: str, folder: Path) -> None:
     done = go(job("single", 1, dataset, folder / "run", *options))
