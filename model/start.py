@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -37,6 +38,10 @@ def device_of(config: TrainConfig, comm: Comm) -> str:
     if wanted == "cuda" and not torch.cuda.is_available():
         raise FakeitError("train.device is 'cuda' but torch sees no GPU")
     if wanted == "cpu" or not torch.cuda.is_available():
+        if config.train.precision == "fp16":
+            raise FakeitError("train.precision is 'fp16', which needs a GPU; 'bf16' works on a CPU too")
+        if config.train.compile and not shutil.which(os.environ.get("CXX", "g++")):
+            raise FakeitError("train.compile needs a C++ compiler (g++, or the one CXX names) where there is no GPU")
         cores = len(os.sched_getaffinity(0))
         local = int(os.environ.get("HOROVOD_LOCAL_SIZE") or os.environ.get("LOCAL_WORLD_SIZE") or 1)
         told = "OMP_NUM_THREADS" in os.environ and comm.size == 1

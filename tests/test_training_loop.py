@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -174,6 +175,24 @@ def test_every_way_to_train_runs(dataset: str, tmp_path: Path, values: dict[str,
     assert found.build()(torch.zeros(1, size, size, channels, dtype=torch.uint8)).points.isfinite().all()
 
 
+def test_it_trains_where_there_is_no_spark(dataset: str, tmp_path: Path) -> None:
+    """GPU machines often have no Java."""
+    script = (
+        "import sys\n"
+        "for name in ('pyspark', 'petastorm', 'horovod'): sys.modules[name] = None\n"
+        "from model.comm import Single\n"
+        "from model.train_config import TrainConfig\n"
+        "from model.training import train\n"
+        "from pipelines.config import from_dict\n"
+        "values = {'network': {'name': 'lenet'}, 'train': {'epochs': 1}, 'tracking': {'uri': ''}}\n"
+        "train(from_dict(values, TrainConfig), sys.argv[1], sys.argv[2], Single())\n"
+    )
+    command = [sys.executable, "-c", script, dataset, str(tmp_path / "run")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (tmp_path / "run" / "checkpoints" / BEST).exists()
+
+
 def test_datasets_are_mixed(dataset: str, tmp_path: Path) -> None:
     other = make_dataset(tmp_path / "other", train=(5,), val=(), seed=4, margin=0.4)
     data = replace(CONFIG.data, mix=(DatasetShare(str(other), 2.0),))
@@ -309,6 +328,7 @@ def test_a_place_that_cannot_be_written_is_named(dataset: str) -> None:
         ({"loss": {"terms": {"gnll": 1.0}}, "network": {"name": "lenet"}}, "network.head = 'gaussian'"),
         ({"network": {"name": "lenett"}}, "did you mean 'lenet'"),
         ({"train": {"device": "cuda"}}, "no GPU"),
+        ({"train": {"device": "cpu", "precision": "fp16"}}, "needs a GPU; 'bf16' works"),
         ({"trian": {}}, "did you mean 'train'"),
     ],
 )
