@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import os
 import sys
 import time
@@ -42,6 +43,7 @@ def work(config: object, options: dict[str, object]) -> int:
     from model.training import PREEMPTED, train
 
     assert isinstance(config, TrainConfig)
+    faulthandler.enable()  # native code that crashes says where
     comm = connect(config.comm)
     output = comm.broadcast(options["output"] or f"runs/{config.network.name}-{time.strftime('%Y%m%d-%H%M%S')}")
     outcome = train(config, str(options["dataset"]), output, comm, bool(options["resume"]), options["init"])  # type: ignore[arg-type]
