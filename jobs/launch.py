@@ -25,16 +25,23 @@ def launch(launcher: str, ranks: int, work: Callable[..., int], arguments: tuple
     session = spark_session("fakeit train")
     folder = os.getcwd()
     try:
+        slots, master = session.sparkContext.defaultParallelism, session.sparkContext.master
+        if launcher == "spark" and master.startswith("local") and slots < ranks:  # Horovod would wait for ever
+            raise FakeitError(
+                f"--ranks is {ranks}, but Spark at {master} runs {slots} tasks at once here; "
+                f"say ./spark-submit.sh --master 'local[{ranks}]' jobs/train.py …"
+            )
         if launcher == "torch":
             from pyspark.ml.torch.distributor import TorchDistributor
 
-            local = session.sparkContext.master.startswith("local")
-            distributor = TorchDistributor(num_processes=ranks, local_mode=local, use_gpu=False)
+            distributor = TorchDistributor(num_processes=ranks, local_mode=master.startswith("local"), use_gpu=False)
             return int(distributor.run(_rank, folder, work, arguments) or 0)
         import horovod.spark
 
         call = (folder, work, arguments)
         return int(horovod.spark.run(_rank, call, num_proc=ranks, env=dict(os.environ), verbose=0)[0] or 0)
+    except FakeitError:
+        raise
     except Exception as error:  # both launchers raise bare RuntimeErrors around a rank's own error
         line = str(error).strip().splitlines() or [type(error).__name__]
         raise FakeitError(f"a rank failed: {line[-1]}") from error
