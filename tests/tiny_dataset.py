@@ -43,6 +43,7 @@ def make_dataset(
     folder: Path,
     train: tuple[int, ...] = (10, 11),
     val: tuple[int, ...] = (9,),
+    test: tuple[int, ...] = (),
     variants: int = 1,
     size: int = 32,
     colour: str = "rgb",
@@ -56,13 +57,13 @@ def make_dataset(
     crop = CropConfig(size=size, margin=margin, colour=colour)  # type: ignore[arg-type]
     shape = RowShape(size, crop.channels, scheme(scheme_name).count, codec)
     shards = []
-    for split, counts, repeat in (("train", train, variants), ("val", val, 1)):
+    for split, counts, repeat in (("train", train, variants), ("val", val, 1), ("test", test, 1)):
         if not counts:
             continue
         (folder / split).mkdir(parents=True, exist_ok=True)
         for number, images in enumerate(counts):
             path = f"{split}/shard-{number:05d}.parquet"
-            key = seed * 1000 + number + (500 if split == "val" else 0)
+            key = seed * 1000 + number + {"train": 0, "val": 500, "test": 700}[split]
             rows = make_rows(images, repeat, shape, key, missing)
             size_, digest = write_shard(str(folder / path), rows, shape)
             shards.append(Shard(path, split, images * repeat, images, size_, digest))
