@@ -49,7 +49,7 @@ class Job:
             if self.process.poll() is not None:
                 raise SystemExit("the run ended before it could be killed")
             time.sleep(0.02)
-        time.sleep(2.5)  # some steps beyond the checkpoint, which will be done again
+        time.sleep(1.5)  # some steps beyond the checkpoint, which will be done again
         below = psutil.Process(self.process.pid).children(recursive=True)
         found = [p.pid for p in below if p.cmdline()[1:2] == [str(ROOT / "jobs/train.py")]]
         started = time.monotonic()
@@ -70,7 +70,7 @@ def draw(unbroken: Losses, pieces: list[Losses], equal: int, output: Path) -> No
         axes.plot(list(piece), list(piece.values()), color=colour, linewidth=1.2, label=name)
         if piece is not pieces[-1]:
             axes.axvline(max(piece), color=colour, linestyle=":", linewidth=1)
-    axes.set(xlabel="step", ylabel="training loss", title=f"{equal} of {len(unbroken)} steps equal to the last bit")
+    axes.set(xlabel="step", ylabel="training loss", yscale="log", title=f"{equal} of {len(unbroken)} steps equal to the last bit")
     axes.legend(frameon=False)
     figure.savefig(output, dpi=80)
 
@@ -82,7 +82,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=1500)
     parser.add_argument("--epochs", type=int, default=6)
     arguments = parser.parse_args()
-    options = [f"train.epochs={arguments.epochs}", f"data.images={arguments.images}", "train.checkpoint_minutes=0.05"]
+    options = [f"train.epochs={arguments.epochs}", f"data.images={arguments.images}", "train.checkpoint_minutes=0.02"]
     options += ["train.minutes=0", "train.validate_every=99", 'tracking.uri=""', "data.batch_size=64"]
     steps = -(-arguments.images // 64) * arguments.epochs
     with tempfile.TemporaryDirectory() as name:
@@ -90,7 +90,7 @@ def main() -> None:
         if Job(arguments.dataset, folder / "unbroken", options).process.wait():
             raise SystemExit("the undisturbed run failed")
         pieces, start = [], 0
-        for step, ranks in ((steps // 4, 1), (6 * steps // 10, 2)):
+        for step, ranks in ((steps // 5, 1), (6 * steps // 10, 2)):
             job = Job(arguments.dataset, folder / "killed", options, resume=start > 0)
             print(f"{ranks} killed; the launcher left after {job.kill_after(step, ranks):.1f} s", flush=True)
             pieces.append({s: loss for s, loss in losses(folder / "killed").items() if s > start})
