@@ -70,7 +70,8 @@ def draw(unbroken: Losses, pieces: list[Losses], equal: int, output: Path) -> No
         axes.plot(list(piece), list(piece.values()), color=colour, linewidth=1.2, label=name)
         if piece is not pieces[-1]:
             axes.axvline(max(piece), color=colour, linestyle=":", linewidth=1)
-    axes.set(xlabel="step", ylabel="training loss", yscale="log", title=f"{equal} of {len(unbroken)} steps equal to the last bit")
+    axes.set(xlabel="step", ylabel="training loss", yscale="log")
+    axes.set_title(f"{equal} of {len(unbroken)} steps equal to the last bit")
     axes.legend(frameon=False)
     figure.savefig(output, dpi=80)
 
