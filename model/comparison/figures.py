@@ -116,6 +116,7 @@ def error_by_cost(points: Mapping[str, tuple[float, float, float]], unit: str) -
         axes.errorbar(cost, error, yerr=bar, fmt="o", color=style(index)["color"], capsize=3)
         axes.annotate(name, (cost, error), textcoords="offset points", xytext=(7, 4), fontsize=8)
     axes.set(xlabel=unit, ylabel="test NME, % inter-ocular", xscale="log")
+    axes.set_xlim(right=2.5 * max(cost for cost, _, _ in points.values()))  # room for the last name
     _plain_log(axes.xaxis)
     axes.margins(0.15)
     return figure

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -298,9 +299,10 @@ def _published(page: Page) -> None:
 
 def _commands(page: Page, folder: Path, rows: Sequence[Row]) -> None:
     page.heading("Every cell again, by hand")
+    page.text("DATASET: the folder of the digest above. Judging on real faces and MLflow's tags are jobs/compare.py's.")
     for r in rows:
         for result in r.results:
-            page.code(result["command"])
+            page.code(re.sub(r"--dataset .*? --output", "--dataset DATASET --output", result["command"]))
     failed = [p for p in sorted((folder / "cells").glob("*/failed.txt")) if not (p.parent / RESULT).exists()]
     if failed:
         page.heading("Cells that failed")
