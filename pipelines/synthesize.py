@@ -1,4 +1,5 @@
-"""The flow that renders a folder of faces in the layout of Face Synthetics: NNNNNN.png, _ldmks.txt, _seg.png.
+"""The flow that renders a folder of faces in the layout of Face Synthetics: NNNNNN.png, _ldmks.txt, _seg.png; and
+beside them _vis.txt, a line a point: 1 hidden, 2 visible (COCO's).
 
 Face i depends on (seed, i, conf) alone, so tasks are ranges of indices, in any order on any executor. A face stands
 when its points file stands (it is written last, whole); a killed run that is started again renders what is missing.
@@ -95,7 +96,7 @@ def render_task(task: RenderTask, output: str) -> int:
 
 
 def write_face(face: Face, output: str, index: int) -> None:
-    """Writes the three files of a face, each whole, the points last."""
+    """Writes the four files of a face, each whole, the points last."""
     stem = join(output, f"{index:06d}")
     fast = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
     pixels = cv2.cvtColor(face.image, cv2.COLOR_RGB2BGR)
@@ -103,6 +104,7 @@ def write_face(face: Face, output: str, index: int) -> None:
     for name, data in (
         (f"{stem}.png", cv2.imencode(".png", pixels, fast)[1].tobytes()),
         (f"{stem}_seg.png", cv2.imencode(".png", face.segmentation, fast)[1].tobytes()),
+        (f"{stem}_vis.txt", "".join(f"{flag}\n" for flag in face.visibility).encode()),
         (f"{stem}_ldmks.txt", points.encode()),
     ):
         with write_atomically(name, durable=False) as file:

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from pipelines import runners
-from pipelines.errors import FakeitError
+from pipelines.errors import FakeitError, Rejected
 from pipelines.sources import open_source
 from pipelines.synth.config import SynthesisConfig
+from pipelines.synth.face import render
 from pipelines.synth.heads import load_head
 from pipelines.synth.ict_head import import_ict, read_obj
 from pipelines.synthesize import synthesize
@@ -36,7 +37,14 @@ def test_job_writes_the_layout(tmp_path: Path) -> None:
     samples = source.samples()
     assert [s.id for s in samples] == ["000000", "000001", "000002"]
     assert source.image(samples[0]).shape == (96, 96, 3)
-    assert source.read(samples[0]).landmarks.shape == (70, 2)
+    read = [source.read(sample) for sample in samples]
+    assert read[0].landmarks.shape == (70, 2)
+    faces = [render(index, 1, SynthesisConfig(), 96) for index in range(3)]
+    assert all((r.visibility == f.visibility).all() for r, f in zip(read, faces, strict=True))
+    assert {1, 2} == {int(v) for r in read for v in r.visibility}
+    (tmp_path / "f/000001_vis.txt").write_text("3\n" * 70)
+    with pytest.raises(Rejected, match="000001_vis.txt: expected 70 lines"):
+        source.read(samples[1])
     segmentation = cv2.imread(str(tmp_path / "f/000000_seg.png"), cv2.IMREAD_UNCHANGED)
     assert segmentation.shape == (96, 96) and segmentation.dtype == np.uint8
 

@@ -1,6 +1,7 @@
 """Microsoft Face Synthetics and whatever is written in its layout, our own renders included.
 
-`NNNNNN.png` (RGB), `NNNNNN_ldmks.txt` (70 lines `x y`, pixels), optionally `NNNNNN_seg.png`; in one folder or below it,
+`NNNNNN.png` (RGB), `NNNNNN_ldmks.txt` (70 lines `x y`, pixels), optionally `NNNNNN_seg.png`, and beside our own renders
+`NNNNNN_vis.txt` (70 lines: 1 hidden, 2 visible; without it all count as visible); in one folder or below it,
 in a `.zip` that is read in place, or in several of either (`path` holds them separated by commas).
 https://github.com/microsoft/FaceSynthetics
 """
@@ -8,7 +9,7 @@ https://github.com/microsoft/FaceSynthetics
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,7 +56,9 @@ class FaceSynthetics:
     def read(self, sample: Sample) -> Annotation:
         if sample.annotation is None:
             raise Rejected(f"{sample.image}: no points file ({posixpath.basename(sample.id)}_ldmks.txt) beside it")
-        return annotate(read_points(sample.annotation, POINTS))
+        known = annotate(read_points(sample.annotation, POINTS))
+        seen = read_visibility(sample.annotation.removesuffix("_ldmks.txt") + "_vis.txt", POINTS)
+        return known if seen is None else replace(known, visibility=seen)
 
     def image(self, sample: Sample) -> NDArray[np.uint8]:
         return read_image(sample.image)
@@ -88,6 +91,21 @@ def read_points(location: str, count: int) -> NDArray[np.float32]:
         if not _is_point(line):
             raise Rejected(f"{location}:{number}: expected two finite numbers 'x y', found {line.strip()[:40]!r}")
     raise Rejected(f"{location}: not {count} lines of 'x y'")
+
+
+def read_visibility(location: str, count: int) -> NDArray[np.uint8] | None:
+    """`count` lines of 1 (hidden) or 2 (visible) as (count,) uint8; None where there is no such file.
+
+    Raises:
+        Rejected: the file holds something else.
+    """
+    try:
+        words = read_bytes(location).split()
+    except (OSError, KeyError):
+        return None
+    if len(words) != count or not set(words) <= {b"1", b"2"}:
+        raise Rejected(f"{location}: expected {count} lines of 1 (hidden) or 2 (visible)")
+    return np.array(words, np.uint8)
 
 
 def _is_point(line: str) -> bool:

@@ -40,7 +40,7 @@ class ExpressionConfig:
 @dataclass(frozen=True)
 class CameraConfig:
     yaw_sd: float = 27.0  # degrees
-    pitch_sd: float = 14.0
+    pitch_sd: float = 15.5
     roll_sd: float = 12.0
     distance: Range = (35.0, 160.0)  # cm
     frame: Range = (25.0, 34.0)  # cm of the face's plane that the picture shows
