@@ -57,3 +57,9 @@ def test_more_images_that_do_not_help_are_never_enough() -> None:
 def test_too_little_to_judge_by_is_said() -> None:
     with pytest.raises(FakeitError, match="3 trainings on 2 sizes"):
         fit([1000, 2000], [1.0, 0.9])
+
+
+def test_three_single_trainings_give_figures() -> None:
+    law = fit([375, 750, 1500], [22.68, 18.74, 16.26])
+    assert 0.05 < law.next_doubling().middle < 0.3
+    assert law.next_doubling().low < law.next_doubling().high

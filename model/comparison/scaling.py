@@ -51,7 +51,8 @@ class PowerLaw:
     def next_doubling(self) -> Interval:
         """The share of the error that twice the largest size takes away."""
         largest = float(self.sizes.max())
-        return _interval(1 - self._error(2 * largest) / self._error(largest))
+        with np.errstate(all="ignore"):
+            return _interval(1 - self._error(2 * largest) / self._error(largest))
 
     def smallest(self, target: float) -> Interval:
         """The size that reaches an error of `target`; infinite where it lies under the floor, or more does not help."""
@@ -64,7 +65,8 @@ class PowerLaw:
         return _interval(self.exponent)
 
     def _error(self, size: float) -> Floats:
-        return np.asarray(self.floor + self.scale * size**-self.exponent)
+        with np.errstate(all="ignore"):
+            return np.asarray(self.floor + self.scale * size**-self.exponent)
 
 
 def fit(sizes: Sequence[float], errors: Sequence[float], seed: int = 0) -> PowerLaw:
@@ -94,7 +96,8 @@ def fit(sizes: Sequence[float], errors: Sequence[float], seed: int = 0) -> Power
     spread = np.sqrt((len(n) - 2) / chi)
     means, roots = np.stack([line[0] for line in lines]), np.stack([line[1] * line[2] for line in lines])
     drawn = means[chosen] + np.einsum("dij,dj->di", roots[chosen], normal) * spread[:, None]
-    return PowerLaw(n, e, np.exp(drawn[:, 0]), -drawn[:, 1], floors[chosen])
+    with np.errstate(over="ignore"):
+        return PowerLaw(n, e, np.exp(drawn[:, 0]), -drawn[:, 1], floors[chosen])
 
 
 def _line(n: Floats, e: Floats, floor: float) -> tuple[Floats, Floats, float, float]:
@@ -110,5 +113,6 @@ def _line(n: Floats, e: Floats, floor: float) -> tuple[Floats, Floats, float, fl
 
 
 def _interval(draws: Floats) -> Interval:
-    low, middle, high = np.quantile(draws, (0.1, 0.5, 0.9), method="nearest")
+    """Quantiles. With three trainings a few draws are beyond floating point (∞ · 0); they are left out."""
+    low, middle, high = np.nanquantile(draws, (0.1, 0.5, 0.9), method="nearest")
     return Interval(float(middle), float(low), float(high))
