@@ -33,8 +33,8 @@ def main(arguments: argparse.Namespace) -> None:
     made = export(network, recipe, arguments.output, arguments.precision, crops, arguments.planes)
     for name in stored_names(arguments.model):
         shutil.copyfile(adapter_path(arguments.model, name), adapter_path(arguments.output, name))
-    parity = "" if arguments.planes else f", at most {made.parity:.1e} crop pixels from torch"
-    print(f"{made.path}: {made.bytes / 1e6:.1f} MB, {arguments.precision}, {recipe.scheme}, {recipe.network}{parity}")
+    apart = "" if arguments.planes else f", {made.mean:.1e} crop pixels from torch's points, {made.parity:.1e} at most"
+    print(f"{made.path}: {made.bytes / 1e6:.1f} MB, {arguments.precision}, {recipe.scheme}, {recipe.network}{apart}")
     print(f"next: python jobs/predict.py --model {made.path} --images PHOTOS --output points.csv")
 
 

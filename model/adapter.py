@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from pipelines.config import nearest
 from pipelines.errors import FakeitError
-from pipelines.landmarks import convert, mapping, scheme
+from pipelines.landmarks import convert, scheme
 from pipelines.storage import write_atomically
 
 Array = NDArray[np.float64]
@@ -67,10 +67,9 @@ class Adapter:
     def confidence(self, confidence: NDArray[np.float32]) -> NDArray[np.float32]:
         """(K,) of the source's points → (K',) of the target's."""
         try:
-            indices = mapping(self.source, self.target)
+            return convert(confidence[:, None], self.source, self.target)[:, 0].astype(np.float32)
         except FakeitError:
             return np.full(scheme(self.target).count, confidence.mean(), np.float32)
-        return np.array([confidence[list(i)].mean() for i in indices], np.float32)
 
     def save(self, path: str | Path) -> None:
         about = {k: getattr(self, k) for k in ("name", "source", "target", "strength", "fitted_on", "faces", "samples")}

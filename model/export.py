@@ -25,16 +25,19 @@ from pipelines.errors import FakeitError
 
 Precision = Literal["float32", "float16", "int8"]
 OPSET = 17  # the newest that onnxruntime and OpenCV 4.11 both read
-PARITY = 1e-4  # crop pixels
+PARITY = 1e-4  # crop pixels, float32, at most
+ROUGH = 0.01  # of the crop's side, on average: where less exact points stop being the network's
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written: its file, its size, and how far its points lie from torch's, in crop pixels at most."""
+    """What was written: its file, its size, and how far its points lie from torch's in crop pixels, at most and on
+    average over the crops."""
 
     path: Path
     bytes: int
     parity: float
+    mean: float
 
 
 class _Flat(nn.Module):
@@ -70,7 +73,7 @@ def export(
         planes: float32 (N, C, H, W) input for OpenCV's dnn instead of uint8 (N, H, W, C).
 
     Raises:
-        FakeitError: parity is worse than PARITY at float32, or int8 is asked for without crops.
+        FakeitError: parity is worse than PARITY at float32 or ROUGH otherwise, or int8 is asked for without crops.
     """
     if precision == "int8" and (crops is None or planes):
         raise FakeitError("int8 needs crops to calibrate its ranges on (a dataset), and uint8 input")
@@ -90,11 +93,18 @@ def export(
         convert = {"float32": _keep, "float16": _to_float16, "int8": _to_int8}[precision]
         convert(plain, made, crops)
         _describe(made, recipe)
-        parity = 0.0 if planes else _parity(network, made, crops[:32])
+        apart = np.zeros(1) if planes else _apart(network, made, crops[:256])
+        parity, mean = float(apart.max()), float(apart.mean())
         if precision == "float32" and parity > PARITY:
             raise FakeitError(f"export {path}: {parity:.1e} pixels from torch's points, at most {PARITY} may be")
+        if mean > ROUGH * size:
+            raise FakeitError(
+                f"export {path}: at {precision} the points lie {mean:.2f} of {size} pixels from torch's on average, "
+                f"{ROUGH * size:.2f} may be; a network whose activations explode on some crops has too wide ranges: "
+                f"train it on with train.freeze_norms=0"
+            )
         made.replace(target)
-    return Exported(target, target.stat().st_size, parity)
+    return Exported(target, target.stat().st_size, parity, mean)
 
 
 def _trace(module: nn.Module, crops: Tensor, path: Path, sigma: bool, planes: bool) -> None:
@@ -171,34 +181,40 @@ def _describe(path: Path, recipe: Recipe) -> None:
     onnx.save(model, str(path))
 
 
-def _parity(network: LandmarkNetwork, path: Path, crops: NDArray[np.uint8]) -> float:
-    """The largest distance between torch's points and the file's, crop pixels; one crop alone is tried as well."""
-    backend = OnnxBackend(path)
-    worst = 0.0
-    for batch in (crops, crops[:1]):
+def _apart(network: LandmarkNetwork, path: Path, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Distances between torch's points and the file's, crop pixels; one crop alone is tried as well."""
+    backend, apart = OnnxBackend(path), []
+    for batch in (crops[:1], *(crops[i : i + 32] for i in range(0, len(crops), 32))):
         with torch.no_grad():
             points = network(torch.from_numpy(np.ascontiguousarray(batch))).points.numpy()
-        worst = max(worst, float(np.abs(points - backend.run(batch)[0]).max()) * network.size)
-    return worst
+        apart.append(np.linalg.norm(points - backend.run(batch)[0], axis=2) * network.size)
+    return np.concatenate(apart)
 
 
 def sample_crops(dataset: str, count: int, recipe: Recipe) -> NDArray[np.uint8]:
-    """`count` crops (N, size, size, channels) of a dataset's training split, spread over its shards.
+    """`count` crops (N, size, size, channels) of a dataset's training split, spread over its shards, cut as the network
+    takes them where the stored ones are roomier.
 
     Raises:
-        FakeitError: the dataset's crops are of another size or colour than the network's.
+        FakeitError: the dataset's crops are grey and the network's are not, or are aligned otherwise.
     """
+    from model.augmentation import Augmenter
+    from model.train_config import InputConfig
+    from pipelines.landmarks import scheme
     from pipelines.storage import join
     from pipelines.store import manifest
     from pipelines.store.shards import read_shard
 
-    found = manifest.load(dataset)
-    if (found.crop.size, found.crop.channels) != (recipe.crop.size, recipe.crop.channels):
-        raise FakeitError(
-            f"dataset {dataset}: its crops are {found.crop.size} pixels with {found.crop.channels} channels, "
-            f"the model's {recipe.crop.size} with {recipe.crop.channels}"
-        )
+    found, crop = manifest.load(dataset), recipe.crop
+    wanted = InputConfig(crop.size, crop.margin, crop.colour).crop(found.crop)
+    if wanted != crop:
+        raise FakeitError(f"dataset {dataset}: its crops are {found.crop}, of which the model's {crop} cannot be cut")
     shards = found.of("train")
     each = max(1, -(-count // len(shards)))
     parts = [read_shard(join(dataset, s.path), found.shape)["image"][:each] for s in shards[: -(-count // each)]]
-    return np.ascontiguousarray(np.concatenate(parts)[:count])
+    stored = np.ascontiguousarray(np.concatenate(parts)[:count])
+    if wanted == found.crop:
+        return stored
+    cut = Augmenter(found.crop, wanted, scheme(found.scheme), None, 0, torch.device("cpu"))
+    pixels, _, _ = cut(torch.from_numpy(stored), torch.zeros(len(stored), scheme(found.scheme).count, 2))
+    return pixels.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()

@@ -138,15 +138,19 @@ class Landmarker:
         boxes = [fit.apply(box) for box in self.detector_boxes(pixels)]
         return sorted(boxes, key=lambda box: -prominence(box, width, height))
 
+    def load_detector(self) -> None:
+        """Loads the detector, which else happens when it is first needed: one that needs torch takes seconds."""
+        if self._detector is None:
+            from pipelines.faces.detect import detector  # brings its weights: not for a user who has boxes
+
+            self._detector = detector(self.config.detector)
+
     def detector_boxes(self, pixels: NDArray[np.uint8]) -> list[Box]:
         """What the detector itself calls faces in (H, W, 3) RGB, source pixels."""
         height, width = pixels.shape[:2]
         if min(height, width) < 8:
             return []
-        if self._detector is None:
-            from pipelines.faces.detect import detector  # brings its weights: not for a user who has boxes
-
-            self._detector = detector(self.config.detector)
+        self.load_detector()
         shrink = min(1.0, self.config.detect_side / max(height, width))
         small = shrunk(pixels, shrink)
         scale_x, scale_y = width / small.shape[1], height / small.shape[0]

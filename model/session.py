@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from model.augmentation import Augmenter, mixup
 from model.comm import Comm
@@ -118,6 +118,10 @@ class Session:
             FakeitError: the loss is not finite; names the rows.
         """
         self.network.train()
+        if self._epochs_done(epoch) >= self.config.train.freeze_norms * self.config.train.epochs:
+            for module in self.network.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
         pending: _Pending | None = None
         for batches in _grouped(self.loader.epoch(epoch, first), self.config.optimiser.accumulate):
             step += 1

@@ -81,6 +81,8 @@ class LoopConfig:
         validate_every: epochs between validations. validate_batch: rows a rank.
         precision: of the forward pass; weights stay float32.
         compile: torch.compile the network. sync_batchnorm: batch norms see the whole world's batch.
+        freeze_norms: after this share of the session's epochs batch norms keep their statistics and train as they will
+            be used. A batch's own statistics hide faces that make activations explode (docs/LOG.md).
         device: "auto" takes the GPU of this rank where there is one.
         checkpoint_minutes: between checkpoints inside an epoch. keep: how many are kept beside the best.
         threads: torch's threads a rank; 0 shares the cores among this machine's ranks.
@@ -96,6 +98,7 @@ class LoopConfig:
     precision: Literal["float32", "bf16", "fp16"] = "float32"
     compile: bool = False
     sync_batchnorm: bool = False
+    freeze_norms: float = 1.0
     device: Literal["auto", "cpu", "cuda"] = "auto"
     checkpoint_minutes: float = 5.0
     keep: int = 3
@@ -104,6 +107,8 @@ class LoopConfig:
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.keep < 1 or self.validate_every < 1:
             raise FakeitError("train: epochs, keep and validate_every must be at least 1")
+        if not 0 <= self.freeze_norms <= 1:
+            raise FakeitError(f"train.freeze_norms is {self.freeze_norms}; it is a share of the epochs, 0 to 1")
 
 
 @dataclass(frozen=True)

@@ -321,6 +321,7 @@ def run_video(
         FakeitError: no video or camera there, or the output cannot be written.
     """
     frames = Frames(place)
+    landmarker.load_detector()  # not a frame's time
     tracker = Tracker(landmarker, config)
     writer = VideoWriter(output, frames.fps) if output else None
     found: list[Found] = []

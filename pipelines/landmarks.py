@@ -238,7 +238,17 @@ def convert(points: NDArray[np.floating], source: str, target: str) -> NDArray[n
     """
     if source == target:
         return points
-    return np.stack([points[..., list(indices), :].mean(axis=-2) for indices in mapping(source, target)], axis=-2)
+    gathered, starts, counts = _gathering(source, target)
+    sums: NDArray[np.floating] = np.add.reduceat(points[..., gathered, :], starts, axis=-2)
+    return (sums / counts).astype(points.dtype, copy=False)
+
+
+@cache
+def _gathering(source: str, target: str) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    """`mapping` for arrays: all indices one after the other, where each target point's begin, and how many (K', 1)."""
+    indices = mapping(source, target)
+    counts = np.array([len(i) for i in indices])
+    return np.concatenate(indices), np.cumsum(counts) - counts, counts[:, None].astype(np.float32)
 
 
 def eye_corners(points: NDArray[np.floating], name: str) -> tuple[NDArray[np.floating], NDArray[np.floating]]:

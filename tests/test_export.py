@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from tiny_dataset import make_dataset
 
 from model.backends import OnnxBackend, Recipe, load_network
 from model.export import PARITY, export, sample_crops
@@ -82,6 +83,15 @@ def test_int8_is_a_quarter_and_near(tmp_path: Path) -> None:
     assert not (tmp_path / "x.onnx").exists()
 
 
+def test_int8_that_lost_the_points_is_refused(tmp_path: Path) -> None:
+    net = network()
+    with torch.no_grad():
+        net.head.linear.weight.mul_(200)  # type: ignore[union-attr]
+    with pytest.raises(FakeitError, match="from torch's on average"):
+        export(net, recipe(), tmp_path / "m.onnx", "int8", crops(32))
+    assert not (tmp_path / "m.onnx").exists()
+
+
 def test_opencv_runs_it(tmp_path: Path) -> None:
     net = network("direct")
     made = export(net, recipe(), tmp_path / "planes.onnx", planes=True)
@@ -124,6 +134,12 @@ def test_onnx_without_our_metadata_is_refused(tmp_path: Path) -> None:
         OnnxBackend(tmp_path / "bare.onnx")
 
 
-def test_calibration_crops_must_fit(tmp_path: Path) -> None:
-    with pytest.raises(FakeitError):
-        sample_crops(str(tmp_path), 8, recipe())
+def test_calibration_crops_are_cut_out_of_roomier_ones(tmp_path: Path) -> None:
+    dataset = str(make_dataset(tmp_path / "set", train=(9,), val=(3,), size=32, margin=0.4))
+    cut = sample_crops(dataset, 8, Recipe("face70", CropConfig(size=24, margin=0.1), "resnet_lean"))
+    assert cut.shape == (8, 24, 24, 3) and cut.dtype == np.uint8
+    stored = sample_crops(dataset, 8, Recipe("face70", CropConfig(size=32, margin=0.4), "resnet_lean"))
+    middle = cv2.resize(stored[0][5:27, 5:27], (24, 24), interpolation=cv2.INTER_AREA)
+    assert np.abs(cut[0].astype(int) - middle).mean() < 25
+    with pytest.raises(FakeitError, match="cannot be cut"):
+        sample_crops(dataset, 8, Recipe("face70", CropConfig(size=24, align="eyes"), "resnet_lean"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -133,3 +134,20 @@ def test_equalising_widens_a_flat_picture(method: str) -> None:
     assert equalise(flat, method).std() > 1.3 * flat.std()
     assert equalise(flat[..., :1], method).shape == (64, 64, 1)
     assert equalise(flat, "none") is flat
+
+
+def test_a_small_part_of_a_large_picture_is_averaged_alone_to_the_same_crop() -> None:
+    """The crop of a face in a large frame is the one that averaging the whole frame gives."""
+    random = np.random.default_rng(3)
+    coarse = random.integers(0, 256, (90, 160, 3), dtype=np.uint8)
+    frame = np.asarray(cv2.resize(coarse, (1280, 720), interpolation=cv2.INTER_CUBIC), np.uint8)
+    config = CropConfig(size=48, margin=0.2)
+    for box, angle in ((Box(600, 300, 150, 160), 0.0), (Box(-40, 20, 200, 180), 0.3), (Box(1150, 600, 160, 190), -0.5)):
+        matrix = crop_from_source(box, config, angle)
+        alone, whole = Picture(frame, "rgb"), Picture(frame, "rgb")
+        factor = round(1 / np.sqrt(np.linalg.det(matrix[:2, :2])))
+        whole._averaged(factor, np.diag([1e-3, 1e-3, 1.0]), 48)  # the whole frame: it is kept
+        assert factor in whole._levels and factor > 1
+        part = alone.warp(matrix, 48)
+        assert factor not in alone._levels
+        assert np.abs(part.astype(int) - whole.warp(matrix, 48)).max() <= 1

@@ -107,6 +107,21 @@ def test_a_run_that_died_at_any_step_goes_on_bit_for_bit(
     assert a.ema is not None and b.ema is not None and all(torch.equal(a.ema[k], b.ema[k]) for k in a.ema)
 
 
+def test_frozen_norms_keep_their_statistics_from_their_share_on(dataset: str, tmp_path: Path) -> None:
+    """Half of four epochs: the running statistics of the second half are those of the end of the first."""
+    network = NetworkConfig(name="resnet_lean", width=0.25)
+    loop = replace(CONFIG.train, epochs=4, freeze_norms=0.5)
+    config = replace(CONFIG, network=network, train=loop, optimiser=OptimiserConfig(lr=1e-3))
+    run(config, dataset, tmp_path / "run")
+    first, half, last = (load(tmp_path / "run" / "checkpoints" / f"step-{step:09d}.pt").weights for step in (4, 8, 16))
+    names = [k for k in first if "running" in k]
+    assert names and all(torch.equal(half[k], last[k]) for k in names)
+    assert not any(torch.equal(first[k], half[k]) for k in names)
+    assert not torch.equal(half["head.linear.weight"], last["head.linear.weight"])
+    with pytest.raises(FakeitError, match="freeze_norms"):
+        LoopConfig(freeze_norms=1.5)
+
+
 def test_accumulated_batches_are_one_large_batch(dataset: str, tmp_path: Path) -> None:
     loop = replace(CONFIG.train, epochs=2, checkpoint_minutes=5)
     plain = replace(CONFIG, network=NetworkConfig(name="lenet"), train=loop, schedule=ScheduleConfig())

@@ -103,23 +103,35 @@ class Picture:
         self.height, self.width = pixels.shape[:2]
         self._levels = {1: cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) if colour == "grey" else pixels}
 
-    def _level(self, factor: int) -> NDArray[np.uint8]:
-        if factor not in self._levels:
-            height, width = self.height // factor, self.width // factor
-            whole = self._levels[1][: height * factor, : width * factor]
-            self._levels[factor] = np.asarray(
-                cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA), np.uint8
-            )
-        return self._levels[factor]
+    def _averaged(self, factor: int, matrix: Matrix, size: int) -> tuple[NDArray[np.uint8], int, int]:
+        """The picture over factor×factor blocks, and where its left and top lie in the picture. Where the crop takes
+        but a small part of a picture (a face in a video's frame), only the blocks under it are averaged."""
+        height, width = self.height // factor, self.width // factor
+        if factor in self._levels:
+            return self._levels[factor], 0, 0
+        corners = np.array([[-1, -1], [size, -1], [-1, size], [size, size]], np.float64)
+        blocks = transform(corners, np.linalg.inv(matrix)) / factor
+        x0, y0 = np.clip(np.floor(blocks.min(axis=0)).astype(int) - 2, 0, (width, height))
+        x1, y1 = np.clip(np.ceil(blocks.max(axis=0)).astype(int) + 2, 0, (width, height))
+        if not 0 < 4 * (x1 - x0) * (y1 - y0) < width * height:
+            x0, y0, x1, y1 = 0, 0, width, height
+        part = self._levels[1][y0 * factor : y1 * factor, x0 * factor : x1 * factor]
+        level = np.asarray(cv2.resize(part, (int(x1 - x0), int(y1 - y0)), interpolation=cv2.INTER_AREA), np.uint8)
+        if (x1 - x0, y1 - y0) == (width, height):
+            self._levels[factor] = level
+        return level, int(x0 * factor), int(y0 * factor)
 
     def warp(self, matrix: Matrix, size: int) -> NDArray[np.uint8]:
         """The crop under `matrix` (source → crop pixels): (size, size, 1 or 3) uint8; outside is black."""
         scale = float(np.sqrt(abs(np.linalg.det(matrix[:2, :2]))))
         factor = min(max(1, round(1 / max(scale, 1e-9))), min(self.height, self.width))
+        level = self._levels[1]
         if factor > 1:
-            source_from_level = np.array([[factor, 0, (factor - 1) / 2], [0, factor, (factor - 1) / 2], [0, 0, 1.0]])
+            level, left, top = self._averaged(factor, matrix, size)
+            source_from_level = np.array(
+                [[factor, 0, left + (factor - 1) / 2], [0, factor, top + (factor - 1) / 2], [0, 0, 1.0]]
+            )
             matrix = matrix @ source_from_level
-        level = self._level(factor)
         if matrix[2, 0] == 0 and matrix[2, 1] == 0:
             crop = cv2.warpAffine(level, matrix[:2], (size, size), flags=cv2.INTER_LINEAR)
         else:
