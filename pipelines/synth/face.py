@@ -29,6 +29,7 @@ from pipelines.synth.shade import draw_coat, shade
 
 Floats = NDArray[np.float32]
 _HIDDEN_BY = 0.6  # cm that a point may lie behind the surface that is seen and still count as visible
+_EYE_BACK = 0.25  # cm that eyeballs draw back under closed lids, which are too thin for some identities
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,9 @@ def _draw_shape(head: Head, config: SynthesisConfig, random: np.random.Generator
 def _express(head: Head, vertices: Floats, strength: dict[str, float]) -> Floats:
     rest = head.neutral.reshape(-1)
     moved = head.shape(np.zeros(0, np.float32), strength).reshape(-1) - rest
-    return np.asarray(vertices + moved.reshape(-1, 3), np.float32)
+    shaped = np.asarray(vertices + moved.reshape(-1, 3), np.float32)
+    shaped[head.eyeballs, 2] -= _EYE_BACK * strength.get("eyeBlink_L", 0.0)
+    return shaped
 
 
 def _points(head: Head, vertices: Floats, brow_shift: Floats, gaze: Floats) -> Floats:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +55,12 @@ class Head:
     landmarks: NDArray[np.int64]
     eyes: Floats
     painted: bool
+
+    @cached_property
+    def eyeballs(self) -> NDArray[np.int64]:
+        """Indices of the eyeballs' vertices; empty where eyes are painted."""
+        made_of = np.isin(self.material, (Material.LEFT_EYE, Material.RIGHT_EYE))
+        return np.unique(self.triangles[made_of]).astype(np.int64)
 
     def shape(self, identity: Floats, expression: dict[str, float]) -> Floats:
         """Vertices (V, 3) for identity coefficients (≤ M,) and expression strengths by name; unknown names are left

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.errors import FakeitError
+from pipelines.landmarks import scheme
 from pipelines.storage import write_atomically
 from pipelines.synth.head import Head, Material
 
@@ -34,6 +35,10 @@ _BROW_DOWN = np.array([0.54, 0.46, 0.48, 0.56, 0.77], np.float32)
 # Likewise the ridge and the tip of the nose (28, 29, 30): a network that learnt the model's own vertices marked them so
 # much above what AFW and Face Synthetics label.
 _NOSE_DOWN = np.array([0.11, 0.24, 0.33], np.float32)
+# Points of lids and lips that annotators set nearer to the middle than the model's vertices: point → the neighbour that
+# it moves to, and the share of the way, where a network that had learnt the vertices fitted AFW best. Their mirror
+# images move likewise.
+LIDS_AND_LIPS = {37: (38, 0.3), 41: (40, 0.25), 55: (56, 0.2), 56: (57, 0.3), 61: (62, 0.35), 65: (66, 0.4)}
 
 
 def import_ict(checkout: str, output: str) -> int:
@@ -123,6 +128,9 @@ def load_ict(file: str) -> Head:
     material = np.array([_MATERIALS[name] for name in pack["M"][kept]], np.int32)
     face = np.unique(triangles[material == Material.FACE])
     landmarks = _place_as_people_do(landmarks, vertices, face)
+    names = [str(name) for name in pack["EXN"]]
+    opened = vertices + pack["EX"][names.index("jawOpen")].astype(np.float32) if "jawOpen" in names else vertices
+    landmarks = _towards_the_middle(landmarks, np.stack([vertices, opened]), face)
     eyes = [_sphere(vertices[np.unique(triangles[material == m])]) for m in (Material.LEFT_EYE, Material.RIGHT_EYE)]
     identity = pack["ID"][:MODES].astype(np.float32).reshape(min(MODES, len(pack["ID"])), -1)
     return Head(
@@ -132,7 +140,7 @@ def load_ict(file: str) -> Head:
         material=material,
         identity=identity,
         expressions=pack["EX"].astype(np.float32).reshape(len(pack["EX"]), -1),
-        expression_names=tuple(str(name) for name in pack["EXN"]),
+        expression_names=tuple(names),
         landmarks=np.concatenate([landmarks, [-1, -1]]),
         eyes=np.array(eyes, np.float32),
         painted=False,
@@ -157,6 +165,25 @@ def _place_as_people_do(
         distance = (vertices[face] - targets[point]) ** 2 @ np.array([1, 1, 0.3], np.float32)
         moved[point] = face[distance.argmin()]
     return moved
+
+
+def _towards_the_middle(
+    landmarks: NDArray[np.int64], shapes: NDArray[np.float32], face: NDArray[np.integer]
+) -> NDArray[np.int64]:
+    """The vertices (68,) with `LIDS_AND_LIPS` moved, judged on shapes (S, V, 3) of which one has the mouth open: where
+    it is closed, the lips' edges lie in one place."""
+    moved = landmarks.copy()
+    for point, (towards, share) in with_mirrored(LIDS_AND_LIPS).items():
+        targets = (1 - share) * shapes[:, landmarks[point]] + share * shapes[:, landmarks[towards]]
+        distance = ((shapes[:, face] - targets[:, None]) ** 2).sum(axis=(0, 2))
+        moved[point] = face[distance.argmin()]
+    return moved
+
+
+def with_mirrored(moves: dict[int, tuple[int, float]]) -> dict[int, tuple[int, float]]:
+    """Moves of points and of their mirror images."""
+    flip = scheme("ibug68").flip
+    return moves | {flip[point]: (flip[towards], share) for point, (towards, share) in moves.items()}
 
 
 def evenly(jaw: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -136,7 +136,7 @@ def _shade(  # noqa: PLR0913 - a kernel takes plain arrays
             cy = u * canonical[i, 1] + v * canonical[j, 1] + w * canonical[k, 1]
             cz = u * canonical[i, 2] + v * canonical[j, 2] + w * canonical[k, 2]
             kind = material[t]
-            gloss = 0.0
+            gloss, sharpness = 0.0, amounts[8]
             part = 1
             if kind <= 1:  # face and scalp
                 lx, ly = (cx + reach) * texels, (reach - cy) * texels
@@ -200,7 +200,7 @@ def _shade(  # noqa: PLR0913 - a kernel takes plain arrays
                     dx = cx - eyes[e, 0] - gaze[0] * eyes[e, 3]
                     dy = cy - eyes[e, 1] - gaze[1] * eyes[e, 3]
                     away = math.sqrt(dx * dx + dy * dy)
-                    part, gloss = 3 + e, 0.15
+                    part, gloss, sharpness = 3 + e, 0.4, 150.0
                     _eye(albedo, colours, away, amounts[9] * eyes[e, 3], amounts[10] * eyes[e, 3])
             elif kind == 4 or kind == 5:  # an eyeball: the iris lies where the gaze leaves it
                 e = kind - 4
@@ -210,7 +210,7 @@ def _shade(  # noqa: PLR0913 - a kernel takes plain arrays
                 lids = min(1.0, max(0.3, 0.75 - 0.9 * dy / eyes[e, 3]))  # lid and lashes shade the upper half
                 for a in range(3):
                     albedo[a] *= lids
-                part, gloss = 3 + e, 0.35
+                part, gloss, sharpness = 3 + e, 0.8, 250.0
             else:  # teeth, gums and tongue: the deeper in the mouth, the darker
                 row = 8 if kind == 2 else 9
                 deep = min(1.0, max(0.08, (cz - 6.0) / 5.0))
@@ -227,8 +227,9 @@ def _shade(  # noqa: PLR0913 - a kernel takes plain arrays
                 length = 1.0 / (math.sqrt(length) + 1e-9)
                 for lamp in range(halfway.shape[0]):
                     mirror = (n[0] * halfway[lamp, 0] + n[1] * halfway[lamp, 1] + n[2] * halfway[lamp, 2]) * length
-                    if mirror > 0.8:
-                        shine = gloss * mirror / (amounts[8] - (amounts[8] - 1) * mirror)  # Schlick 1994: no power
+                    shine = 1 - 0.25 * sharpness * (1 - mirror)
+                    if shine > 0:  # Blinn's lobe, mirror ** sharpness, as a fourth power that ends
+                        shine *= gloss * shine * shine * shine
                         if lamp == 0:
                             shine *= u * light[i, 3] + v * light[j, 3] + w * light[k, 3]
                         for a in range(3):
