@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -118,6 +119,26 @@ def test_hidden_points_of_a_profile() -> None:
     turned = Camera(rotation(80, 0, 0), np.zeros(3, np.float32), 100.0, 400.0, (64, 64), (80, 0, 0))
     ear_to_ear = turned.pixels(np.array([[-7.0, 0, 0], [7.0, 0, 0]], np.float32))
     assert abs(ear_to_ear[0, 0] - ear_to_ear[1, 0]) < 20  # seen from the side, ears lie behind one another
+
+
+@pytest.mark.parametrize("kind", ["builtin", "ict"])
+def test_pupils_are_dark_and_sclera_is_not(kind: Literal["builtin", "ict"], request: pytest.FixtureRequest) -> None:
+    """A highlight as broad as skin's once veiled the iris: in most faces the eye's darkest pixels are the pupil's."""
+    file = str(request.getfixturevalue("shared") / "data/ict_face/ict_face.npz") if kind == "ict" else ""
+    bare = replace(PLAIN, expression=ExpressionConfig(neutral=1.0, blink=0.0), skin=SkinConfig(makeup=0))
+    bare = replace(bare, head=HeadConfig(kind=kind, file=file))
+    dark = []
+    for index in range(16):
+        face = render(index, 6, bare, 256)
+        grey = cv2.cvtColor(face.image, cv2.COLOR_RGB2GRAY)
+        for eye, point in ((3, 68), (4, 69)):
+            inside = face.segmentation == eye
+            x, y = np.rint(face.landmarks[point]).astype(int)
+            if inside.sum() > 60 and inside[y, x]:
+                low, high = np.percentile(grey[inside], (2, 95))
+                dark.append((grey[y - 1 : y + 2, x - 1 : x + 2].min() - low) / max(high - low, 1.0))
+    assert len(dark) >= 16
+    assert np.quantile(dark, 0.75) < 0.15, np.quantile(dark, [0.5, 0.75, 0.9])
 
 
 def test_gaze_moves_the_pupils_alone() -> None:
