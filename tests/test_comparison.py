@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tiny_dataset import make_dataset
 
 from model.comparison import grid
-from model.comparison.grid import Axis, Budget, Cell
+from model.comparison.grid import Axis, Budget, Cell, ComparisonConfig, Point
 from model.comparison.running import Runner
 from pipelines.errors import FakeitError
 from pipelines.faces.crop import CropConfig
+from pipelines.store import manifest as manifests
 from pipelines.store.manifest import Manifest
 from pipelines.store.shards import Shard
 
@@ -26,7 +29,8 @@ def _manifest(images: int) -> Manifest:
 
 
 @pytest.mark.parametrize("path", CONFS, ids=lambda p: p.stem)
-def test_every_comparison_has_cells_whose_confs_load(path: Path) -> None:
+def test_every_comparison_has_cells_whose_confs_load(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manifests, "load", lambda dataset: _manifest(100_000))  # of cells that bring their own
     config = grid.load(str(path))
     cells = grid.cells(config, _manifest(100_000))
     assert len(cells) >= 3
@@ -57,6 +61,37 @@ def test_a_command_says_everything() -> None:
     config = grid.load(str(ROOT / "conf/compare/ingredients.toml"))
     shell = next(c for c in grid.cells(config, _manifest(1000)) if "wing" in c.id).shell("DATA", "OUT")
     assert "--set 'loss.terms={wing = 1.0}'" in shell and "--dataset DATA --output OUT" in shell
+
+
+def test_a_cell_may_bring_a_dataset_whose_faces_to_judge_on_are_the_same(tmp_path: Path) -> None:
+    ours = make_dataset(tmp_path / "ours", train=(10, 11), val=(5,), test=(6,))
+    half = tmp_path / "half"
+    shutil.copytree(ours, half)
+    whole = manifests.load(str(ours))
+    manifests.write(str(half), replace(whole, shards=tuple(s for s in whole.shards if s.path != whole.shards[0].path)))
+    other = make_dataset(tmp_path / "other", train=(10, 11), val=(5,), test=(6,), seed=2)
+
+    def compared(dataset: Path) -> list[Cell]:
+        points = (Point("all"), Point("half", dataset=str(dataset)))
+        config = ComparisonConfig(
+            "c", "t", str(ROOT / "conf/train/lenet.toml"), Budget(steps=60), axes=(Axis("rows", points=points),)
+        )
+        return grid.cells(config, whole)
+
+    cells = compared(half)
+    grid.check_same_faces(str(ours), cells)
+    assert f"--dataset {half} " in cells[1].shell(str(ours), "OUT") and f"--dataset {ours} " in cells[0].shell(
+        str(ours), "OUT"
+    )
+    epochs = [cell.train_config().train.epochs for cell in cells]
+    assert epochs[1] > 1.5 * epochs[0]  # equal steps
+    runner = Runner(str(ours), whole.digest, tmp_path)
+    same = replace(cells[0], dataset=str(half), overrides=cells[1].overrides)
+    assert runner.identity(same) == runner.identity(cells[1]) != runner.identity(replace(same, dataset=""))
+    with pytest.raises(FakeitError, match="other: its val split .* is not that of .*ours"):
+        grid.check_same_faces(str(ours), compared(other))
+    with pytest.raises(FakeitError, match="size=24"):
+        grid.check_same_faces(str(ours), compared(make_dataset(tmp_path / "small", size=24, val=(5,), test=(6,))))
 
 
 def _done(runner: Runner, cell: Cell) -> None:

@@ -63,6 +63,7 @@ def compare(
     """
     manifest = manifests.load(dataset)
     cells = grid.cells(config, manifest)
+    grid.check_same_faces(dataset, cells)
     folder.mkdir(parents=True, exist_ok=True)
     with ComparisonTracker(config, dataset, manifest, _parent(folder)) as tracker:
         _remember(config, dataset, manifest, folder, tracker.run_id)

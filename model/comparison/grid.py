@@ -12,14 +12,21 @@ import math
 import os
 import re
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from model.train_config import TrainConfig
 from pipelines import config as confs
 from pipelines.errors import FakeitError
+from pipelines.storage import join
+from pipelines.store import manifest as manifests
 from pipelines.store.manifest import Manifest
+from pipelines.store.shards import read_columns
 
 Stage = Literal["train", "evaluate"]
 
@@ -52,11 +59,18 @@ class Budget:
 
 @dataclass(frozen=True)
 class Point:
-    """One value of an axis: its name in tables, a training conf of its own (relative to the comparison's file), and
-    the keys that it sets."""
+    """One value of an axis: its name in tables, and what it changes.
+
+    Attributes:
+        conf: a training conf of its own, relative to the comparison's file.
+        dataset: one of its own instead of the comparison's, relative to the working directory: the same faces to
+            validate and test on, treated otherwise, or other training rows.
+        set: keys of the training conf.
+    """
 
     name: str
     conf: str = ""
+    dataset: str = ""
     set: dict[str, Any] = field(default_factory=dict)
 
 
@@ -156,6 +170,7 @@ class Cell:
     Attributes:
         id: name of its folder. labels: axis → point. seed: of the training.
         conf: path of its training conf. overrides: `key=value` strings for it.
+        dataset: of its own; "" is the comparison's.
     """
 
     id: str
@@ -163,6 +178,7 @@ class Cell:
     seed: int
     conf: str
     overrides: tuple[str, ...]
+    dataset: str = ""
 
     def train_config(self) -> TrainConfig:
         return confs.load(self.conf, TrainConfig, self.overrides)
@@ -170,7 +186,7 @@ class Cell:
     def command(self, dataset: str, output: str) -> list[str]:
         """Arguments of jobs/train.py that make this very training."""
         sets = [part for override in self.overrides for part in ("--set", override)]
-        return ["jobs/train.py", "--config", self.conf, "--dataset", dataset, "--output", output, *sets]
+        return ["jobs/train.py", "--config", self.conf, "--dataset", self.dataset or dataset, "--output", output, *sets]
 
     def shell(self, dataset: str, output: str) -> str:
         return "python " + shlex.join(self.command(dataset, output))
@@ -214,18 +230,19 @@ def cells(config: ComparisonConfig, manifest: Manifest, seeds: tuple[int, ...] |
 
 def _cell(config: ComparisonConfig, points: tuple[Point, ...], seed: int, manifest: Manifest) -> Cell:
     labels = {axis.name: point.name for axis, point in zip(config.axes, points, strict=True)}
-    conf, keys = config.conf, dict(config.set)
+    conf, dataset, keys = config.conf, "", dict(config.set)
     for point in points:
-        conf = point.conf or conf
+        conf, dataset = point.conf or conf, point.dataset or dataset
         keys.update(point.set)
     slug = "--".join([*(re.sub(r"[^\w.]+", "-", name) for name in labels.values()), f"seed{seed}"])
-    return with_keys(config, Cell(slug, labels, seed, conf, ()), keys, manifest)
+    return with_keys(config, Cell(slug, labels, seed, conf, (), dataset), keys, manifest)
 
 
 def with_keys(config: ComparisonConfig, cell: Cell, keys: dict[str, Any], manifest: Manifest) -> Cell:
     """The cell with `keys` of its training conf set, its seed, and the budget that all cells share."""
     keys = {**keys, "train.seed": cell.seed}
     train = replace(cell, overrides=_overrides(keys)).train_config()
+    manifest = manifests.load(cell.dataset) if cell.dataset else manifest
     available = manifest.images("train")
     if train.data.images > available:
         raise FakeitError(
@@ -234,6 +251,38 @@ def with_keys(config: ComparisonConfig, cell: Cell, keys: dict[str, Any], manife
     images = train.data.images or available
     rows = max(1, round(images * manifest.rows("train") / max(available, 1)))
     return replace(cell, overrides=_overrides({**keys, **config.budget.overrides(train, rows)}))
+
+
+def check_same_faces(dataset: str, cells: Sequence[Cell]) -> None:
+    """Holds the datasets that cells bring against the comparison's: fair are the same crops and the same true points in
+    validation and test, in the same order, whatever was done to the pictures or to the training rows.
+
+    Raises:
+        FakeitError: another crop, or other faces; names the dataset and the split.
+    """
+    wanted = manifests.load(dataset)
+    for other in sorted({cell.dataset for cell in cells if cell.dataset}):
+        found = manifests.load(other)
+        if replace(found.crop, equalise=wanted.crop.equalise) != wanted.crop or found.scheme != wanted.scheme:
+            raise FakeitError(
+                f"dataset {other}: {found.scheme}, {found.crop}; {dataset}: {wanted.scheme}, {wanted.crop}"
+            )
+        for split in ("val", "test"):
+            ours, theirs = _truth(dataset, wanted, split), _truth(other, found, split)
+            if ours.shape != theirs.shape or not np.allclose(ours, theirs, atol=1e-4, equal_nan=True):
+                raise FakeitError(
+                    f"dataset {other}: its {split} split ({len(theirs)} faces) is not that of {dataset} ({len(ours)} "
+                    f"faces), so their errors cannot be compared; make both from the same source and seed"
+                )
+
+
+def _truth(dataset: str, manifest: Manifest, split: str) -> NDArray[np.float32]:
+    """True points (N, K, 2) of a split, NaN where missing."""
+    found = [np.zeros((0, manifest.shape.points, 2), np.float32)]
+    for shard in manifest.of(split):
+        columns = read_columns(join(dataset, shard.path), manifest.shape, ["landmarks", "weight"])
+        found.append(np.where(columns["weight"][..., None] > 0, columns["landmarks"], np.nan))
+    return np.concatenate(found)
 
 
 def _overrides(keys: dict[str, Any]) -> tuple[str, ...]:

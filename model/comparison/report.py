@@ -45,6 +45,11 @@ class Row:
         values = [r["splits"].get(split, {}).get(key, np.nan) for r in self.results]
         return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
 
+    def root(self, split: str, size: int) -> tuple[float, float]:
+        """Likewise the root mean square error of a coordinate, pixels of the stored crop."""
+        values = [size * np.sqrt(r["splits"].get(split, {}).get("mse", np.nan)) for r in self.results]
+        return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
+
     def mean(self, key: str) -> float:
         return float(np.mean([r[key] for r in self.results]))
 
@@ -121,7 +126,7 @@ def write_report(folder: Path, output: Path | None = None) -> list[Path]:
     page = Page(output or folder)
     page.heading(config.title, 1)
     _protocol(page, config, state, rows)
-    _main_tables(page, config, rows)
+    _main_tables(page, config, rows, state["crop"]["size"])
     _by_size(page, config, rows)
     _trials(page, folder)
     page.heading("Loss curves")
@@ -168,18 +173,28 @@ def _protocol(page: Page, config: ComparisonConfig, state: dict[str, Any], rows:
         "over seeds; one seed has no ±. Speeds are of this machine as it was then: "
         f"{rows[0].results[0]['machine']}."
     )
+    others = sorted({Path(x["dataset"]).name for r in rows for x in r.results if x.get("dataset")})
+    if others:
+        page.text(
+            f"Some rows are trained and judged on a dataset of their own ({', '.join(others)}): the same validation "
+            "and test faces with the same true points, other training rows or other contrast."
+        )
 
 
-def _main_tables(page: Page, config: ComparisonConfig, rows: Sequence[Row]) -> None:
+def _main_tables(page: Page, config: ComparisonConfig, rows: Sequence[Row], size: int) -> None:
     ordered = sorted(rows, key=lambda r: r.figure("test", "nme")[0])
     page.heading("Errors")
-    head = ["", "MSE train", "MSE val", "MSE test", "NME val %", "NME test %", "AUC10", "FR10 %"]
+    head = ["", "MSE train", "MSE val", "MSE test", "RMSE test px", "NME val %", "NME test %", "AUC10", "FR10 %"]
     real = sorted({name for r in rows for x in r.results for name in x["real"]})
     head += [f"NME {name} %" for name in real]
     body = []
     for r in ordered:
         cells = [_pm(r.figure(s, "mse"), ".2e") for s in ("train", "val", "test")]
-        cells += [_pm(r.figure("val", "nme"), ".2f"), _pm(r.figure("test", "nme"), ".2f")]
+        cells += [
+            _pm(r.root("test", size), ".2f"),
+            _pm(r.figure("val", "nme"), ".2f"),
+            _pm(r.figure("test", "nme"), ".2f"),
+        ]
         cells += [_pm(r.figure("test", "auc10"), ".3f"), _pm(r.figure("test", "fr10"), ".1f")]
         cells += [f"{np.mean([x['real'].get(n, {}).get('nme', np.nan) for x in r.results]):.2f}" for n in real]
         body.append([r.name, *cells])
@@ -302,7 +317,8 @@ def _commands(page: Page, folder: Path, rows: Sequence[Row]) -> None:
     page.text("DATASET: the folder of the digest above. Judging on real faces and MLflow's tags are jobs/compare.py's.")
     for r in rows:
         for result in r.results:
-            page.code(re.sub(r"--dataset .*? --output", "--dataset DATASET --output", result["command"]))
+            named = Path(result.get("dataset") or "DATASET").name
+            page.code(re.sub(r"--dataset .*? --output", f"--dataset {named} --output", result["command"]))
     failed = [p for p in sorted((folder / "cells").glob("*/failed.txt")) if not (p.parent / RESULT).exists()]
     if failed:
         page.heading("Cells that failed")

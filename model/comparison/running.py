@@ -29,6 +29,7 @@ from model.training import PREEMPTED
 from pipelines.config import digest
 from pipelines.errors import FakeitError
 from pipelines.storage import write_atomically
+from pipelines.store import manifest as manifests
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CELL, LOG, SECONDS = "cell.json", "train.log", "seconds.json"
@@ -86,7 +87,8 @@ class Runner:
     def identity(self, cell: Cell) -> str:
         """Names what a result must have been made from: conf, overrides, dataset and benchmarks."""
         train = cell.train_config()
-        return digest([train, self.content, sorted(self.real)])
+        content = manifests.load(cell.dataset).digest if cell.dataset else self.content
+        return digest([train, content, sorted(self.real)])
 
     def state(self, cell: Cell) -> Ended | None:
         """What stands on disk: "done", "failed" or nothing yet."""
@@ -124,6 +126,7 @@ class Runner:
             "conf": cell.conf,
             "overrides": cell.overrides,
             "identity": self.identity(cell),
+            "dataset": cell.dataset,
             "command": cell.shell(self.dataset, f"runs/{cell.id}"),
         }
         with write_atomically(str(place / CELL)) as file:
@@ -142,7 +145,7 @@ class Runner:
             _add_seconds(place, time.monotonic() - started)
         if ended == "pruned":
             return CellState(cell, place, "pruned")
-        judging = [sys.executable, "-m", "model.comparison.cell", str(place), self.dataset]
+        judging = [sys.executable, "-m", "model.comparison.cell", str(place), cell.dataset or self.dataset]
         judging += [f"{name}={path}" for name, path in self.real.items()]
         if ended == 0:
             ended = self._process(judging, cell, place, lock)

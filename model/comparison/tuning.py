@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -121,7 +122,7 @@ def _study(
 def _trial_cell(config: ComparisonConfig, cell: Cell, points: dict[str, Any], trial: Trial, manifest: Manifest) -> Cell:
     number = f"{trial.number:03d}"
     labels = {**cell.labels, "trial": number}
-    named = Cell(f"{cell.id}--trial{number}", labels, cell.seed, cell.conf, ())
+    named = replace(cell, id=f"{cell.id}--trial{number}", labels=labels, overrides=())
     return grid.with_keys(config, named, {**points, **trial.params}, manifest)
 
 
