@@ -139,16 +139,6 @@ def _shade(  # noqa: PLR0913 - a kernel takes plain arrays
             gloss, sharpness = 0.0, amounts[8]
             part = 1
             if kind <= 1:  # face and scalp
-                lx, ly = (cx + reach) * texels, (reach - cy) * texels
-                x0, y0 = int(lx), int(ly)
-                if cz > 1.5 and 0 <= x0 < side - 1 and 0 <= y0 < side - 1 and brushed[y0, x0]:
-                    fx, fy = lx - x0, ly - y0
-                    for c in range(9):
-                        layer[c] = (1 - fy) * ((1 - fx) * layers[y0, x0, c] + fx * layers[y0, x0 + 1, c]) + fy * (
-                            (1 - fx) * layers[y0 + 1, x0, c] + fx * layers[y0 + 1, x0 + 1, c]
-                        )
-                else:
-                    layer[:] = 0
                 sx, sy = (cx + 0.6 * cz) * 34 + offset[0], cy * 34 + offset[1]
                 grain = _texel(noise[0], sx, sy)
                 blotch = _texel(noise[1], sx, sy)
@@ -158,44 +148,56 @@ def _shade(  # noqa: PLR0913 - a kernel takes plain arrays
                 texture = _exp(amounts[0] * grain + amounts[1] * blotch + amounts[2] * patch + amounts[11] * wrinkle)
                 for a in range(3):
                     albedo[a] = colours[0, a] * texture
-                albedo[1] *= 1 - 0.28 * amounts[3] * layer[3]
-                albedo[2] *= 1 - 0.28 * amounts[3] * layer[3]
                 gloss = amounts[7]
-                lips = layer[0] * amounts[4]
-                socket = layer[4] * amounts[5]
-                brow = min(1.0, max(0.0, layer[1] * amounts[6] * (1 + 0.5 * strand)))
-                beard = min(1.0, max(0.0, layer[2] * (0.75 + 0.45 * grain + 0.25 * strand)))
+                lx, ly = (cx + reach) * texels, (reach - cy) * texels
+                x0, y0 = int(lx), int(ly)
+                on_layers = cz > 1.5 and 0 <= x0 < side - 1 and 0 <= y0 < side - 1 and brushed[y0, x0]
+                if on_layers:
+                    fx, fy = lx - x0, ly - y0
+                    for c in range(9):
+                        layer[c] = (1 - fy) * ((1 - fx) * layers[y0, x0, c] + fx * layers[y0, x0 + 1, c]) + fy * (
+                            (1 - fx) * layers[y0 + 1, x0, c] + fx * layers[y0 + 1, x0 + 1, c]
+                        )
+                    albedo[1] *= 1 - 0.28 * amounts[3] * layer[3]
+                    albedo[2] *= 1 - 0.28 * amounts[3] * layer[3]
+                    lips = layer[0] * amounts[4]
+                    socket = layer[4] * amounts[5]
+                    brow = min(1.0, max(0.0, layer[1] * amounts[6] * (1 + 0.5 * strand)))
+                    beard = min(1.0, max(0.0, layer[2] * (0.75 + 0.45 * grain + 0.25 * strand)))
+                    for a in range(3):
+                        value = albedo[a] * (1 - socket) + colours[5, a] * socket
+                        value = value * (1 - lips) + colours[1, a] * lips
+                        value = value * (1 - brow) + colours[2, a] * brow
+                        value = value * (1 - beard) + colours[3, a] * beard
+                        albedo[a] = value * (1 - 0.85 * layer[8])
+                    gloss *= 1 - 0.7 * beard
+                    if layer[5] > 0.5:
+                        part = 2
+                    if layer[1] > 0.25:
+                        part = 5 if cx < 0 else 6
+                    if layer[0] > 0.5:
+                        part = 10 if cy > -3.5 else 11
+                    if layer[2] > 0.3:
+                        part = 14
                 hair = u * hairiness[i] + v * hairiness[j] + w * hairiness[k]
-                hair = min(1.0, max(0.0, hair * 1.5 + (0.25 * strand if hair > 0.02 else 0.0) - 0.1))
-                lock = _exp(0.45 * strand) if hair > 0 else 0.0
-                for a in range(3):
-                    value = albedo[a] * (1 - socket) + colours[5, a] * socket
-                    value = value * (1 - lips) + colours[1, a] * lips
-                    value = value * (1 - brow) + colours[2, a] * brow
-                    value = value * (1 - beard) + colours[3, a] * beard
-                    value *= 1 - 0.85 * layer[8]
-                    albedo[a] = value * (1 - hair) + colours[4, a] * lock * hair
-                gloss = gloss * (1 - hair) * (1 - 0.7 * beard) + 0.05 * hair * lock
-                if layer[5] > 0.5:
-                    part = 2
-                if layer[1] > 0.25:
-                    part = 5 if cx < 0 else 6
-                if layer[0] > 0.5:
-                    part = 10 if cy > -3.5 else 11
-                if layer[2] > 0.3:
-                    part = 14
+                if hair > 0:
+                    hair = min(1.0, max(0.0, hair * 1.5 + (0.25 * strand if hair > 0.02 else 0.0) - 0.1))
+                    lock = _exp(0.45 * strand)
+                    for a in range(3):
+                        albedo[a] = albedo[a] * (1 - hair) + colours[4, a] * lock * hair
+                    gloss = gloss * (1 - hair) + 0.05 * hair * lock
                 if (cx > 7.3 or cx < -7.3) and -2.5 < cy < 5.5 and -2.0 < cz < 4.5:
                     part = 7 if cx < 0 else 8
                 if cy < -8.3 and cz < 9.0 and cy + 0.35 * cz < -5.3:
                     part = 12
                 if hair > 0.5:
                     part = 13
-                if painted and layer[7] > 0.5:
+                if painted and on_layers and layer[7] > 0.5:
                     part, gloss = 9, 0.0
                     row = 8 if cy > -3.35 else 9
                     for a in range(3):
                         albedo[a] = colours[row, a] * (1.0 if row == 8 else 0.5)
-                if painted and layer[6] > 0.5:
+                if painted and on_layers and layer[6] > 0.5:
                     e = 0 if cx < 0 else 1
                     dx = cx - eyes[e, 0] - gaze[0] * eyes[e, 3]
                     dy = cy - eyes[e, 1] - gaze[1] * eyes[e, 3]
