@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,6 +21,13 @@ Floats = NDArray[np.float64]
 NORMALISERS = ("inter-ocular", "inter-pupil", "box", "sqrt-area")
 LEVELS = (0.05, 0.08, 0.10)
 YAW_BINS = (0.0, 15.0, 30.0, 45.0, 90.0)
+SKIN_TONES = (  # degrees of the individual typology angle
+    ("light (ITA above 41°)", 41.0, 90.0),
+    ("intermediate (28–41°)", 28.0, 41.0),
+    ("tan (10–28°)", 10.0, 28.0),
+    ("brown (−30–10°)", -30.0, 10.0),
+    ("dark (below −30°)", -90.0, -30.0),
+)
 MISSING = 1.0  # the NME of a face that was not found
 
 
@@ -175,6 +183,46 @@ def by_yaw(errors: Floats, yaw: Floats) -> dict[str, Scores]:
         chosen = (np.abs(yaw) >= low) & (np.abs(yaw) < high)
         if chosen.any():
             table[f"yaw {low:.0f}–{high:.0f}°"] = summarise(errors[chosen])
+    return table
+
+
+def skin_tone(pixels: NDArray[np.uint8], truth: NDArray[np.floating], scheme_name: str) -> float:
+    """The individual typology angle of a face's cheeks, degrees: arctan((L* - 50) / b*), higher is lighter (Chardon et
+    al. 1991). It is the picture's tone, light and camera included. NaN for grey pictures, for cheeks outside the
+    picture, and where the scheme has no jaw.
+
+    Args:
+        pixels: (H, W, 3) RGB uint8. truth: (K, 2) source pixels.
+    """
+    try:
+        points = np.asarray(convert(truth, scheme_name, "ibug68"), np.float64)
+    except FakeitError:
+        return float("nan")
+    reach = 0.08 * np.linalg.norm(points[45] - points[36])
+    patches = []
+    for cheek in ((2, 36, 31, 48), (14, 45, 35, 54)):
+        x, y = points[list(cheek)].mean(axis=0)
+        if np.isfinite([x, y, reach]).all() and x >= 0 and y >= 0:
+            patch = pixels[int(y - reach) : int(y + reach) + 1, int(x - reach) : int(x + reach) + 1]
+            patches.append(patch.reshape(-1, 3))
+    skin = np.concatenate(patches) if patches else np.zeros((0, 3), np.uint8)
+    if len(skin) < 8:
+        return float("nan")
+    lab = cv2.cvtColor((skin[None] / np.float32(255)).astype(np.float32), cv2.COLOR_RGB2LAB)[0]
+    light, green_red, blue_yellow = np.median(lab, axis=0)
+    if abs(green_red) < 1 and abs(blue_yellow) < 1:
+        return float("nan")
+    return float(np.degrees(np.arctan2(light - 50, max(float(blue_yellow), 1e-3))))
+
+
+def by_skin_tone(errors: Floats, tones: Floats) -> dict[str, Scores]:
+    """Scores for each class of the individual typology angle (Del Bino & Bernerd 2013), empty where tones are not
+    known."""
+    table = {}
+    for name, low, high in SKIN_TONES:
+        chosen = (tones > low) & (tones <= high)
+        if chosen.any():
+            table[f"skin {name}"] = summarise(errors[chosen])
     return table
 
 

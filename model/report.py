@@ -69,7 +69,7 @@ def _evaluations(evaluations: Sequence[Evaluation]) -> list[str]:
     parts += ["<h2>By point</h2>", _figure_points(evaluations)]
     for e in evaluations:
         if e.groups:
-            parts += [f"<h2>By pose and attribute: {html.escape(e.title)}</h2>"]
+            parts += [f"<h2>By pose, skin tone and attribute: {html.escape(e.title)}</h2>"]
             parts.append(_table(["faces that are", *_HEAD], [[k, *_cells(s)] for k, s in e.groups.items()]))
         if e.videos:
             rows = [[name, *_cells(scores), f"{jitter:.2f}"] for name, (scores, jitter) in e.videos.items()]

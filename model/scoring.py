@@ -32,6 +32,7 @@ class Collected:
         truth: (N, K', 2) labels in `truth_scheme`, source pixels, NaN where missing.
         predicted: (N, K, 2) in `model_scheme`, without adapter, NaN where no face was found.
         crop_side: (N,) side of the crop that the true box gives, source pixels: the unit of the MSE.
+        skin: (N,) tone of the cheeks, `evaluation.skin_tone`, NaN where not known.
         boxes: whether true boxes or a detector's were used.
         rejected: why some samples could not be read.
     """
@@ -42,6 +43,7 @@ class Collected:
     predicted: NDArray[np.float32]
     model_scheme: str
     crop_side: Floats
+    skin: Floats
     boxes: Boxes
     rejected: tuple[str, ...] = ()
 
@@ -56,7 +58,7 @@ class Evaluation:
         normaliser: of every NME here.
         scores: over all faces; floor: of the mean shape in the true box.
         regions, points: mean NME in percent.
-        groups: attribute or pose bin → scores.
+        groups: attribute, pose bin or skin tone → scores.
         videos: name → (scores, jitter in percent); empty for pictures.
         errors: (N,) each face's NME; predicted: (N, K, 2) in `scheme`, what was scored.
     """
@@ -95,7 +97,7 @@ def collect(
     Raises:
         FakeitError: no sample could be read.
     """
-    kept, truths, predictions, sides, rejected = [], [], [], [], []
+    kept, truths, predictions, sides, tones, rejected = [], [], [], [], [], []
     missing = np.full((scheme(landmarker.recipe.scheme).count, 2), np.nan, np.float32)
     crop = landmarker.recipe.crop
     adapter, landmarker.adapter = landmarker.adapter, None
@@ -113,6 +115,7 @@ def collect(
             truths.append(truth)
             predictions.append(found[0].points if found else missing)
             sides.append(true_box.side * (1 + 2 * crop.margin))
+            tones.append(evaluation.skin_tone(pixels, truth, source.scheme))
             if progress:
                 progress(index + 1)
     finally:
@@ -126,6 +129,7 @@ def collect(
         np.stack(predictions),
         landmarker.recipe.scheme,
         np.array(sides),
+        np.array(tones),
         boxes,
         tuple(rejected),
     )
@@ -234,6 +238,7 @@ def evaluate(
     yaw = evaluation.yaw_degrees(truth, scheme_name)
     if yaw is not None:
         groups |= evaluation.by_yaw(errors, yaw)
+    groups |= evaluation.by_skin_tone(errors, collected.skin)
     return Evaluation(
         title,
         scheme_name,

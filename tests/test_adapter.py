@@ -109,9 +109,11 @@ def test_a_landmarker_speaks_the_adapters_scheme() -> None:
 def collected(count: int) -> scoring.Collected:
     predicted, labelled = faces(count)
     samples = tuple(Sample(f"{i}", f"{i}.jpg") for i in range(count))
+    unknown = np.full(count, np.nan)
     return scoring.Collected(
-        samples, labelled.astype(np.float32), "ibug68", predicted.astype(np.float32), "face70", np.ones(count), "true"
-    )
+        samples, labelled.astype(np.float32), "ibug68", predicted.astype(np.float32), "face70", np.ones(count), unknown,
+        "true",
+    )  # fmt: skip
 
 
 def test_what_was_fitted_on_is_scored_by_adapters_that_never_saw_it() -> None:
@@ -125,6 +127,6 @@ def test_what_was_fitted_on_is_scored_by_adapters_that_never_saw_it() -> None:
     assert fair > np.linalg.norm(unfair - truth, axis=-1).mean()
     others = scoring.Collected(
         tuple(Sample(f"other{i}", f"other{i}.jpg") for i in range(100)),
-        *(held.truth, "ibug68", held.predicted, "face70", held.crop_side, "true"),
+        *(held.truth, "ibug68", held.predicted, "face70", held.crop_side, held.skin, "true"),
     )
     assert "fitted on these very faces" in scoring.adapted(others, adapter)[3]

@@ -138,6 +138,23 @@ def test_yaw_of_a_turned_head(yaw: float) -> None:
     assert found is not None and found[0] == pytest.approx(yaw, abs=0.5)
 
 
+@pytest.mark.parametrize(
+    ("colour", "named"), [((240, 205, 180), "light"), ((190, 140, 100), "tan"), ((70, 45, 35), "dark")]
+)
+def test_skin_tones_by_the_cheeks(colour: tuple[int, int, int], named: str) -> None:
+    points = POINTS_68 - POINTS_68.min(axis=0) + 20
+    side = int(points.max()) + 40
+    picture = np.full((side, side, 3), colour, np.uint8)
+    picture[: int(points[27, 1])] = (10, 200, 10)  # whatever is above the eyes does not count
+    tone = evaluation.skin_tone(picture, points, "ibug68")
+    (group,) = evaluation.by_skin_tone(np.array([0.05]), np.array([tone]))
+    assert named in group
+    grey = np.repeat(picture[..., :1], 3, axis=2)
+    assert np.isnan(evaluation.skin_tone(grey, points, "ibug68"))
+    assert np.isnan(evaluation.skin_tone(picture, points - 10_000, "ibug68"))
+    assert evaluation.by_skin_tone(np.array([0.05]), np.array([np.nan])) == {}
+
+
 def test_jitter_ignores_a_steady_offset() -> None:
     truth = np.stack([POINTS_68 + [t, 0] for t in range(10)]).astype(np.float64)
     length = np.full(10, 50.0)
