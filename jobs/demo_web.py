@@ -12,7 +12,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from jobs.door import Parser, run
 
 EXAMPLE = """example:
-  python jobs/demo_web.py --models runs/ --port 7860"""
+  python jobs/demo_web.py --models runs/ models:/fakeit-landmarks --port 7860"""
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -36,7 +36,7 @@ def main(arguments: argparse.Namespace) -> None:
 
 def parser() -> Parser:
     p = Parser(description=__doc__, epilog=EXAMPLE)
-    p.add_argument("--models", nargs="*", default=[], metavar="PLACE", help="files, or folders with best.pt or .onnx")
+    p.add_argument("--models", nargs="*", default=[], metavar="PLACE", help="files, folders, models:/NAME (MLflow)")
     p.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets the network in")
     p.add_argument("--port", type=int, default=7860)
     return p

@@ -54,7 +54,7 @@ def main(arguments: argparse.Namespace) -> None:
 
 def parser() -> Parser:
     p = Parser(description=__doc__, epilog=EXAMPLE)
-    p.add_argument("--model", help="a training checkpoint or an .onnx file; without it, the model in the box")
+    p.add_argument("--model", help="checkpoint, .onnx or models:/NAME@ALIAS; else the box")
     p.add_argument("--images", nargs="+", metavar="PLACE", help="files, folders, globs, .zip, videos; - is stdin")
     p.add_argument("--camera", type=int, metavar="N", help="a webcam's number")
     p.add_argument("--frames", type=int, metavar="N", help="stop a camera after N frames (else Ctrl-C)")

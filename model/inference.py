@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from model import registry
 from model.adapter import Adapter, beside
 from model.backends import Backend, Recipe, open_backend
 from pipelines.errors import FakeitError, Rejected
@@ -95,7 +96,8 @@ class Landmarker:
         """A landmarker from a file.
 
         Args:
-            path: a training checkpoint or an ONNX file; None: the model in the box.
+            path: a training checkpoint, an ONNX file, or `models:/NAME@ALIAS` in MLflow's registry; None: the model in
+                the box.
             config: detector and passes.
             adapter: a label adapter's file, or its name when it is stored beside the model.
             threads: CPU threads of the network.
@@ -104,6 +106,8 @@ class Landmarker:
         Raises:
             FakeitError: no such file, or not a model of ours.
         """
+        if path is not None and registry.is_registered(path):
+            path = registry.fetch(str(path))
         file = BOX if path is None else Path(path)
         if path is None and not file.is_file():
             raise FakeitError(f"the model in the box ({file}) is missing; name one with --model")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model import registry
 from model.inference import BOX, Landmarker, LandmarkerConfig
 from model.video import draw_faces
 from pipelines.errors import FakeitError, Rejected
@@ -23,13 +24,21 @@ POINTS = "points"
 
 
 def known_models(places: Sequence[str]) -> dict[str, str]:
-    """What can be picked: title → file. The box, and every checkpoint called best.pt and ONNX file in `places`.
+    """What can be picked: title → file. The box, every checkpoint called best.pt and ONNX file in `places`, and for a
+    place `models:/NAME` every version that MLflow's registry holds under the name, champion and challenger by alias.
 
     Raises:
-        FakeitError: there is none at all.
+        FakeitError: there is none at all, or no such name in the registry.
     """
     models = {THE_BOX: str(BOX)} if BOX.is_file() else {}
-    for place in map(Path, places):
+    for name in places:
+        if registry.is_registered(name):
+            found = registry.versions(name.removeprefix(registry.SCHEME))
+            if not found:
+                raise FakeitError(f"--models {name}: nothing is registered under this name")
+            models |= {f"{place.removeprefix(registry.SCHEME)} ({about})": place for place, about in found.items()}
+            continue
+        place = Path(name)
         files = [place] if place.is_file() else sorted([*place.rglob("best.pt"), *place.rglob("*.onnx")])
         models |= {str(f.relative_to(place) if f != place else f): str(f) for f in files if f != BOX}
     if not models:

@@ -17,8 +17,10 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunT
 from mlflow.exceptions import MlflowException
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
-from model import checkpoint
+from model import checkpoint, registry
+from model.backends import load_network
 from model.comparison.grid import Cell, ComparisonConfig
+from model.export import export
 from model.tracking import Mlflow, TrackingConfig
 from pipelines.store.manifest import Manifest
 
@@ -149,7 +151,9 @@ class ComparisonTracker:
         run = result["run_id"]
         if not run or self.client.search_model_versions(f"name = '{name}' and run_id = '{run}'"):
             return
-        network = checkpoint.load(folder / "run" / "checkpoints" / checkpoint.BEST).build()
+        network, recipe = load_network(folder / "run" / "checkpoints" / checkpoint.BEST)
+        made = export(network, recipe, folder / registry.FILE)
+        self.client.log_artifact(run, str(made.path), registry.FOLDER)
         logger = Mlflow(TrackingConfig(self.uri, self.config.experiment), folder / "run", "", run)
         logger.finish("FINISHED", network)
         mlflow.set_tracking_uri(self.uri)
