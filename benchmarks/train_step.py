@@ -147,7 +147,7 @@ def main() -> None:
         )
     result: dict[str, object] = {"loop_over_step": min(ratios.values()), "per_network": ratios, "images_per_s": images}
     if not arguments.no_scaling:
-        found = scaling("resnet_lean", 64, 32, 12, 4)
+        found = scaling("resnet_lean", 64, 64, 10, 4)
         print("two ranks over twice one:", {k: round(v, 3) for k, v in found.items()}, flush=True)
         result |= {"scaling_2": round(found["horovod"], 3), "scaling_2_ddp": round(found["ddp"], 3)}
     print(json.dumps(result))

@@ -29,7 +29,7 @@ class CommConfig:
         backend: "auto" looks at what launched the process: horovodrun, torchrun, or nothing.
         compression: Horovod sends gradients as float16.
         adasum: Horovod adds gradients by Adasum instead of averaging them (arXiv 2006.02924); needs its MPI build.
-        fusion_mb: Horovod packs small tensors into buffers of this size; 0 leaves its default (64).
+        fusion_mb: Horovod on GPUs packs small tensors into buffers of this size; 0 leaves its default (64).
     """
 
     backend: Literal["auto", "horovod", "ddp", "single"] = "auto"
@@ -125,14 +125,44 @@ class Single:
     def close(self) -> None: ...
 
 
+class _OneMessage:
+    """All gradients in one buffer, so that a step sends one message instead of one a layer.
+
+    Where ranks compute on CPUs no processor is idle that could reduce gradients beside the backward pass: messages in
+    between cost their negotiation and hide nothing (docs/benchmarks.md, `scaling_2`).
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self.parameters = [p for p in network.parameters() if p.requires_grad]
+        self.buffer = torch.zeros(sum(p.numel() for p in self.parameters))
+        places = torch.tensor([0, *(p.numel() for p in self.parameters)]).cumsum(0).tolist()
+        self.views = [  # laid out as their parameters are, channels last or not
+            self.buffer.as_strided(p.size(), p.stride(), place)
+            for p, place in zip(self.parameters, places, strict=False)
+        ]
+
+    def reduce(self, mean: Callable[[Tensor], None]) -> None:
+        """Collects the gradients, lets `mean` average the buffer in place over ranks, and gives them back."""
+        for parameter, view in zip(self.parameters, self.views, strict=True):
+            if parameter.grad is None:
+                view.zero_()
+            else:
+                view.copy_(parameter.grad)
+        mean(self.buffer)
+        for parameter, view in zip(self.parameters, self.views, strict=True):
+            parameter.grad = view
+
+
 class Horovod:
-    """Horovod: gradients are reduced by hooks while the backward pass goes on."""
+    """Horovod. On GPUs gradients are reduced by hooks beside the backward pass, on CPUs in one message after it."""
 
     name = "horovod"
 
     def __init__(self, config: CommConfig) -> None:
         if config.fusion_mb:
             os.environ["HOROVOD_FUSION_THRESHOLD"] = str(config.fusion_mb << 20)
+        if not torch.cuda.is_available():  # ms between looks for messages: each look takes the processor from the ranks
+            os.environ.setdefault("HOROVOD_CYCLE_TIME", "5")
         import horovod.torch as hvd
 
         if config.adasum and not hvd.mpi_built():
@@ -141,11 +171,18 @@ class Horovod:
         self.hvd, self.config = hvd, config
         self.rank, self.size, self.local_rank = hvd.rank(), hvd.size(), hvd.local_rank()
         self._under_way: set[int] = set()
+        self._message: _OneMessage | None = None
 
     def attach(self, network: nn.Module, optimiser: Optimiser, accumulate: int = 1) -> tuple[nn.Module, Optimiser]:
         hvd = self.hvd
         state = {name: value for name, value in network.state_dict().items() if isinstance(value, Tensor)}
-        hvd.broadcast_parameters(state, root_rank=0)
+        sent = {name: value.contiguous() for name, value in state.items()}  # Horovod sends no others
+        hvd.broadcast_parameters(sent, root_rank=0)
+        for name, value in state.items():
+            value.copy_(sent[name])
+        if not next(network.parameters()).is_cuda and not self.config.adasum:
+            self._message = _OneMessage(network)
+            return network, optimiser
         wrapped = hvd.DistributedOptimizer(
             optimiser,
             named_parameters=list(network.named_parameters()),
@@ -159,9 +196,21 @@ class Horovod:
         return nullcontext()  # backward_passes_per_step counts by itself
 
     def reduce_gradients(self, optimiser: Optimiser) -> None:
-        optimiser.synchronize()  # type: ignore[attr-defined]
+        if self._message is None:
+            optimiser.synchronize()  # type: ignore[attr-defined]
+        else:
+            self._message.reduce(self._mean)
+
+    def _mean(self, gradients: Tensor) -> None:
+        half = self.config.compression == "fp16"
+        sent = gradients.half() if half else gradients
+        self.hvd.allreduce_(sent, op=self.hvd.Average, name="gradients")
+        if half:
+            gradients.copy_(sent)
 
     def stepping(self, optimiser: Optimiser) -> AbstractContextManager[Any]:
+        if self._message is not None:
+            return nullcontext()
         return optimiser.skip_synchronize()  # type: ignore[attr-defined, no-any-return]
 
     def start_sum(self, values: Tensor) -> Callable[[], Tensor]:
@@ -212,8 +261,14 @@ class Ddp:
     def attach(self, network: nn.Module, optimiser: Optimiser, accumulate: int = 1) -> tuple[nn.Module, Optimiser]:
         from torch.nn.parallel import DistributedDataParallel
 
-        devices = [self.local_rank] if next(network.parameters()).is_cuda else None
-        self._wrapped = DistributedDataParallel(network, device_ids=devices, forward_sync_buffers=False)
+        cuda = next(network.parameters()).is_cuda
+        self._wrapped = DistributedDataParallel(
+            network,
+            device_ids=[self.local_rank] if cuda else None,
+            forward_sync_buffers=False,
+            bucket_cap_mb=25 if cuda else 4096,  # on CPUs one message a step, as `_OneMessage`
+            gradient_as_bucket_view=True,
+        )
         return self._wrapped, optimiser
 
     def quiet(self, network: nn.Module, last: bool) -> AbstractContextManager[Any]:
