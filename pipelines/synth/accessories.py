@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pipelines.synth.camera import Camera
 from pipelines.synth.config import AccessoryConfig
+from pipelines.synth.noise import SIDE, tiles
 
 Floats = NDArray[np.float32]
 Classes = NDArray[np.uint8]
@@ -149,10 +150,8 @@ def _hat(
         circle = [wide * shrink * np.sin(around), rim_y + tall * level + tilt, deep * shrink * np.cos(around) + 1.0]
         rings.append(camera.pixels(np.stack(circle, axis=1).astype(np.float32)))
     crown = cv2.convexHull(np.concatenate(rings))[:, 0]
-    _fill(image, classes, crown, colour * 0.75, HEADWEAR)
-    top = rings[-1].mean(axis=0)
-    for share in (0.85, 0.65, 0.4):  # rounder: lighter towards the top
-        _fill(image, classes, crown * share + top * (1 - share), colour * (1.2 - 0.5 * share), HEADWEAR, 0.5)
+    _fill(image, classes, crown, colour, HEADWEAR)
+    _rounded(image, crown, random)
     if random.random() < 0.4:  # knitted, or a band
         for ring in rings[: int(random.integers(1, 5))]:
             _outline(image, classes, ring[:10], colour * 0.6, HEADWEAR, max(1, round(0.2 * camera.scale)), False)
@@ -163,6 +162,22 @@ def _hat(
         outer = inner + np.stack([np.sin(arc) * 1.5, np.full(16, -0.8), reach * np.cos(arc)], axis=1)
         brim = np.concatenate([inner, outer[::-1]]).astype(np.float32)
         _fill(image, classes, camera.pixels(brim), colour * 0.6, HEADWEAR)
+
+
+def _rounded(image: Floats, outline: Floats, random: np.random.Generator) -> None:
+    """Shades what lies within an outline as a round thing: dark at its edge, lit from one side, of woven cloth."""
+    x0, y0 = np.maximum(np.floor(outline.min(axis=0)).astype(int), 0)
+    x1, y1 = np.minimum(np.ceil(outline.max(axis=0)).astype(int) + 1, image.shape[1::-1])
+    if x0 >= x1 or y0 >= y1:
+        return
+    inside = np.zeros((y1 - y0, x1 - x0), np.uint8)
+    cv2.fillPoly(inside, [np.rint(outline - [x0, y0]).astype(np.int32)], 1)
+    depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)
+    depth = np.sqrt(np.minimum(depth / max(0.6 * float(depth.max()), 1.0), 1.0))
+    side = np.linspace(-1, 1, x1 - x0, dtype=np.float32) * np.float32(random.uniform(-0.3, 0.3))
+    cloth = tiles()[int(random.integers(0, 3)), : y1 - y0, : x1 - x0] if max(inside.shape) <= SIDE else 0.0
+    shade = (0.35 + 0.75 * depth + side) * (1 + np.float32(random.uniform(0.02, 0.15)) * cloth)
+    image[y0:y1, x0:x1] *= np.where(inside > 0, shade, 1)[..., None].astype(np.float32)
 
 
 def _headset(image: Floats, classes: Classes, anchors: Floats, camera: Camera, random: np.random.Generator) -> None:
@@ -220,18 +235,14 @@ def _occluder(
     cv2.ellipse(classes, centre, axes, turn, 0, 360, FACEWEAR, -1, cv2.LINE_8)
 
 
-def draw_clothes(
-    image: Floats, classes: Classes, camera: Camera, brightness: float, random: np.random.Generator
-) -> None:
-    """Shoulders and a collar under the head, in place, before the head is drawn."""
+def draw_clothes(image: Floats, classes: Classes, camera: Camera, colour: Floats, random: np.random.Generator) -> None:
+    """Shoulders wider than the head's mesh has them, in place, before it is drawn; `colour`: of the cloth, lit."""
     size, scale, (x, _) = len(image), camera.scale, camera.centre
-    collar = camera.centre[1] + 10.5 * scale * random.uniform(0.95, 1.25)
-    shoulder, neck = random.uniform(14, 24) * scale, random.uniform(7, 13) * scale
-    floor = max(size * 1.3, collar + scale)
-    dip = collar + random.uniform(-1.5, 3) * scale
-    half = [[x - shoulder, floor], [x - neck, collar], [x, dip], [x + neck, collar], [x + shoulder, floor]]
-    colour = random.random(3) ** 2 * 0.8 * brightness
-    _fill(image, classes, np.array(half, np.float32), colour, CLOTHING)
-    if random.random() < 0.4:
-        v = np.array([[x - neck * 0.6, collar], [x, dip + 4 * scale], [x + neck * 0.6, collar], [x, dip]], np.float32)
-        _fill(image, classes, v, random.random(3) ** 2 * brightness, CLOTHING)
+    collar = camera.centre[1] + random.uniform(11, 14) * scale
+    across = np.linspace(-1, 1, 17)
+    shoulders = np.stack(
+        [x + across * random.uniform(15, 23) * scale, collar + 7 * scale * np.abs(across) ** 3], axis=1
+    )
+    floor = max(size * 1.3, collar + 8 * scale)
+    outline = np.concatenate([shoulders, [[shoulders[-1, 0], floor], [shoulders[0, 0], floor]]])
+    _fill(image, classes, outline.astype(np.float32), colour, CLOTHING)

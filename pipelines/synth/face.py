@@ -25,7 +25,7 @@ from pipelines.synth.heads import load_head
 from pipelines.synth.light import draw_lighting
 from pipelines.synth.paint import paint
 from pipelines.synth.raster import rasterise, vertex_normals
-from pipelines.synth.shade import draw_coat, shade
+from pipelines.synth.shade import CLOTH, draw_coat, shade
 
 Floats = NDArray[np.float32]
 _HIDDEN_BY = 0.6  # cm that a point may lie behind the surface that is seen and still count as visible
@@ -66,7 +66,7 @@ def render(index: int, seed: int, config: SynthesisConfig, size: int) -> Face:
     vertices = _express(head, vertices, strength)
     hair = draw_hair(config.hair, head.canonical, stream(seed, index, "hair"))
     skin = stream(seed, index, "skin")
-    coat = draw_coat(config.skin, hair, gaze, skin)
+    coat = draw_coat(config.skin, hair, gaze, skin, stream(seed, index, "clothes"))
     layers = paint(head, brow_shift, config.skin, skin)
     landmarks = _points(head, vertices, brow_shift, gaze)
     normals = vertex_normals(vertices, head.triangles)
@@ -83,7 +83,7 @@ def render(index: int, seed: int, config: SynthesisConfig, size: int) -> Face:
     strands = stream(seed, index, "strands")
     if hair.long:
         draw_behind(image, classes, hair, camera, strands)
-    draw_clothes(image, classes, camera, brightness, around)
+    draw_clothes(image, classes, camera, coat.colours[CLOTH] * brightness, around)
     positions = camera.to_camera(grown)
     projected = camera.project(positions)
     depth, owner, second, third = rasterise(projected, head.triangles, size, size)

@@ -68,7 +68,7 @@ def draw_hair(config: HairConfig, canonical: Floats, random: np.random.Generator
         weight=weight,
         lift=(weight * volume * shape).astype(np.float32),
         long=bool(random.random() < config.long and weight.any()),
-        fringe=int(random.integers(30, 220)) if random.random() < config.fringe and weight.any() else 0,
+        fringe=int(random.integers(50, 260)) if random.random() < config.fringe and weight.any() else 0,
     )
 
 
@@ -108,10 +108,10 @@ def draw_fringe(
     up = up / (np.linalg.norm(up) + 1e-6) * camera.scale
     across = np.array([-up[1], up[0]])
     left, right = points[17], points[26]
-    sweep, ragged = random.normal(0, 2.2), random.uniform(0.1, 0.9)
+    sweep, ragged = random.normal(0, 2.2), random.uniform(0.1, 0.6)
     start, end = sorted(random.uniform(-0.3, 1.3, 2))
     length, parting = random.uniform(2, 6.5), random.uniform(-0.2, 1.2)
-    thickness = max(1, round(camera.scale * random.uniform(0.05, 0.16)))
+    thickness = max(1, round(camera.scale * random.uniform(0.03, 0.09)))
     for _ in range(hair.fringe):
         at = random.uniform(start, end)
         root = left * (1 - at) + right * at + up * random.uniform(4.5, 7)

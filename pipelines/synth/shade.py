@@ -27,13 +27,14 @@ _TONES = np.array([[250, 222, 205], [235, 195, 170], [215, 165, 135], [180, 125,
 _IRISES = np.array([[0.05, 0.025, 0.012], [0.12, 0.06, 0.03], [0.16, 0.2, 0.28], [0.12, 0.2, 0.12], [0.2, 0.22, 0.24]])
 
 # Rows of `Coat.colours` and places in `Coat.amounts`, as the kernel below reads them.
-_SKIN, _LIP, _BROW, _BEARD, _HAIR, _SOCKET, _IRIS, _SCLERA, _TEETH, _GUMS = range(10)
+_SKIN, _LIP, _BROW, _BEARD, _HAIR, _SOCKET, _IRIS, _SCLERA, _TEETH, _GUMS, CLOTH, _STRIPE = range(12)
 _GRAIN, _BLOTCH, _PATCH, _BLUSH, _LIPA, _SOCKETA, _BROWA, _GLOSS, _SHINE, _IRISR, _PUPILR, _WRINKLE = range(12)
+_COLLAR, _DIP, _STRIPES = range(12, 15)
 
 
 @dataclass(frozen=True)
 class Coat:
-    """The look of one face: `colours` (10, 3) linear RGB, `amounts` (12,), `offset` (2,) into the noise tiles, and the
+    """The look of one face: `colours` (12, 3) linear RGB, `amounts` (15,), `offset` (2,) into the noise tiles, and the
     `gaze` (3,) that the irises follow, head frame."""
 
     colours: Floats
@@ -43,8 +44,10 @@ class Coat:
     tone: float
 
 
-def draw_coat(config: SkinConfig, hair: Hair, gaze: Floats, random: np.random.Generator) -> Coat:
-    """Skin of any tone, lips, brows, eyes for one face."""
+def draw_coat(
+    config: SkinConfig, hair: Hair, gaze: Floats, random: np.random.Generator, clothes: np.random.Generator
+) -> Coat:
+    """Skin of any tone, lips, brows, eyes and what is worn about the shoulders, for one face."""
     tone = random.random()
     place = tone * (len(_TONES) - 1)
     base = min(int(place), len(_TONES) - 2)
@@ -65,11 +68,21 @@ def draw_coat(config: SkinConfig, hair: Hair, gaze: Floats, random: np.random.Ge
         0.05 * texture, 0.06 * texture, 0.07, random.uniform(0, 1), random.uniform(0.5, 1), 0.6,
         random.uniform(0.35, 1.05), 0.12 * random.uniform(0.3, 2), random.uniform(8, 40), radius,
         radius * random.uniform(0.28, 0.6), max(0.0, random.normal(0.02, 0.05)),
+        *_draw_clothes(clothes),
     ]  # fmt: skip
-    colours = [skin, lip, brow, brow, hair.colour, socket, iris, sclera, teeth, gums * random.uniform(0.4, 1.2)]
+    cloth = clothes.random((2, 3)) ** 2 * 0.8
+    colours = [skin, lip, brow, brow, hair.colour, socket, iris, sclera, teeth, gums * random.uniform(0.4, 1.2), *cloth]
     return Coat(
         np.array(colours, np.float32), np.array(amounts, np.float32), random.integers(0, 512, 2), gaze, float(tone)
     )
+
+
+def _draw_clothes(random: np.random.Generator) -> tuple[float, float, float]:
+    """How high the collar lies (cm below the eyes; some shoulders are bare), how far it dips in front, and stripes a cm
+    (0: none)."""
+    collar = -40.0 if random.random() < 0.12 else random.uniform(-14.5, -11.0)
+    dip = random.uniform(0, 4.5) if random.random() < 0.5 else 0.3
+    return collar, dip, random.uniform(0.4, 3) if random.random() < 0.25 else 0.0
 
 
 @numba.njit(cache=True, fastmath=True, error_model="numpy", inline="always")
@@ -192,6 +205,17 @@ def _shade(  # noqa: PLR0913 - a kernel takes plain arrays
                     part = 12
                 if hair > 0.5:
                     part = 13
+                if cy < -8.0:  # what is worn about the shoulders
+                    aside = abs(cx)
+                    dip = amounts[13] * max(0.0, 1 - aside / 5) if cz > 0 else 0.0
+                    collar = amounts[12] + 0.35 * max(0.0, aside - 5) - dip
+                    if cy < collar:
+                        row = 11 if amounts[14] > 0 and math.sin(6.283 * amounts[14] * cy) > 0.3 else 10
+                        hem = 0.7 if cy > collar - 0.5 else 1.0
+                        fold = _exp(0.08 * blotch + 0.12 * patch + 0.08 * grain) * hem
+                        part, gloss = 15, 0.0
+                        for a in range(3):
+                            albedo[a] = colours[row, a] * fold
                 if painted and on_layers and layer[7] > 0.5:
                     part, gloss = 9, 0.0
                     row = 8 if cy > -3.35 else 9
