@@ -17,8 +17,8 @@ EXAMPLE = """example:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    from model.fill_in import Round, fill_in, trainer
-    from model.filling import FillConfig
+    from model.missing.rounds import Round, fill_in, trainer
+    from model.missing.shard import FillConfig
     from model.train_config import TrainConfig
     from pipelines import runners
     from pipelines.config import load

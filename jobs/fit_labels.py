@@ -17,7 +17,7 @@ EXAMPLE = """example:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    from model.ensemble import fit_labels, open_member
+    from model.missing.ensemble import fit_labels, open_member
     from pipelines.sources import open_source
 
     source = open_source("kaggle", arguments.input)

@@ -17,8 +17,8 @@ EXAMPLE = """example:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    from model.ensemble import open_member
-    from model.submission import LABELS, mean_points, score, score_by_labels, submit, test_points
+    from model.missing.ensemble import open_member
+    from model.missing.submission import LABELS, mean_points, score, score_by_labels, submit, test_points
     from pipelines.sources.kaggle_tables import member, read_lookup
 
     lookup_file = member(arguments.input, "IdLookupTable.csv")

@@ -17,8 +17,8 @@ EXAMPLE = """example:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    from model.ensemble import open_member, weighted
-    from model.submission import score, score_by_labels, submit, test_points, write_submission
+    from model.missing.ensemble import open_member, weighted
+    from model.missing.submission import score, score_by_labels, submit, test_points, write_submission
     from pipelines.sources.kaggle_tables import member, read_lookup
 
     members = [open_member(text, flip=not arguments.no_flip) for text in arguments.model]

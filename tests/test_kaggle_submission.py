@@ -13,8 +13,8 @@ import pytest
 from numpy.typing import NDArray
 
 from model.backends import Recipe
-from model.ensemble import Member, fit_labels, predict
-from model.submission import score, score_by_labels, submit, test_points, write_submission
+from model.missing.ensemble import Member, fit_labels, predict
+from model.missing.submission import score, score_by_labels, submit, test_points, write_submission
 from pipelines.errors import FakeitError
 from pipelines.faces.crop import CropConfig
 from pipelines.sources import open_source

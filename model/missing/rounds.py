@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.filling import Expert, Fill, FillConfig, Only, Points, laid_onto, predict
+from model.missing.shard import Expert, Fill, FillConfig, Only, Points, laid_onto, predict
 from model.train_config import TrainConfig
 from pipelines.config import to_dict
 from pipelines.errors import FakeitError

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from model.ensemble import Member, predict
+from model.missing.ensemble import Member, predict
 from pipelines.errors import FakeitError, Rejected
 from pipelines.sources.kaggle import SIDE, Kaggle
 from pipelines.sources.kaggle_tables import LookupEntry, member, read_table
