@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from pipelines.config import nearest
 from pipelines.errors import FakeitError
+from pipelines.landmarks import scheme
 
 Pixels = NDArray[np.uint8]
 Points = NDArray[np.floating]
@@ -251,12 +252,15 @@ def _triangles() -> NDArray[np.int32]:
     return np.asarray(Delaunay(CANONICAL[:60]).simplices, np.int32)
 
 
-def mesh_map(target: Points, source: Points, window: tuple[int, int, int, int]) -> NDArray[np.float32]:
+def mesh_map(
+    target: Points, source: Points, window: tuple[int, int, int, int], twins: NDArray[np.bool_] | None = None
+) -> NDArray[np.float32]:
     """Where each pixel of a window of the target comes from in the source, triangle by triangle.
 
     Args:
         target, source: (68, 2) points of the two.
         window: x, y, width, height in the target.
+        twins: (68,) points whose triangles come from their mirror twins in the source; None: none.
 
     Returns:
         (height, width, 2) float32 source pixels; -1e6 outside of the face.
@@ -266,8 +270,10 @@ def mesh_map(target: Points, source: Points, window: tuple[int, int, int, int]) 
     triangles = _triangles()
     shifted = np.asarray(target, np.float64) - (x, y)
     maps = np.zeros((len(triangles), 2, 3))
+    flip = np.array(scheme("ibug68").flip)
     for number, corners in enumerate(triangles):
-        to, origin = shifted[corners], np.asarray(source, np.float64)[corners]
+        from_twins = twins is not None and bool(twins[corners].all())
+        to, origin = shifted[corners], np.asarray(source, np.float64)[flip[corners] if from_twins else corners]
         if abs(np.linalg.det(np.column_stack([to, np.ones(3)]))) < 1e-6:
             continue  # seen edge-on: it has no pixels
         cv2.fillConvexPoly(index, np.rint(to * 16).astype(np.int32), int(number), cv2.LINE_8, 4)
@@ -299,7 +305,7 @@ def swap(image: Pixels, points: Points, other: Pixels, other_points: Points) -> 
     if window is None or not (np.isfinite(points).all() and np.isfinite(other_points).all()):
         return image.copy()
     x, y, width, height = window
-    grid = mesh_map(points, other_points, window)
+    grid = mesh_map(points, other_points, window, _hidden_half(points, other_points))
     face = cv2.remap(other, grid, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
     inside = (grid[..., 0] > -1e5).astype(np.float32)
     edge = max(3, round(0.06 * width)) | 1
@@ -308,6 +314,24 @@ def swap(image: Pixels, points: Points, other: Pixels, other_points: Points) -> 
     face = _matched(face, under, inside > 0)
     layer = np.concatenate([np.clip(face, 0, 255) / 255 * alpha[..., None], alpha[..., None]], axis=2)
     return _blend(image, layer.astype(np.float32), x, y)
+
+
+def _hidden_half(target: Points, source: Points) -> NDArray[np.bool_] | None:
+    """(68,) points of the half of a face, the middle included, that the source shows much narrower than the target
+    does: it has turned away, and its pixels would be stretched; the other half's mirror image is nearer to the truth."""
+
+    def left_share(points: Points) -> float:
+        """Of the face's width along the line of the eyes, what lies left of the nose."""
+        along = points[45] - points[36]
+        left, nose, right = (float(points[i] @ along) for i in (2, 30, 14))
+        return float(np.clip((nose - left) / max(right - left, 1e-6), 0.02, 0.98))
+
+    mine, theirs = left_share(np.asarray(target, float)), left_share(np.asarray(source, float))
+    if theirs < 0.55 * mine:
+        return np.asarray(CANONICAL[:, 0] <= SIDE / 2)
+    if 1 - theirs < 0.55 * (1 - mine):
+        return np.asarray(CANONICAL[:, 0] >= SIDE / 2)
+    return None
 
 
 def _matched(face: NDArray[np.float32], under: NDArray[np.float32], inside: NDArray[np.bool_]) -> NDArray[np.float32]:
