@@ -317,8 +317,8 @@ def swap(image: Pixels, points: Points, other: Pixels, other_points: Points) -> 
 
 
 def _hidden_half(target: Points, source: Points) -> NDArray[np.bool_] | None:
-    """(68,) points of the half of a face, the middle included, that the source shows much narrower than the target
-    does: it has turned away, and its pixels would be stretched; the other half's mirror image is nearer to the truth."""
+    """(68,) points of the half of a face, the middle included, that the source shows far narrower than the target does:
+    it has turned away, and its pixels would be stretched; the other half's mirror image is nearer to the truth."""
 
     def left_share(points: Points) -> float:
         """Of the face's width along the line of the eyes, what lies left of the nose."""
