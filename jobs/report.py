@@ -20,7 +20,7 @@ def main(arguments: argparse.Namespace) -> None:
     from model.comparison.report import write_report
 
     output = Path(arguments.output) if arguments.output else None
-    for path in write_report(Path(arguments.comparisons) / arguments.comparison, output):
+    for path in write_report(Path(arguments.comparisons) / arguments.comparison, output, not arguments.no_faces):
         print(f"{path}: written")
 
 
@@ -29,6 +29,7 @@ def parser() -> Parser:
     p.add_argument("--comparison", required=True, metavar="NAME", help="the name in its conf")
     p.add_argument("--comparisons", default="comparisons", metavar="DIR", help="folder of comparisons")
     p.add_argument("--output", metavar="DIR", help="where the page goes (default: into the comparison's folder)")
+    p.add_argument("--no-faces", action="store_true", help="no test faces, where they must not be passed on")
     return p
 
 

@@ -13,6 +13,7 @@ from model.comparison.grid import Axis, Budget, ComparisonConfig
 from model.comparison.report import write_report
 from pipelines.config import to_dict
 from pipelines.errors import FakeitError
+from pipelines.faces.draw import write_image
 
 
 def _comparison(folder: Path) -> None:
@@ -60,6 +61,16 @@ def test_the_page_holds_every_table_and_needs_no_other_file(tmp_path: Path) -> N
         assert (tmp_path / "out" / name).is_file()
     exponent = re.search(r"\| a \| (0\.\d+) \(", text)
     assert exponent and float(exponent[1]) == pytest.approx(0.4, abs=0.05)
+
+
+def test_test_faces_can_stay_out_of_the_page(tmp_path: Path) -> None:
+    _comparison(tmp_path / "c")
+    for place in (tmp_path / "c" / "cells").iterdir():
+        write_image(str(place / "worst.jpg"), np.zeros((8, 8, 3), np.uint8))
+    assert "data:image/jpeg" in write_report(tmp_path / "c", tmp_path / "with")[0].read_text()
+    page, text = (p.read_text() for p in write_report(tmp_path / "c", tmp_path / "without", faces=False))
+    assert "data:image/jpeg" not in page and ".jpg" not in text
+    assert not list((tmp_path / "without").rglob("*.jpg"))
 
 
 def test_failed_cells_are_on_the_page(tmp_path: Path) -> None:

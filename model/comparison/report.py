@@ -105,12 +105,13 @@ class Page:
         return paths
 
 
-def write_report(folder: Path, output: Path | None = None) -> list[Path]:
+def write_report(folder: Path, output: Path | None = None, faces: bool = True) -> list[Path]:
     """Writes the report of a comparison.
 
     Args:
         folder: of the comparison.
         output: where `report.html`, `report.md` and `pictures/` go; the comparison's folder without it.
+        faces: show test faces; without them the page can be passed on where the pictures must not.
 
     Raises:
         FakeitError: no comparison there, or none of its cells is done.
@@ -133,7 +134,8 @@ def write_report(folder: Path, output: Path | None = None) -> list[Path]:
     page.figure("loss_curves", figures.loss_curves({r.name: [x["history"] for x in r.results] for r in rows}))
     page.heading("Cumulative errors on the test faces")
     page.figure("cumulative_errors", figures.cumulative_errors({r.name: _errors(r) for r in rows}))
-    _pictures(page, rows)
+    if faces:
+        _pictures(page, rows)
     _published(page)
     _commands(page, folder, rows)
     return page.write(config.title)
