@@ -24,6 +24,7 @@ from pipelines.runners import Runner
 from pipelines.sources import Sample, Source
 
 _CROP = CropConfig(size=128, margin=0.15)
+_PATTERNS = 6  # sets of points that are listed
 _NEAR = 4  # bits of 64 in which the hashes of near duplicates may differ
 
 
@@ -57,6 +58,21 @@ class Inspection:
         """(N, K, 2) unit crop, NaN where missing."""
         count = scheme(self.scheme).count
         return np.array([f.points for f in self.good], np.float32).reshape(-1, count, 2)
+
+    def _patterns(self) -> list[str]:
+        """The commonest sets of points that faces have, a line each."""
+        names = scheme(self.scheme).names
+        there = np.isfinite(self.shapes()).all(axis=2)
+        patterns, counts = np.unique(there, axis=0, return_counts=True)
+        lines = [f"patterns: {len(patterns)}"]
+        for index in np.argsort(-counts, kind="stable")[:_PATTERNS]:
+            has = np.flatnonzero(patterns[index])
+            lacks = np.flatnonzero(~patterns[index])
+            said = "all points" if not len(lacks) else f"{len(has)}: " + ", ".join(names[i] for i in has)
+            if 0 < len(lacks) < len(has):
+                said = "all but " + ", ".join(names[i] for i in lacks)
+            lines.append(f"  {counts[index]:,} × {said}")
+        return lines
 
     def duplicates(self) -> list[tuple[str, str]]:
         """Pairs of samples whose crops look nearly alike."""
@@ -104,6 +120,8 @@ class Inspection:
         missing = np.isnan(self.shapes()).any(axis=2).sum(axis=0)
         gaps = [f"{known.names[i]} {int(n)}" for i, n in enumerate(missing) if n]
         lines.append(f"missing points: {', '.join(gaps) if gaps else 'none'}")
+        if gaps:
+            lines += self._patterns()
         pairs = self.duplicates()
         lines.append(f"near duplicates: {len(pairs)} pairs" + "".join(f"\n  {a} ~ {b}" for a, b in pairs[:5]))
         scores = self.suspicion()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pipelines import runners
-from pipelines.inspection import Inspection, inspect
+from pipelines.inspection import Finding, Inspection, inspect
 from pipelines.landmarks import scheme
 from pipelines.sources import open_source
 from pipelines.synth.config import SynthesisConfig
@@ -32,6 +32,19 @@ def test_it_counts_and_names(inspection: Inspection) -> None:
     assert "14 samples of scheme face70: 13 good, 1 bad" in text
     assert "000013.png: empty file" in text
     assert "96×96 (13)" in text
+
+
+def test_it_tells_which_points_are_missing_together() -> None:
+    whole = np.random.default_rng(0).uniform(0, 1, (15, 2)).astype(np.float32)
+    four, most = whole.copy(), whole.copy()
+    four[4:] = np.nan
+    most[14] = np.nan
+    faces = [*[four] * 5, *[whole] * 3, most]
+    found = tuple(Finding(f"{i}", size=(96, 96), points=p, hash=i * 0x0123456789) for i, p in enumerate(faces))
+    text = Inspection("kaggle15", found).text()
+    names = scheme("kaggle15").names
+    assert f"{names[14]} 6" in text and "patterns: 3" in text
+    assert f"  5 × 4: {', '.join(names[:4])}\n  3 × all points\n  1 × all but {names[14]}" in text
 
 
 def test_it_sees_the_copy_and_no_other(inspection: Inspection) -> None:
