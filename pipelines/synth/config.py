@@ -81,6 +81,16 @@ class AccessoryConfig:
 
 
 @dataclass(frozen=True)
+class ClothesConfig:
+    bare: float = 0.12  # shoulders
+    stripes: float = 0.25
+    neckline: float = 0.5  # share of collars that dip in front
+
+    def __post_init__(self) -> None:
+        _share("clothes", bare=self.bare, stripes=self.stripes, neckline=self.neckline)
+
+
+@dataclass(frozen=True)
 class LightConfig:
     ambient: Range = (0.15, 0.7)
     lights: tuple[int, int] = (1, 3)
@@ -126,6 +136,7 @@ class SynthesisConfig:
     skin: SkinConfig = field(default_factory=SkinConfig)
     hair: HairConfig = field(default_factory=HairConfig)
     accessories: AccessoryConfig = field(default_factory=AccessoryConfig)
+    clothes: ClothesConfig = field(default_factory=ClothesConfig)
     light: LightConfig = field(default_factory=LightConfig)
     background: BackgroundConfig = field(default_factory=BackgroundConfig)
     effects: EffectConfig = field(default_factory=EffectConfig)

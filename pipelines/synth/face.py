@@ -66,7 +66,7 @@ def render(index: int, seed: int, config: SynthesisConfig, size: int) -> Face:
     vertices = _express(head, vertices, strength)
     hair = draw_hair(config.hair, head.canonical, stream(seed, index, "hair"))
     skin = stream(seed, index, "skin")
-    coat = draw_coat(config.skin, hair, gaze, skin, stream(seed, index, "clothes"))
+    coat = draw_coat(config, hair, gaze, skin, stream(seed, index, "clothes"))
     layers = paint(head, brow_shift, config.skin, skin)
     landmarks = _points(head, vertices, brow_shift, gaze)
     normals = vertex_normals(vertices, head.triangles)

@@ -15,7 +15,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.synth.config import SkinConfig
+from pipelines.synth.config import ClothesConfig, SynthesisConfig
 from pipelines.synth.hair import Hair
 from pipelines.synth.light import Lighting, shadow_map
 from pipelines.synth.noise import tiles
@@ -45,15 +45,15 @@ class Coat:
 
 
 def draw_coat(
-    config: SkinConfig, hair: Hair, gaze: Floats, random: np.random.Generator, clothes: np.random.Generator
+    config: SynthesisConfig, hair: Hair, gaze: Floats, random: np.random.Generator, clothes: np.random.Generator
 ) -> Coat:
-    """Skin of any tone, lips, brows, eyes and what is worn about the shoulders, for one face."""
+    """Skin of any tone, lips, brows, eyes (all from `random`) and what is worn about the shoulders (from `clothes`)."""
     tone = random.random()
     place = tone * (len(_TONES) - 1)
     base = min(int(place), len(_TONES) - 2)
     skin = (_TONES[base] + (place - base) * (_TONES[base + 1] - _TONES[base])) / 255
     skin = skin**2.2 * np.exp(random.normal(0, 0.06, 3))
-    painted = random.random() < config.makeup
+    painted = random.random() < config.skin.makeup
     lip = skin * [random.uniform(0.75, 1.05), random.uniform(0.4, 0.8), random.uniform(0.45, 0.85)]
     if painted and random.random() < 0.7:
         lip = np.array([random.uniform(0.25, 0.7), random.uniform(0.02, 0.15), random.uniform(0.03, 0.2)])
@@ -62,13 +62,13 @@ def draw_coat(
     iris = _IRISES[random.choice(5, p=[0.4, 0.25, 0.15, 0.1, 0.1])] * np.exp(random.normal(0, 0.2))
     sclera = np.array([0.7, 0.64, 0.6]) * random.uniform(0.6, 1.1)
     teeth, gums = np.array([0.75, 0.68, 0.55]) * random.uniform(0.35, 1.0), np.array([0.3, 0.07, 0.07])
-    texture = random.uniform(*config.texture)
+    texture = random.uniform(*config.skin.texture)
     radius = random.uniform(0.42, 0.5)
     amounts = [
         0.05 * texture, 0.06 * texture, 0.07, random.uniform(0, 1), random.uniform(0.5, 1), 0.6,
         random.uniform(0.35, 1.05), 0.12 * random.uniform(0.3, 2), random.uniform(8, 40), radius,
         radius * random.uniform(0.28, 0.6), max(0.0, random.normal(0.02, 0.05)),
-        *_draw_clothes(clothes),
+        *_draw_clothes(config.clothes, clothes),
     ]  # fmt: skip
     cloth = clothes.random((2, 3)) ** 2 * 0.8
     colours = [skin, lip, brow, brow, hair.colour, socket, iris, sclera, teeth, gums * random.uniform(0.4, 1.2), *cloth]
@@ -77,12 +77,12 @@ def draw_coat(
     )
 
 
-def _draw_clothes(random: np.random.Generator) -> tuple[float, float, float]:
+def _draw_clothes(config: ClothesConfig, random: np.random.Generator) -> tuple[float, float, float]:
     """How high the collar lies (cm below the eyes; some shoulders are bare), how far it dips in front, and stripes a cm
     (0: none)."""
-    collar = -40.0 if random.random() < 0.12 else random.uniform(-14.5, -11.0)
-    dip = random.uniform(0, 4.5) if random.random() < 0.5 else 0.3
-    return collar, dip, random.uniform(0.4, 3) if random.random() < 0.25 else 0.0
+    collar = -40.0 if random.random() < config.bare else random.uniform(-14.5, -11.0)
+    dip = random.uniform(0, 4.5) if random.random() < config.neckline else 0.3
+    return collar, dip, random.uniform(0.4, 3) if random.random() < config.stripes else 0.0
 
 
 @numba.njit(cache=True, fastmath=True, error_model="numpy", inline="always")
