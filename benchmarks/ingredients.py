@@ -1,11 +1,13 @@
 #!/usr/bin/env python
-"""What each ingredient of the renderer is worth: leave it out, render, train from nothing, score on real faces.
+"""What each ingredient of the renderer is worth: leave it out, render, train, score on real faces.
 
-    python benchmarks/ingredients.py --head-file ict.npz --output FOLDER [--faces 2500] [--epochs 60]
+    python benchmarks/ingredients.py --head-file ict.npz --output FOLDER [--init CHECKPOINT] [--seeds 1 2]
 
-Every cell renders the same faces (same seed: other ingredients draw the same numbers), trains the same small network
-for as many samples and is scored with true boxes, without an adapter. Cells that are done are kept: started again, it
-goes on. Prints a table for people and, as its last line, one JSON object.
+Every cell of a seed renders the same faces (other ingredients draw the same numbers), trains for as many samples and is
+scored with true boxes, without an adapter; differences are taken seed by seed. From nothing, a small network shows what
+a beginner needs, and hours go by before a difference stands out from the seeds' noise. With --init a network that has
+seen everything goes on without the ingredient: what it unlearns is what the ingredient was worth to it. Cells that are
+done are kept: started again, it goes on. Prints a table for people and, as its last line, one JSON object.
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -22,7 +26,6 @@ SHARED = ROOT.parent / "shared/data"
 REAL = {"youtube_faces_68": ("youtube_faces", SHARED / "youtube_faces_68"), "afw_68": ("300w", SHARED / "afw_68")}
 WITHOUT: dict[str, list[str]] = {
     "everything on": [],
-    "everything on, other seed": [],
     "hair": ["hair.bald=1.0"],
     "glasses, hats, hands, masks": [
         "accessories.glasses=0.0", "accessories.hat=0.0", "accessories.mask=0.0", "accessories.headset=0.0",
@@ -54,58 +57,71 @@ def settings(values: list[str]) -> list[str]:
     return [part for value in values for part in ("--set", value)]
 
 
-def cell(name: str, off: list[str], options: argparse.Namespace) -> dict[str, float]:
+def cell(name: str, seed: int, options: argparse.Namespace) -> dict[str, float]:
     """NME in per cent by benchmark."""
-    place = options.output / name.replace(" ", "_").replace(",", "")
+    place = options.output / f"{name.replace(' ', '_').replace(',', '')}-seed{seed}"
     result = place / "scores.json"
     if not result.exists():
-        seed = 2 if name.endswith("other seed") else 1
         made, dataset, run = place / "faces", place / "dataset", place / "run"
         head = ["--head", "ict", "--head-file", options.head_file] if options.head_file else []
-        job("synthesize.py", "--count", options.faces, "--size", 128, "--seed", seed, "--workers", options.workers,
-            "--output", made, *head, *settings(off))  # fmt: skip
+        job("synthesize.py", "--count", options.faces, "--size", 256, "--seed", seed, "--workers", options.workers,
+            "--output", made, *head, *settings(WITHOUT[name]))  # fmt: skip
         job("preprocess.py", "--config", "conf/preprocess/box.toml", "--input", made, "--output", dataset, "--workers",
-            options.workers, "--overwrite", "--set", "crop.size=96")  # fmt: skip
-        small = [f"train.epochs={options.epochs}", "network.width=0.5", "input.size=48", f"train.seed={seed}"]
-        job("train.py", "--config", "conf/train/box.toml", "--dataset", dataset, "--output", run, *settings(small))
+            options.workers, "--overwrite")  # fmt: skip
+        plan = [f"train.epochs={options.epochs}", f"train.seed={seed}"]
+        if options.init:
+            plan += ["optimiser.lr=5e-4", "optimiser.ema=0.99", "train.freeze_norms=0.0"]
+        else:
+            plan += ["network.width=0.5", "input.size=48"]
+        start = ["--init", options.init] if options.init else []
+        job("train.py", "--config", "conf/train/box.toml", "--dataset", dataset, "--output", run, *start,
+            *settings(plan))  # fmt: skip
         scores = {}
         for benchmark, (kind, folder) in REAL.items():
             scored = place / "evaluation.json"
             job("evaluate.py", "--model", run / "checkpoints/best.pt", "--source", kind, "--input", folder,
                 "--boxes", "true", "--json", scored)  # fmt: skip
             scores[benchmark] = json.loads(scored.read_text())["figures"]["true_boxes/nme"]
+        shutil.rmtree(made)
+        shutil.rmtree(dataset)
         result.write_text(json.dumps(scores))
     return dict(json.loads(result.read_text()))
+
+
+def spread(values: list[float]) -> str:
+    return f"{statistics.mean(values):+6.2f}" + (f" ± {statistics.stdev(values):4.2f}" if len(values) > 1 else " " * 7)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--head-file", default="", help="the packed ICT head; without it, the built-in one")
     parser.add_argument("--output", type=Path, required=True, help="folder to work in")
+    parser.add_argument("--init", help="checkpoint of conf/train/box.toml's network that goes on training")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--faces", type=int, default=2500)
-    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--most", type=int, default=len(WITHOUT), help="stop after so many new cells (go on later)")
     options = parser.parse_args()
     missing = [str(folder) for _, folder in REAL.values() if not folder.exists()]
     if missing:
         raise SystemExit(f"error: the real faces are missing: {', '.join(missing)}")
     options.output.mkdir(parents=True, exist_ok=True)
-    table: dict[str, dict[str, float]] = {}
-    for name, off in WITHOUT.items():
-        done = (options.output / name.replace(" ", "_").replace(",", "") / "scores.json").exists()
-        if not done and options.most <= 0:
-            continue
-        options.most -= not done
-        table[name] = cell(name, off, options)
-        print(f"{name}: {table[name]}", file=sys.stderr)
-    full = table["everything on"]
-    print(f"NME % on real faces, true boxes; {options.faces} rendered faces, {options.epochs} epochs from nothing")
-    print(f"{'without':34}" + "".join(f"{benchmark:>18}" for benchmark in REAL))
-    for name, scores in table.items():
-        row = "".join(f"{scores[b]:10.2f} ({scores[b] - full[b]:+5.2f})" for b in REAL)
-        print(f"{name:34}{row}")
-    print(json.dumps({name: {b: round(v, 2) for b, v in scores.items()} for name, scores in table.items()}))
+    scores: dict[str, list[dict[str, float]]] = {name: [] for name in WITHOUT}
+    for seed in options.seeds:
+        for name in WITHOUT:
+            scores[name].append(cell(name, seed, options))
+            print(f"{name}, seed {seed}: {scores[name][-1]}", file=sys.stderr, flush=True)
+    start = f"from {Path(options.init).name}" if options.init else "from nothing"
+    print(f"NME % on real faces, true boxes; {options.faces} rendered faces, {options.epochs} epochs {start}; "
+          f"seeds {options.seeds}, differences seed by seed")  # fmt: skip
+    print(f"{'without':30}" + "".join(f"{benchmark:>25}" for benchmark in REAL))
+    for name, of_seeds in scores.items():
+        row = ""
+        for b in REAL:
+            worse = [one[b] - full[b] for one, full in zip(of_seeds, scores["everything on"], strict=True)]
+            row += f"{statistics.mean(one[b] for one in of_seeds):10.2f} {spread(worse):>14}"
+        print(f"{name:30}{row}")
+    print(json.dumps({n: {b: [round(one[b], 2) for one in of] for b in REAL} for n, of in scores.items()}))
 
 
 if __name__ == "__main__":

@@ -28,7 +28,10 @@ class Summary:
     left_out: int = 0
 
     def line(self) -> str:
-        parts = [f"{self.pictures:,} pictures", f"{self.faces:,} faces", f"{self.without:,} without a face"]
+        pictures, faces = (
+            f"{n:,} {name}{'' if n == 1 else 's'}" for n, name in ((self.pictures, "picture"), (self.faces, "face"))
+        )
+        parts = [pictures, faces, f"{self.without:,} without a face"]
         if self.unread:
             parts.append(f"{self.unread:,} could not be read")
         if self.left_out:

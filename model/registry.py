@@ -37,6 +37,7 @@ def fetch(place: str) -> Path:
     Raises:
         FakeitError: no such name, alias or version, or a version without a network of ours.
     """
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # one small file
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
 

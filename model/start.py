@@ -141,7 +141,11 @@ def make_network(
 def _take_weights(network: LandmarkNetwork, init: str, tell: bool) -> None:
     """Takes over a checkpoint's weights as far as names and shapes fit. Raises FakeitError where most do not."""
     stored = load(init)
-    given = stored.ema if stored.ema is not None else stored.weights
+    given = dict(stored.ema if stored.ema is not None else stored.weights)
+    head = given.get("head.linear.weight")
+    if isinstance(network.head, DirectHead) and head is not None and stored.crop.size != network.size:
+        stretched = network.head.stretched(head)
+        given |= {} if stretched is None else {"head.linear.weight": stretched}
     own = network.state_dict()
     fitting = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
     if 2 * len(fitting) < len(own):

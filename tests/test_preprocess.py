@@ -98,8 +98,9 @@ def test_png_codec_holds_the_same_pixels(faces: Path, tmp_path: Path) -> None:
     png = replace(CONFIG, store=replace(CONFIG.store, image_codec="png"))
     raw, packed = _make(faces, tmp_path / "a"), _make(faces, tmp_path / "b", png)
     for one, two in zip(raw.shards, packed.shards, strict=True):
-        a, b = read_shard(str(tmp_path / "a" / one.path), raw.shape), read_shard(
-            str(tmp_path / "b" / two.path), packed.shape
+        a, b = (
+            read_shard(str(tmp_path / "a" / one.path), raw.shape),
+            read_shard(str(tmp_path / "b" / two.path), packed.shape),
         )
         assert np.array_equal(a["image"], b["image"])
 

@@ -60,9 +60,7 @@ def test_faces_have_colours() -> None:
 def test_an_ingredient_switched_off_leaves_the_others_as_they_were() -> None:
     bare = replace(SynthesisConfig(), accessories=AccessoryConfig(0, 0, 0, 0, 0, 0))
     for index in range(4):
-        assert np.array_equal(
-            render(index, 1, bare, 96).landmarks, render(index, 1, SynthesisConfig(), 96).landmarks
-        )
+        assert np.array_equal(render(index, 1, bare, 96).landmarks, render(index, 1, SynthesisConfig(), 96).landmarks)
 
 
 def test_flip_pairs_mirror_the_mean_head(head: Head) -> None:

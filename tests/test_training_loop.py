@@ -159,6 +159,24 @@ def test_weights_of_another_run_are_a_start(dataset: str, tmp_path: Path) -> Non
         run(other, dataset, tmp_path / "third", init=str(first.best))
 
 
+def test_larger_crops_start_from_what_smaller_ones_learnt(
+    dataset: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    grid = replace(CONFIG, network=NetworkConfig("resnet_lean", width=0.25, pool="grid"))
+    first = run(grid, dataset, tmp_path / "first")
+    size = load(first.best).crop.size
+    larger = replace(grid, input=replace(grid.input, size=size + 40), optimiser=OptimiserConfig(lr=1e-12))
+    second = run(
+        replace(larger, train=replace(CONFIG.train, epochs=1)), dataset, tmp_path / "second", init=str(first.best)
+    )
+    assert "start anew" not in capfd.readouterr().err
+    small, large = load(first.best).ema["head.linear.weight"], load(second.best).weights["head.linear.weight"]
+    assert large.shape[1] > small.shape[1]
+    channels = 64  # equal features in every cell: both heads give the same answer
+    old, new = (weight.reshape(len(weight), channels, -1).sum(2) for weight in (small, large))
+    torch.testing.assert_close(new, old, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     "values",
     [

@@ -13,6 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from model.checkpoint import Shelf
 from model.comparison import grid
 from model.comparison.grid import Cell, ComparisonConfig, Dimension, SearchConfig
@@ -26,6 +28,7 @@ from pipelines.store.manifest import Manifest
 if TYPE_CHECKING:
     from optuna import Study, Trial
     from optuna.distributions import BaseDistribution
+    from optuna.samplers import BaseSampler
     from optuna.storages import RDBStorage
 
 TRIALS = "trials.json"
@@ -53,7 +56,6 @@ def search(
             study_name=f"{config.name}/{cell.id}/{runner.content}",
             storage=storage,
             load_if_exists=True,
-            sampler=optuna.samplers.TPESampler(seed=cell.seed, constant_liar=workers > 1),
             pruner=optuna.pruners.MedianPruner(config.search.startup, config.search.warmup),
         )
         states += _study(config, cell, manifest, runner, tracker, study, workers)
@@ -106,7 +108,11 @@ def _study(
         open_places = config.search.trials - sum(t.state != TrialState.RUNNING for t in study.trials)
         batch: list[tuple[Trial, Cell]] = []
         for _ in range(min(workers, open_places)):
-            trial = optuna.Trial(study, left_behind.pop(0)._trial_id) if left_behind else study.ask(space)
+            if left_behind:
+                trial = optuna.Trial(study, left_behind.pop(0)._trial_id)
+            else:
+                study.sampler = _sampler(cell.seed, len(study.trials), workers)
+                trial = study.ask(space)
             made = _trial_cell(config, cell, points, trial, manifest)
             asked[made.id] = trial
             batch.append((trial, made))
@@ -117,6 +123,14 @@ def _study(
             states.append(state)
             del asked[made.id]
     return [CellState(s.cell, s.folder, s.ended, s.reason) for s in states] + _earlier(study, cell, runner, states)
+
+
+def _sampler(seed: int, number: int, workers: int) -> BaseSampler:
+    """The sampler of one trial: with a seed of its own, a study that goes on draws what an unbroken one would have."""
+    from optuna.samplers import TPESampler
+
+    own = np.random.SeedSequence([seed, number]).generate_state(1)[0]
+    return TPESampler(seed=int(own), constant_liar=workers > 1)
 
 
 def _trial_cell(config: ComparisonConfig, cell: Cell, points: dict[str, Any], trial: Trial, manifest: Manifest) -> Cell:

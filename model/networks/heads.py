@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -37,9 +39,10 @@ class Dropout(nn.Module):
 class DirectHead(nn.Module):
     """Pool or flatten, dropout, one linear layer → 2K coordinates, and K log sigmas when `gaussian`."""
 
-    def __init__(self, config: NetworkConfig, features: int, points: int) -> None:
+    def __init__(self, config: NetworkConfig, channels: int, features: int, points: int) -> None:
         super().__init__()
         self.points, self.gaussian, self.average = points, config.head == "gaussian", config.pool == "average"
+        self.channels = channels
         self.dropout = Dropout(config.dropout)
         self.linear = nn.Linear(features, points * (3 if self.gaussian else 2))
 
@@ -51,6 +54,24 @@ class DirectHead(nn.Module):
         if not self.gaussian:
             return Prediction(points)
         return Prediction(points, out[:, 2 * self.points :].clamp(*SIGMA_RANGE))
+
+    @torch.no_grad()
+    def stretched(self, weight: Tensor) -> Tensor | None:
+        """Another head's `linear.weight`, learnt on a grid of another size, for this head's grid.
+
+        Weights are read between the old cells, their sum kept, so that like features give like answers: a
+        network may start on small crops, where samples are cheap, and go on with larger ones.
+
+        Returns:
+            (outputs, features), or None where the other head has other points, other channels or no square grid.
+        """
+        channels = self.channels
+        old, new = (math.isqrt(features // channels) for features in (weight.shape[1], self.linear.in_features))
+        if len(weight) != len(self.linear.weight) or weight.shape[1] != channels * old * old or self.average:
+            return None
+        grid = weight.reshape(len(weight), channels, old, old)
+        wide = functional.interpolate(grid, (new, new), mode="bilinear", align_corners=False)
+        return (wide * (old / new) ** 2).flatten(1)
 
     @torch.no_grad()
     def start_at(self, mean_shape: Tensor) -> None:
@@ -129,7 +150,7 @@ def build_head(config: NetworkConfig, backbone: Backbone, points: int, channels:
         features = backbone.channels
         if not backbone.flat and config.pool == "grid":
             features = _probe(backbone, channels, size).flatten(1).shape[1]
-        return DirectHead(config, features, points)
+        return DirectHead(config, backbone.channels, features, points)
     if backbone.flat:
         raise FakeitError(f"network.head '{config.head}' needs maps, which {config.name} does not give; use 'direct'")
     if config.head == "heatmap":
