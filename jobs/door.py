@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -48,9 +50,13 @@ def run(main: Callable[[argparse.Namespace], int | None], parser: Parser) -> NoR
     try:
         environment.check()
         code = main(arguments)
+        sys.stdout.flush()
     except FakeitError as error:
         print(f"error: {error}", file=sys.stderr)
         code = 2
+    except BrokenPipeError:  # whoever read the lines (`| head`) has had enough; so has the flush at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 128 + signal.SIGPIPE
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         code = 130

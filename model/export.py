@@ -112,6 +112,7 @@ def _trace(module: nn.Module, crops: Tensor, path: Path, sigma: bool, planes: bo
     sample = crops.permute(0, 3, 1, 2).float() if planes else crops
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # the newer exporter needs a package that we do not
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # crops have one size; only their number varies
         torch.onnx.export(
             module,
             (sample,),
@@ -150,15 +151,23 @@ def _to_int8(plain: Path, made: Path, crops: NDArray[np.uint8]) -> None:
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
         calibrate_method=CalibrationMethod.MinMax,
-        nodes_to_exclude=_last_layers(prepared),
+        nodes_to_exclude=_kept_float(prepared),
     )
 
 
-def _last_layers(path: Path) -> list[str]:
-    """Names of the matrix products: they are the head, whose 8 bits would be a grid of half a pixel."""
+def _kept_float(path: Path) -> list[str]:
+    """Names of the nodes that 8 bits would spoil.
+
+    Matrix products are the head, where 8 bits are a grid of half a pixel. Average pooling of odd maps (80-pixel crops
+    have them) counts the cells beyond the edge in onnxruntime's 8-bit kernel, which torch and its float kernel leave
+    out; with 8 bits on both sides of it that kernel is taken, so what follows a pooling stays float too.
+    """
     import onnx
 
-    return [node.name for node in onnx.load(str(path)).graph.node if node.op_type in ("Gemm", "MatMul")]
+    nodes = onnx.load(str(path)).graph.node
+    pooled = {output for node in nodes if node.op_type == "AveragePool" for output in node.output}
+    head = ("Gemm", "MatMul", "AveragePool")
+    return [node.name for node in nodes if node.op_type in head or pooled.intersection(node.input)]
 
 
 class _Calibration:

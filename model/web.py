@@ -48,7 +48,9 @@ def known_models(places: Sequence[str]) -> dict[str, str]:
 
 @lru_cache(maxsize=4)
 def _landmarker(file: str, detector: str, adapter: str | None) -> Landmarker:
-    return Landmarker.load(file, LandmarkerConfig(detector), adapter)
+    landmarker = Landmarker.load(file, LandmarkerConfig(detector), adapter)
+    landmarker.load_detector()  # not a picture's time
+    return landmarker
 
 
 def show(

@@ -117,3 +117,12 @@ def test_spark_submit_names_what_is_wrong(tmp_path: Path) -> None:
     assert wrong_java.returncode == 2 and "holds no Java" in wrong_java.stderr
     shutil.copy(ROOT / "spark-submit.sh", tmp_path)
     assert "run: make setup" in submit("x.py", folder=tmp_path).stderr
+
+
+def test_a_reader_that_has_had_enough_sees_no_traceback() -> None:
+    script = "from jobs.door import run, Parser\nrun(lambda _: [print('line', flush=True) for _ in range(9999)], Parser())"
+    ran = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -c \"{script}\" | head -1; exit ${{PIPESTATUS[0]}}"],
+        cwd=ROOT, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert (ran.returncode, ran.stdout, ran.stderr) == (141, "line\n", "")

@@ -83,6 +83,13 @@ def test_int8_is_a_quarter_and_near(tmp_path: Path) -> None:
     assert not (tmp_path / "x.onnx").exists()
 
 
+def test_int8_pools_odd_maps_as_torch_does(tmp_path: Path) -> None:
+    net = network(size=80)  # 80, 40, 20, 10, 5: the last pooling reaches beyond the edge
+    made = export(net, recipe(80), tmp_path / "8.onnx", "int8", crops(32, 80))
+    even = export(network(), recipe(), tmp_path / "even.onnx", "int8", crops(32))
+    assert made.mean < 2 * even.mean
+
+
 def test_int8_that_lost_the_points_is_refused(tmp_path: Path) -> None:
     net = network()
     with torch.no_grad():
