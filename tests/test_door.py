@@ -120,7 +120,8 @@ def test_spark_submit_names_what_is_wrong(tmp_path: Path) -> None:
 
 
 def test_a_reader_that_has_had_enough_sees_no_traceback() -> None:
-    script = "from jobs.door import run, Parser\nrun(lambda _: [print('line', flush=True) for _ in range(9999)], Parser())"
+    lines = "[print('line', flush=True) for _ in range(9999)]"
+    script = f"from jobs.door import run, Parser\nrun(lambda _: {lines}, Parser())"
     ran = subprocess.run(
         ["bash", "-c", f"{sys.executable} -c \"{script}\" | head -1; exit ${{PIPESTATUS[0]}}"],
         cwd=ROOT, capture_output=True, text=True, timeout=120,
