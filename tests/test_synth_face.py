@@ -12,6 +12,7 @@ import pytest
 
 from pipelines.errors import FakeitError
 from pipelines.landmarks import scheme
+from pipelines.synth.accessories import SKIN_CLASS
 from pipelines.synth.camera import Camera, rotation
 from pipelines.synth.config import (
     AccessoryConfig,
@@ -24,6 +25,7 @@ from pipelines.synth.config import (
     SynthesisConfig,
 )
 from pipelines.synth.face import render
+from pipelines.synth.hand import draw_hand
 from pipelines.synth.head import Head
 from pipelines.synth.heads import load_head
 
@@ -176,3 +178,29 @@ def _by_eyes(points: np.ndarray) -> np.ndarray:
     along = (right - left) / np.linalg.norm(right - left)
     turn = np.array([along, [-along[1], along[0]]])
     return (points - (left + right) / 2) @ turn.T / np.linalg.norm(right - left)
+
+
+def test_a_hand_hides_what_is_under_it() -> None:
+    held = replace(PLAIN, accessories=replace(PLAIN.accessories, occluder=1.0))
+    hidden = 0
+    for index in range(10):
+        bare, face = render(index, 1, PLAIN, 128), render(index, 1, held, 128)
+        assert np.array_equal(bare.landmarks, face.landmarks)
+        newly = (face.visibility < bare.visibility).nonzero()[0]
+        x, y = np.clip(np.rint(face.landmarks[newly]).astype(int), 0, 127).T
+        hidden += int((face.segmentation[y, x] == SKIN_CLASS).sum())  # a hand is skin; sticks and balls are not
+    assert hidden > 20
+
+
+@pytest.mark.parametrize("at", [(64.0, 64.0), (0.0, 127.0), (-90.0, 40.0), (5000.0, 5000.0)])
+def test_a_hand_is_drawn_where_it_says(at: tuple[float, float]) -> None:
+    image = np.full((128, 128, 3), 0.5, np.float32)
+    skin = np.array([0.3, 0.2, 0.15], np.float32)
+    where = draw_hand(image, np.array(at, np.float32), 5.0, skin, np.random.default_rng(3))
+    assert np.isfinite(image).all() and image.min() >= 0
+    far = cv2.dilate(where.astype(np.uint8), np.ones((23, 23), np.uint8)) == 0  # beyond its shadow
+    assert np.allclose(image[far], 0.5, atol=0.01)
+    if at == (64.0, 64.0):
+        assert 800 < where.sum() < 12_000 and (np.abs(image[where] - 0.5) > 0.05).mean() > 0.9
+    if at[0] > 1000:
+        assert not where.any()

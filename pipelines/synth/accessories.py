@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pipelines.synth.camera import Camera
 from pipelines.synth.config import AccessoryConfig
+from pipelines.synth.hand import draw_hand
 from pipelines.synth.noise import SIDE, tiles
 
 Floats = NDArray[np.float32]
@@ -55,7 +56,7 @@ def draw_accessories(
     skin: Floats,
     brightness: float,
     random: np.random.Generator,
-) -> None:
+) -> NDArray[np.bool_] | None:
     """Draws what this face wears, in place.
 
     Args:
@@ -67,6 +68,9 @@ def draw_accessories(
         skin: (3,) the face's own colour, for hands.
         brightness: of the lit face, so that things are lit alike.
         random: the accessories' own stream.
+
+    Returns:
+        (H, W) where a hand is, which the segmentation has as skin; None without one.
     """
     chance = random.random(6)
     if chance[0] < config.glasses:
@@ -78,7 +82,8 @@ def draw_accessories(
     if chance[3] < config.headset:
         _headset(image, classes, anchors, camera, random)
     if chance[4] < config.occluder:
-        _occluder(image, classes, camera.pixels(anchors), camera, skin * brightness, brightness, random)
+        return _occluder(image, classes, camera.pixels(anchors), camera, skin * brightness, brightness, random)
+    return None
 
 
 def _glasses(
@@ -197,28 +202,14 @@ def _headset(image: Floats, classes: Classes, anchors: Floats, camera: Camera, r
 def _occluder(
     image: Floats, classes: Classes, points: Floats, camera: Camera, skin: Floats, brightness: float,
     random: np.random.Generator,
-) -> None:  # fmt: skip
-    """A hand with fingers, a stick (microphone, pen, straw) or a blob somewhere before the face."""
+) -> NDArray[np.bool_] | None:  # fmt: skip
+    """A hand, a stick (microphone, pen, straw) or a blob somewhere before the face; (H, W) where the hand is."""
     size, kind = len(image), random.random()
     at = points[random.integers(0, 68)]
     if kind < 0.45:
-        towards = random.uniform(-0.9, 0.9) - np.pi / 2
-        along = np.array([np.cos(towards), np.sin(towards)])
-        across = np.array([-along[1], along[0]])
-        thick = random.uniform(1.3, 2.1) * camera.scale
-        for finger in range(4):
-            tip = at + across * thick * (finger - 1.5) + along * thick * random.uniform(0.5, 2.2)
-            root = at + across * thick * (finger - 1.5) * 0.9 - along * thick * 3
-            tone = random.uniform(0.85, 1.1)
-            start, end = np.rint(tip).astype(int).tolist(), np.rint(root).astype(int).tolist()
-            for share, shade in _ROUND:
-                cv2.line(image, start, end, (skin * tone * shade).tolist(), max(1, round(thick * share)), cv2.LINE_AA)
-            cv2.line(classes, start, end, SKIN_CLASS, max(1, round(thick)), cv2.LINE_8)
-        palm = np.rint(at - along * thick * 4.5).astype(int).tolist()
-        for share, shade in _ROUND:
-            cv2.circle(image, palm, round(thick * 2.3 * share), (skin * shade).tolist(), -1, cv2.LINE_AA)
-        cv2.circle(classes, palm, round(thick * 2.3), SKIN_CLASS, -1, cv2.LINE_8)
-        return
+        hand = draw_hand(image, at, camera.scale, skin, random)
+        classes[hand] = SKIN_CLASS
+        return hand
     colour = random.random(3) * brightness
     if kind < 0.7:
         start = np.rint(at).astype(int).tolist()
@@ -227,12 +218,14 @@ def _occluder(
         for share, shade in _ROUND:
             cv2.line(image, start, end, (colour * shade).tolist(), max(1, round(width * share)), cv2.LINE_AA)
         cv2.line(classes, start, end, FACEWEAR, width, cv2.LINE_8)
-        return
+        return None
     axes = (random.uniform(0.05, 0.2, 2) * size).astype(int).tolist()
     turn = random.uniform(0, 180)
     centre = np.rint(at).astype(int).tolist()
     cv2.ellipse(image, centre, axes, turn, 0, 360, colour.tolist(), -1, cv2.LINE_AA)
     cv2.ellipse(classes, centre, axes, turn, 0, 360, FACEWEAR, -1, cv2.LINE_8)
+    _rounded(image, cv2.ellipse2Poly(centre, axes, round(turn), 0, 360, 10).astype(np.float32), random)
+    return None
 
 
 def draw_clothes(image: Floats, classes: Classes, camera: Camera, colour: Floats, random: np.random.Generator) -> None:

@@ -94,10 +94,10 @@ def render(index: int, seed: int, config: SynthesisConfig, size: int) -> Face:
     )  # fmt: skip
     points = camera.project(camera.to_camera(landmarks))
     visibility = _visibility(points, depth)
-    draw_fringe(image, classes, hair, points[:, :2], camera, strands)
+    draw_fringe(image, classes, hair, points[:, :2], camera, brightness, strands)
     skin_colour, worn = coat.colours[0], stream(seed, index, "accessories")
-    draw_accessories(image, classes, config.accessories, landmarks[:68], camera, skin_colour, brightness, worn)
-    visibility[_covered(points, classes)] = HIDDEN
+    hand = draw_accessories(image, classes, config.accessories, landmarks[:68], camera, skin_colour, brightness, worn)
+    visibility[_covered(points, classes, hand)] = HIDDEN
     light = float(np.median(image[owner >= 0].max(axis=1))) if (owner >= 0).any() else 0.3
     exposure = min(lighting.exposure / max(light, 0.02), 4.0)
     picture = photograph(image, exposure, config.effects, stream(seed, index, "effects"))
@@ -174,8 +174,9 @@ def _visibility(points: Floats, depth: Floats) -> NDArray[np.uint8]:
     return np.where(seen, VISIBLE, HIDDEN).astype(np.uint8)
 
 
-def _covered(points: Floats, classes: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Points under hair, headwear, facewear or opaque glasses."""
+def _covered(points: Floats, classes: NDArray[np.uint8], hand: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+    """Points under hair, headwear, facewear, opaque glasses or a hand."""
     size = len(classes)
     x, y = np.clip(np.rint(points[:, :2]).astype(int), 0, size - 1).T
-    return np.isin(classes[y, x], (13, 16, 17, 18))
+    under = np.isin(classes[y, x], (13, 16, 17, 18))
+    return under if hand is None else under | hand[y, x]

@@ -23,6 +23,8 @@ _COLOURS = np.array(
     ]
 )  # fmt: skip
 _SHARES = [0.24, 0.2, 0.16, 0.12, 0.1, 0.07, 0.05, 0.06]
+_STRAND = np.array([0.0, 0.2, 0.45, 0.75, 1.0])  # along a fringe's strand, from its root
+_SHEEN = (1.3, 2.2, 1.6, 1.0)  # of its pieces: it bends towards the light once
 
 
 @dataclass(frozen=True)
@@ -63,12 +65,13 @@ def draw_hair(config: HairConfig, canonical: Floats, random: np.random.Generator
     shape = 0.75 + 0.25 * np.sin(x * waves[0] + phases[0]) * np.cos(z * waves[1] + phases[1])
     if random.random() < config.bald:
         weight = np.zeros_like(weight)
+    fallen = bool(weight.any()) and volume > 0.5  # short hair has no strands that reach the forehead
     return Hair(
         colour=colour.astype(np.float32),
         weight=weight,
         lift=(weight * volume * shape).astype(np.float32),
         long=bool(random.random() < config.long and weight.any()),
-        fringe=int(random.integers(50, 260)) if random.random() < config.fringe and weight.any() else 0,
+        fringe=int(random.integers(50, 260)) if random.random() < config.fringe and fallen else 0,
     )
 
 
@@ -99,9 +102,10 @@ def draw_behind(
 
 
 def draw_fringe(
-    image: Floats, classes: NDArray[np.uint8], hair: Hair, points: Floats, camera: Camera, random: np.random.Generator
-) -> None:
-    """Strands over the forehead, in place. `points`: (70, 2) pixels."""
+    image: Floats, classes: NDArray[np.uint8], hair: Hair, points: Floats, camera: Camera, brightness: float,
+    random: np.random.Generator,
+) -> None:  # fmt: skip
+    """Strands over the forehead, in place. `points`: (70, 2) pixels; `brightness`: of the lit face."""
     if not hair.fringe:
         return
     up = points[27] - points[8]
@@ -116,10 +120,13 @@ def draw_fringe(
         at = random.uniform(start, end)
         root = left * (1 - at) + right * at + up * random.uniform(4.5, 7)
         bend = (sweep if at > parting else -sweep) + random.normal(0, ragged)
-        reach = length + random.normal(0, ragged)
-        strand = np.array([root, root - up * reach / 2 + across * bend * 0.3, root - up * reach + across * bend])
-        fixed = [np.rint(strand * 8).astype(np.int32)]
+        inner = 1 - abs(2 * (at - start) / (end - start + 1e-6) - 1) ** 3  # shorter towards its sides
+        reach = length * (0.45 + 0.55 * inner) + random.normal(0, ragged)
+        share = _STRAND[:, None]
+        strand = root - up * reach * share + across * bend * share**1.7
+        fixed = np.rint(strand * 8).astype(np.int32)
         width = int(random.integers(1, 3)) * thickness
-        colour = (hair.colour * np.exp(random.normal(0, 0.4))).tolist()
-        cv2.polylines(image, fixed, False, colour, width, cv2.LINE_AA, 3)
-        cv2.polylines(classes, fixed, False, HAIR_CLASS, width, cv2.LINE_8, 3)
+        tone = hair.colour * brightness * np.exp(random.normal(0, 0.35))
+        for piece, sheen in enumerate(_SHEEN):
+            cv2.polylines(image, [fixed[piece : piece + 2]], False, (tone * sheen).tolist(), width, cv2.LINE_AA, 3)
+        cv2.polylines(classes, [fixed], False, HAIR_CLASS, width, cv2.LINE_8, 3)
