@@ -95,7 +95,7 @@ class LightConfig:
     ambient: Range = (0.15, 0.7)
     lights: tuple[int, int] = (1, 3)
     shadows: float = 0.7  # share of faces whose first light casts shadows
-    exposure_sd: float = 0.45  # of the natural logarithm
+    exposure_sd: float = 0.75  # of the natural logarithm
 
     def __post_init__(self) -> None:
         _share("light", shadows=self.shadows)
