@@ -52,18 +52,19 @@ def draw_hand(image: Floats, at: Floats, scale: float, skin: Floats, random: np.
         return seen
     window = np.s_[low[1] : high[1], low[0] : high[0]]
     picture = image[window]
-    shapes = [_filled([(x - low[0], y - low[1], r) for x, y, r in part], picture.shape[:2]) for part in placed]
+    local = [[(x - low[0], y - low[1], r) for x, y, r in part] for part in placed]
+    shapes = [_filled(part, picture.shape[:2]) for part in local]
     whole = np.maximum.reduce(shapes)
     shadow = cv2.GaussianBlur(whole, (0, 0), max(0.5 * size, 1.0)).astype(np.float32) / 255
     picture *= (1 - 0.45 * shadow)[..., None]  # of the hand on what is behind it
     lit = np.maximum(skin, 0.0) * random.uniform(0.9, 1.12)
-    for part, shape in zip(placed, shapes, strict=True):
+    for part, shape in zip(local, shapes, strict=True):
         _paint(picture, shape, part[-1][2], lit, light)
-    for finger in [*placed[1:5], placed[-1]]:
-        moved = [(x - low[0], y - low[1], r) for x, y, r in finger]
-        _joints(picture, moved, lit)
+    _, *fingers, _, thumb = local
+    for digit in (*fingers, thumb):
+        _joints(picture, digit, lit)
         if back:
-            _nail(picture, moved, lit)
+            _nail(picture, digit, lit)
     seen[window] = whole > 127
     return seen
 
@@ -71,7 +72,10 @@ def draw_hand(image: Floats, at: Floats, scale: float, skin: Floats, random: np.
 def _parts(random: np.random.Generator) -> list[Chain]:
     """Forearm, fingers, palm and thumb, in the order they are drawn."""
     spread, bend = random.uniform(0.2, 1.6), random.uniform(0.6, 1.0)
-    palm: Chain = [(-1.6, 1.6, 1.9), (-2.4, 7.6, 1.75), (0.0, 8.0, 1.8), (2.3, 7.2, 1.7), (1.9, 1.6, 1.9)]
+    palm: Chain = [
+        (-1.6, 1.6, 1.9), (-2.4, 7.6, 1.75), (0.0, 8.0, 1.8), (0.0, 4.6, 2.6), (2.3, 7.2, 1.7), (1.9, 1.6, 1.9),
+        (-1.6, 1.6, 1.9),
+    ]  # fmt: skip
     forearm: Chain = [(0.2, -22.0, 4.2), (0.1, -6.0, 3.2), (0.1, 0.4, 2.75)]
     away = 0.35 + 0.35 * spread + random.normal(0, 0.1)
     root, tip = np.array([-2.3, 2.6]), np.array([-np.sin(away), np.cos(away)])
@@ -101,19 +105,15 @@ def _filled(chain: Chain, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     angle = np.linspace(0, 2 * np.pi, 20, endpoint=False)
     ring = np.stack([np.cos(angle), np.sin(angle)], axis=1)
     discs = [np.array([x, y]) + r * ring for x, y, r in chain]
-    hulls = [np.concatenate(pair) for pair in zip(discs, discs[1:], strict=False)]
-    if len(chain) == 5:  # the palm: one piece
-        hulls = [np.concatenate(discs)]
-    for hull in hulls:
-        outline = cv2.convexHull(hull.astype(np.float32))[:, 0]
+    for pair in zip(discs, discs[1:], strict=False):
+        outline = cv2.convexHull(np.concatenate(pair).astype(np.float32))[:, 0]
         cv2.fillConvexPoly(mask, np.rint(outline * (1 << _BITS)).astype(np.int32), 255, cv2.LINE_AA, _BITS)
     return mask
 
 
 def _paint(picture: Floats, shape: NDArray[np.uint8], radius: float, skin: Floats, light: NDArray[np.floating]) -> None:
-    """Lays one part over the picture, round at its edges, skin's blotches on it."""
-    box = cv2.boundingRect(shape)
-    x, y, width, height = box
+    """Lays one part over the picture, rounded within `radius` pixels of its edges, skin's blotches on it."""
+    x, y, width, height = cv2.boundingRect(shape)
     if width == 0 or height == 0:
         return
     region, alpha = picture[y : y + height, x : x + width], shape[y : y + height, x : x + width]
@@ -123,9 +123,9 @@ def _paint(picture: Floats, shape: NDArray[np.uint8], radius: float, skin: Float
     slope_y, slope_x = np.gradient(high) if min(high.shape) > 1 else (high * 0, high * 0)
     tilt = (slope_x * light[0] + slope_y * light[1]) * max(radius, 1.0)
     shade = 0.42 + 0.62 * high - np.clip(tilt, -0.4, 0.4)
-    blotches = tiles()[1, :height, :width] if max(height, width) <= SIDE else 0.0
-    grain = tiles()[0, :height, :width] if max(height, width) <= SIDE else 0.0
-    shade = shade * (1 + 0.05 * blotches + 0.03 * grain)
+    if max(height, width) <= SIDE:
+        grain, blotches = tiles()[:2, :height, :width]
+        shade = shade * (1 + 0.05 * blotches + 0.03 * grain)
     blood = np.stack([0.06 * (1 - high), -0.05 * (1 - high), -0.06 * (1 - high)], axis=2)  # thin parts are redder
     laid = skin * shade[..., None] * (1 + blood)
     region += (laid.astype(np.float32) - region) * (alpha.astype(np.float32) / 255)[..., None]
