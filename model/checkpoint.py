@@ -92,6 +92,8 @@ def load(path: str | Path) -> Checkpoint:
         FakeitError: no such file, damaged, not a checkpoint of ours, or of another format.
     """
     path = Path(path)
+    if path.suffix == ".onnx" and path.is_file():
+        raise FakeitError(f"checkpoint {path} is an exported network; name the checkpoint it came from, as in {BEST}")
     try:
         plain = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:

@@ -101,6 +101,10 @@ def test_what_is_no_checkpoint_is_refused_in_one_line(tmp_path: Path, content: A
         torch.save(content, path)
     with pytest.raises(FakeitError, match=message):
         load(path)
+    exported = tmp_path / "x.onnx"
+    exported.touch()
+    with pytest.raises(FakeitError, match=r"an exported network; name the checkpoint it came from, as in best.pt"):
+        load(exported)
 
 
 def test_code_in_a_checkpoint_does_not_run(tmp_path: Path) -> None:
