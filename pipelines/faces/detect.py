@@ -76,8 +76,8 @@ class Mtcnn:
     Args:
         smallest: side of the smallest face looked for, as a share of the picture's shorter side.
         thresholds: what each of the three networks must be sure by.
-        step: from one size of the picture to the next. Its own 0.709 finds the same faces of benchmarks/detectors.py
-            in one and a half times the time.
+        step: from one size of the picture to the next. Its own 0.709 finds as many faces in
+            benchmarks/detectors.py in one and a half times the time.
     """
 
     def __init__(
