@@ -7,7 +7,8 @@ import pytest
 
 from pipelines.errors import FakeitError
 from pipelines.faces import filters
-from pipelines.faces.filters import CANONICAL, apply_filter, art, blur, mesh_map, swap
+from pipelines.faces.art import CANONICAL
+from pipelines.faces.filters import apply_filter, art, blur, mesh_map, swap
 
 
 def face(scale: float = 0.4, x: float = 40, y: float = -60, degrees: float = 0) -> np.ndarray:
