@@ -24,7 +24,7 @@ EXAMPLE = """examples:
 def main(arguments: argparse.Namespace) -> int:
     from model.comparison import grid
     from model.comparison.compare import compare, plan
-    from model.comparison.tracking import address
+    from model.tracking import address
     from pipelines.errors import FakeitError
 
     config = grid.load(arguments.config, tuple(arguments.set))
@@ -42,7 +42,7 @@ def main(arguments: argparse.Namespace) -> int:
     for alias, version in outcome.aliases.items():
         print(f"registered {config.register} version {version} as {alias}")
     print("\n".join(f"{page}: written" for page in outcome.pages))
-    print("next: mlflow ui --backend-store-uri " + address(config))
+    print("next: mlflow ui --backend-store-uri " + address(config.uri))
     return 1 if failed else 0
 
 

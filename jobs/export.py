@@ -24,8 +24,6 @@ def main(arguments: argparse.Namespace) -> None:
     from model.export import export, sample_crops
     from pipelines.errors import FakeitError
 
-    if arguments.model.endswith(".onnx"):
-        raise FakeitError(f"model {arguments.model}: is ONNX already; name the training checkpoint")
     if not arguments.output.endswith(".onnx"):
         raise FakeitError(f"output {arguments.output}: its name must end in .onnx")
     network, recipe = load_network(arguments.model)

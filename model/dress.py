@@ -76,6 +76,6 @@ def dress(landmarker: Landmarker, pictures: Iterable[PictureFile], edit: Edit, o
             if path.suffix.lower() not in (".jpg", ".jpeg", ".png", ".webp"):
                 path = path.with_name(f"{os.path.basename(path)}.png")
             write_image(str(path), edit(pixels, faces))
-            yield f"{path}: {len(faces)} face{'' if len(faces) == 1 else 's'}"
+            yield f"{path}: {len(faces)} face{'s' * (len(faces) != 1)}"
         except (Rejected, FakeitError) as error:
             yield f"left out: {error}"

@@ -166,8 +166,8 @@ def _kept_float(path: Path) -> list[str]:
 
     nodes = onnx.load(str(path)).graph.node
     pooled = {output for node in nodes if node.op_type == "AveragePool" for output in node.output}
-    head = ("Gemm", "MatMul", "AveragePool")
-    return [node.name for node in nodes if node.op_type in head or pooled.intersection(node.input)]
+    spoilt = ("Gemm", "MatMul", "AveragePool")
+    return [node.name for node in nodes if node.op_type in spoilt or pooled.intersection(node.input)]
 
 
 class _Calibration:

@@ -28,10 +28,11 @@ class Summary:
     left_out: int = 0
 
     def line(self) -> str:
-        pictures, faces = (
-            f"{n:,} {name}{'' if n == 1 else 's'}" for n, name in ((self.pictures, "picture"), (self.faces, "face"))
-        )
-        parts = [pictures, faces, f"{self.without:,} without a face"]
+        parts = [
+            f"{self.pictures:,} picture{'s' * (self.pictures != 1)}",
+            f"{self.faces:,} face{'s' * (self.faces != 1)}",
+            f"{self.without:,} without a face",
+        ]
         if self.unread:
             parts.append(f"{self.unread:,} could not be read")
         if self.left_out:

@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from model.tracking import address
 from pipelines.config import nearest
 from pipelines.errors import FakeitError
 
@@ -51,12 +52,12 @@ def fetch(place: str) -> Path:
     except MlflowException as error:
         known = list(versions(name))
         there = f"registered are {', '.join(known)}{nearest(place, known)}" if known else f"no model '{name}' there"
-        raise FakeitError(f"model {place}: not in {_address()}; {there}") from error
+        raise FakeitError(f"model {place}: not in {address()}; {there}") from error
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "fakeit", "registry")
     kept = cache / f"{found.run_id}.onnx"
     if not kept.is_file():
         cache.mkdir(parents=True, exist_ok=True)
-        where = {"run_id": found.run_id, "artifact_path": f"{FOLDER}/{FILE}", "tracking_uri": _address()}
+        where = {"run_id": found.run_id, "artifact_path": f"{FOLDER}/{FILE}", "tracking_uri": address()}
         with tempfile.TemporaryDirectory(dir=cache) as folder:
             try:
                 Path(download_artifacts(**where, dst_path=folder)).replace(kept)
@@ -72,9 +73,10 @@ def versions(name: str = NAME) -> dict[str, str]:
     """What is registered under a name: `models:/NAME@ALIAS` (those without an alias by number) → a line about it."""
     from mlflow.exceptions import MlflowException
 
+    client = _client()
     try:
-        model = _client().get_registered_model(name)
-        found = _client().search_model_versions(f"name = '{name}'")
+        model = client.get_registered_model(name)
+        found = client.search_model_versions(f"name = '{name}'")
     except MlflowException:
         return {}
     aliases = {str(version): alias for alias, version in (model.aliases or {}).items()}
@@ -87,15 +89,11 @@ def versions(name: str = NAME) -> dict[str, str]:
     return places
 
 
-def _address() -> str:
-    return os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
-
-
 def _client() -> MlflowClient:
     """A client of the store. Raises FakeitError where a local one is not there (MLflow would make an empty one)."""
     from mlflow import MlflowClient
 
-    address = _address()
-    if address.startswith("sqlite:///") and not Path(address.removeprefix("sqlite:///")).is_file():
-        raise FakeitError(f"registry {address}: no such file; set MLFLOW_TRACKING_URI, or start where mlflow.db lies")
-    return MlflowClient(tracking_uri=address)
+    store = address()
+    if store.startswith("sqlite:///") and not Path(store.removeprefix("sqlite:///")).is_file():
+        raise FakeitError(f"registry {store}: no such file; set MLFLOW_TRACKING_URI, or start where mlflow.db lies")
+    return MlflowClient(tracking_uri=store)

@@ -145,7 +145,8 @@ def _take_weights(network: LandmarkNetwork, init: str, tell: bool) -> None:
     head = given.get("head.linear.weight")
     if isinstance(network.head, DirectHead) and head is not None and stored.crop.size != network.size:
         stretched = network.head.stretched(head)
-        given |= {} if stretched is None else {"head.linear.weight": stretched}
+        if stretched is not None:
+            given["head.linear.weight"] = stretched
     own = network.state_dict()
     fitting = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
     if 2 * len(fitting) < len(own):

@@ -18,12 +18,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from model.networks import LandmarkNetwork
-
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+    from model.networks import LandmarkNetwork
+
 JOURNAL = "journal.jsonl"
+STORE = "sqlite:///mlflow.db"  # where no other is named
+
+
+def address(uri: str = STORE) -> str:
+    """The tracking store: MLFLOW_TRACKING_URI wins over what a conf says."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or uri
 
 
 @dataclass(frozen=True)
@@ -37,7 +43,7 @@ class TrackingConfig:
         tags: of the run.
     """
 
-    uri: str = "sqlite:///mlflow.db"
+    uri: str = STORE
     experiment: str = "fakeit"
     run: str = ""
     model: bool = True
@@ -96,7 +102,7 @@ class Mlflow:
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
         self.config, self.folder, self.name, self.run_id = config, folder, config.run or name, run_id
-        self.uri = os.environ.get("MLFLOW_TRACKING_URI") or config.uri
+        self.uri = address(config.uri)
         self._client: MlflowClient | None = None
         self._down, self._sent = False, 0
         self._params: dict[str, Any] = {}
@@ -269,5 +275,4 @@ def loss_curves(lines: list[dict[str, Any]]) -> Any:
 
 def make(config: TrackingConfig, folder: Path, name: str, rank: int, run_id: str | None) -> Tracker:
     """The tracker of a rank."""
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or config.uri
-    return Mlflow(config, folder, name, run_id) if rank == 0 and uri else Silent()
+    return Mlflow(config, folder, name, run_id) if rank == 0 and address(config.uri) else Silent()

@@ -89,7 +89,7 @@ def show(
             drawn = filters.apply_filter(what, drawn, convert(face.points, face.scheme, "ibug68"))
     detect_ms, fit_ms = 1000 * (found - start), 1000 * (done - found)
     each = f", {fit_ms / len(faces):.1f} ms a face for the points" if faces else ""
-    count = "no face found" if not faces else "1 face" if len(faces) == 1 else f"{len(faces)} faces"
+    count = f"{len(faces)} face{'s' * (len(faces) != 1)}" if faces else "no face found"
     return drawn, f"{count} in {pixels.shape[1]}×{pixels.shape[0]} pixels: {detect_ms:.0f} ms to find{each}"
 
 

@@ -16,23 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.tiny_dataset import make_dataset
+from tests import tiny_comparison
+from tests.tiny_comparison import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 pytestmark = pytest.mark.slow
 
-BASE = """
-[network]
-name = "lenet"
-[data]
-batch_size = 8
-[optimiser]
-name = "adamw"
-lr = 1e-3
-[train]
-epochs = 2
-best_by = "nme"
-"""
 GRID = """
 name = "tiny"
 title = "A tiny comparison"
@@ -52,12 +40,8 @@ values = [10, 20]
 def compared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str], str]:
     """A folder with a comparison that was killed and ended, its environment, and what the second run printed."""
     folder = tmp_path_factory.mktemp("comparison")
-    make_dataset(folder / "data", train=(10, 11), val=(9,), test=(8,), size=32)
-    (folder / "base.toml").write_text(BASE)
-    (folder / "grid.toml").write_text(GRID)
-    environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "jobs/compare.py", "--config", str(folder / "grid.toml"), "--dataset"]
-    command += [str(folder / "data"), "--output", str(folder / "out")]
+    tiny_comparison.write_files(folder, GRID)
+    environment, command = tiny_comparison.environment(folder / "mlflow.db"), tiny_comparison.command(folder, "out")
     first = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                              start_new_session=True)  # fmt: skip
     deadline = time.monotonic() + 180

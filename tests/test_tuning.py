@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,21 +10,11 @@ from typing import Any
 
 import pytest
 
-from tests.tiny_dataset import make_dataset
+from tests import tiny_comparison
+from tests.tiny_comparison import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 pytestmark = pytest.mark.slow
 
-BASE = """
-[network]
-name = "lenet"
-[data]
-batch_size = 8
-[optimiser]
-name = "adamw"
-[train]
-best_by = "nme"
-"""
 GRID = """
 name = "tiny"
 title = "A tiny search"
@@ -48,9 +37,8 @@ space = [
 
 def search(folder: Path, output: str, *more: str) -> list[dict[str, Any]]:
     """Runs the comparison; its trials by number."""
-    environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/{output}.db", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "jobs/compare.py", "--config", str(folder / "grid.toml"), "--dataset"]
-    command += [str(folder / "data"), "--output", str(folder / output), *more]
+    command = [*tiny_comparison.command(folder, output), *more]
+    environment = tiny_comparison.environment(folder / f"{output}.db")
     ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     rows: list[dict[str, Any]] = json.loads((folder / output / "tiny/trials.json").read_text())
@@ -58,9 +46,7 @@ def search(folder: Path, output: str, *more: str) -> list[dict[str, Any]]:
 
 
 def test_a_study_that_goes_on_draws_what_an_unbroken_one_does(tmp_path: Path) -> None:
-    make_dataset(tmp_path / "data", train=(10, 11), val=(9,), test=(8,), size=32)
-    (tmp_path / "base.toml").write_text(BASE)
-    (tmp_path / "grid.toml").write_text(GRID)
+    tiny_comparison.write_files(tmp_path, GRID)
     unbroken = search(tmp_path, "unbroken")
     assert len(search(tmp_path, "broken", "--set", "search.trials=2")) == 2
     broken = search(tmp_path, "broken")

@@ -20,6 +20,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from model import registry
+from model.tracking import STORE
 from model.train_config import TrainConfig
 from pipelines import config as confs
 from pipelines.errors import FakeitError
@@ -151,9 +153,9 @@ class ComparisonConfig:
     target: float = 0.0
     price: float = 0.0
     currency: str = "USD"
-    uri: str = "sqlite:///mlflow.db"
+    uri: str = STORE
     experiment: str = "fakeit"
-    register: str = "fakeit-landmarks"
+    register: str = registry.NAME
     search: SearchConfig | None = None
 
     def __post_init__(self) -> None:

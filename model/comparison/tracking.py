@@ -7,7 +7,6 @@ and tags (what the UI's compare, parallel-coordinates and search views work on),
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +20,10 @@ from model import checkpoint, registry
 from model.backends import load_network
 from model.comparison.grid import Cell, ComparisonConfig
 from model.export import export
-from model.tracking import Mlflow, TrackingConfig
+from model.tracking import Mlflow, TrackingConfig, address
 from pipelines.store.manifest import Manifest
 
 CHAMPION, CHALLENGER = "champion", "challenger"
-
-
-def address(config: ComparisonConfig) -> str:
-    """The tracking store that a comparison uses."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or config.uri
 
 
 class ComparisonTracker:
@@ -42,7 +36,7 @@ class ComparisonTracker:
     """
 
     def __init__(self, config: ComparisonConfig, dataset: str, manifest: Manifest, run_id: str | None = None) -> None:
-        self.config, self.manifest, self.uri = config, manifest, address(config)
+        self.config, self.manifest, self.uri = config, manifest, address(config.uri)
         self.client = MlflowClient(tracking_uri=self.uri)
         self.run_id = run_id if run_id and self._known(run_id) else self._create(dataset)
         self._monitor = SystemMetricsMonitor(self.run_id, tracking_uri=self.uri)

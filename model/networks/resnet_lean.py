@@ -14,13 +14,13 @@ from model.networks.network import Backbone, NetworkConfig, activation
 WIDTHS, DEPTHS = (32, 64, 128, 256), (2, 2, 2, 2)
 
 
-class Halve(nn.AvgPool2d):
+class Halve(nn.Module):
     """Average pooling that keeps an odd map's last row and column. Said only where there is one: exported, a pooling
     that may reach beyond the edge is three times as slow in onnxruntime."""
 
     def forward(self, x: Tensor) -> Tensor:
         odd = bool(x.shape[2] % 2 or x.shape[3] % 2)
-        return functional.avg_pool2d(x, self.kernel_size, self.stride, 0, odd, self.count_include_pad)
+        return functional.avg_pool2d(x, 2, ceil_mode=odd, count_include_pad=False)
 
 
 class LeanBlock(nn.Module):
@@ -31,7 +31,7 @@ class LeanBlock(nn.Module):
         self.relu = activation(act)
         self.shortcut: nn.Module = nn.Identity()
         if stride > 1 or inputs != outputs:
-            pool = Halve(stride, count_include_pad=False) if stride > 1 else nn.Identity()
+            pool = Halve() if stride > 1 else nn.Identity()
             self.shortcut = nn.Sequential(pool, nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs))
 
     def forward(self, x: Tensor) -> Tensor:

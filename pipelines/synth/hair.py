@@ -23,7 +23,7 @@ _COLOURS = np.array(
     ]
 )  # fmt: skip
 _SHARES = [0.24, 0.2, 0.16, 0.12, 0.1, 0.07, 0.05, 0.06]
-_STRAND = np.array([0.0, 0.2, 0.45, 0.75, 1.0])  # along a fringe's strand, from its root
+_STRAND = np.array([[0.0], [0.2], [0.45], [0.75], [1.0]])  # along a fringe's strand, from its root
 _SHEEN = (1.3, 2.2, 1.6, 1.0)  # of its pieces: it bends towards the light once
 
 
@@ -122,8 +122,7 @@ def draw_fringe(
         bend = (sweep if at > parting else -sweep) + random.normal(0, ragged)
         inner = 1 - abs(2 * (at - start) / (end - start + 1e-6) - 1) ** 3  # shorter towards its sides
         reach = length * (0.45 + 0.55 * inner) + random.normal(0, ragged)
-        share = _STRAND[:, None]
-        strand = root - up * reach * share + across * bend * share**1.7
+        strand = root - up * reach * _STRAND + across * bend * _STRAND**1.7
         fixed = np.rint(strand * 8).astype(np.int32)
         width = int(random.integers(1, 3)) * thickness
         tone = hair.colour * brightness * np.exp(random.normal(0, 0.35))

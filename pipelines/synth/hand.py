@@ -17,7 +17,8 @@ Chain = list[tuple[float, float, float]]  # x, y, radius of its discs, cm; the w
 _ROOTS = ((-3.1, 8.6), (-1.05, 9.3), (1.0, 9.2), (2.95, 8.3))  # of the fingers, index first
 _LENGTHS = (7.0, 7.9, 7.3, 5.8)
 _RADII = (0.88, 0.9, 0.86, 0.76)
-_SHARES = (0.46, 0.3, 0.24)  # of a finger's bones
+_BONES = ((0.46, 0.98), (0.3, 0.92), (0.24, 0.78))  # of a finger: shares of its length, of its radius at their ends
+_SUNK = 1.2  # cm of a finger that lie within the palm
 _FAN = (-0.14, -0.03, 0.07, 0.2)  # radians
 _BITS = 3
 
@@ -87,14 +88,13 @@ def _parts(random: np.random.Generator) -> list[Chain]:
     for (x, y), length, radius, fan in zip(_ROOTS, _LENGTHS, _RADII, _FAN, strict=True):
         angle = fan * spread + random.normal(0, 0.04)
         shorter = bend * random.uniform(0.85, 1.0)
-        chain: Chain = [(x, y - 1.2, radius * 1.1)]
-        place = np.array([x, y - 1.2])
-        for bone, share in enumerate(_SHARES):
+        place, sunk = np.array([x, y - _SUNK]), _SUNK
+        chain: Chain = [(*place, radius * 1.1)]
+        for share, taper in _BONES:
             angle += random.normal(0, 0.035)
-            place = place + np.array([np.sin(angle), np.cos(angle)]) * (
-                share * length * shorter + (1.2 if bone == 0 else 0)
-            )
-            chain.append((*place, radius * (0.98, 0.92, 0.78)[bone]))
+            place = place + np.array([np.sin(angle), np.cos(angle)]) * (share * length * shorter + sunk)
+            chain.append((*place, radius * taper))
+            sunk = 0.0
         fingers.append(chain)
     return [forearm, *fingers, palm, thumb]
 
