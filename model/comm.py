@@ -18,8 +18,6 @@ from torch import Tensor, nn
 
 from pipelines.errors import FakeitError
 
-Optimiser = torch.optim.Optimizer
-
 
 @dataclass(frozen=True)
 class CommConfig:
@@ -29,13 +27,20 @@ class CommConfig:
         backend: "auto" looks at what launched the process: horovodrun, torchrun, or nothing.
         compression: Horovod sends gradients as float16.
         adasum: Horovod adds gradients by Adasum instead of averaging them (arXiv 2006.02924); needs its MPI build.
-        fusion_mb: Horovod on GPUs packs small tensors into buffers of this size; 0 leaves its default (64).
+        overlap: "on" sends gradients beside the backward pass, by Horovod's hooks or DDP's buckets; "off" sends all in
+            one message after it; "auto" is on for GPUs, where other processors than the network's reduce them.
+        fusion_mb: where it overlaps Horovod packs small tensors into buffers of this size; 0 leaves its default (64).
     """
 
     backend: Literal["auto", "horovod", "ddp", "single"] = "auto"
     compression: Literal["none", "fp16"] = "none"
     adasum: bool = False
+    overlap: Literal["auto", "on", "off"] = "auto"
     fusion_mb: int = 0
+
+    def overlaps(self, network: nn.Module) -> bool:
+        on_gpu = next(network.parameters()).is_cuda
+        return self.adasum or self.overlap == "on" or (self.overlap == "auto" and on_gpu)
 
 
 class Comm(Protocol):
@@ -46,21 +51,17 @@ class Comm(Protocol):
     size: int
     local_rank: int
 
-    def attach(self, network: nn.Module, optimiser: Optimiser, accumulate: int = 1) -> tuple[nn.Module, Optimiser]:
-        """Network and optimiser to train with: their gradients become the mean over ranks. Weights as they are on
-        rank 0 go to all."""
+    def attach(self, network: nn.Module) -> nn.Module:
+        """The module to train with: its gradients become the mean over ranks. Weights as they are on rank 0 go to all.
+        Once for each network: hooks stay on its parameters."""
         ...
 
-    def quiet(self, network: nn.Module, last: bool) -> AbstractContextManager[Any]:
+    def quiet(self, module: nn.Module, last: bool) -> AbstractContextManager[Any]:
         """Around a forward and backward pass: no reducing unless it is the `last` of an accumulation."""
         ...
 
-    def reduce_gradients(self, optimiser: Optimiser) -> None:
+    def reduce_gradients(self) -> None:
         """After the last backward pass: waits until gradients are the mean over ranks."""
-        ...
-
-    def stepping(self, optimiser: Optimiser) -> AbstractContextManager[Any]:
-        """Around `optimiser.step()`, after `reduce_gradients`."""
         ...
 
     def start_sum(self, values: Tensor) -> Callable[[], Tensor]:
@@ -100,16 +101,13 @@ class Single:
 
     name, rank, size, local_rank = "single", 0, 1, 0
 
-    def attach(self, network: nn.Module, optimiser: Optimiser, accumulate: int = 1) -> tuple[nn.Module, Optimiser]:
-        return network, optimiser
+    def attach(self, network: nn.Module) -> nn.Module:
+        return network
 
-    def quiet(self, network: nn.Module, last: bool) -> AbstractContextManager[Any]:
+    def quiet(self, module: nn.Module, last: bool) -> AbstractContextManager[Any]:
         return nullcontext()
 
-    def reduce_gradients(self, optimiser: Optimiser) -> None: ...
-
-    def stepping(self, optimiser: Optimiser) -> AbstractContextManager[Any]:
-        return nullcontext()
+    def reduce_gradients(self) -> None: ...
 
     def start_sum(self, values: Tensor) -> Callable[[], Tensor]:
         return lambda: values
@@ -125,36 +123,51 @@ class Single:
     def close(self) -> None: ...
 
 
-class _OneMessage:
-    """All gradients in one buffer, so that a step sends one message instead of one a layer.
+class _Gradients:
+    """The gradients of a network in one buffer, each laid out as its parameter is, channels last or not.
 
-    Where ranks compute on CPUs no processor is idle that could reduce gradients beside the backward pass: messages in
-    between cost their negotiation and hide nothing (docs/benchmarks.md, `scaling_2`).
+    A gradient goes into the buffer as soon as it is there, while it is in the cache; later backward passes add to it in
+    place. (Horovod's own optimiser sends gradients as they are, and refuses those that are channels last.)
+
+    Args:
+        network: whose gradients they are; hooks stay on its parameters.
+        arrived: told a parameter's name and its part of the buffer as its gradient comes, in every backward pass.
     """
 
-    def __init__(self, network: nn.Module) -> None:
-        self.parameters = [p for p in network.parameters() if p.requires_grad]
-        self.buffer = torch.zeros(sum(p.numel() for p in self.parameters))
-        places = torch.tensor([0, *(p.numel() for p in self.parameters)]).cumsum(0).tolist()
-        self.views = [  # laid out as their parameters are, channels last or not
-            self.buffer.as_strided(p.size(), p.stride(), place)
-            for p, place in zip(self.parameters, places, strict=False)
-        ]
+    ALIGNMENT = 16  # numbers: a part begins where a line of the cache does
 
-    def reduce(self, mean: Callable[[Tensor], None]) -> None:
-        """Collects the gradients, lets `mean` average the buffer in place over ranks, and gives them back."""
-        for parameter, view in zip(self.parameters, self.views, strict=True):
+    def __init__(self, network: nn.Module, arrived: Callable[[str, Tensor], None]) -> None:
+        self.arrived = arrived
+        named = {name: p for name, p in network.named_parameters() if p.requires_grad}
+        room = [-(-p.numel() // self.ALIGNMENT) * self.ALIGNMENT for p in named.values()]
+        self.buffer = torch.zeros(sum(room), device=next(network.parameters()).device)
+        self._parts = {p: (name, part) for (name, p), part in zip(named.items(), self.buffer.split(room), strict=True)}
+        self._views = {p: part.as_strided(p.size(), p.stride()) for p, (_, part) in self._parts.items()}
+        for parameter in self._views:
+            parameter.register_post_accumulate_grad_hook(self._collect)
+
+    def _collect(self, parameter: nn.Parameter) -> None:
+        view = self._views[parameter]
+        if parameter.grad is not view:
+            parameter.grad = view.zero_() if parameter.grad is None else view.copy_(parameter.grad)
+        self.arrived(*self._parts[parameter])
+
+    def complete(self) -> None:
+        """After the last backward pass: zeros where a parameter got no gradient."""
+        for parameter in self._views:
             if parameter.grad is None:
-                view.zero_()
-            else:
-                view.copy_(parameter.grad)
-        mean(self.buffer)
-        for parameter, view in zip(self.parameters, self.views, strict=True):
-            parameter.grad = view
+                self._collect(parameter)
 
 
-class Horovod:
-    """Horovod. On GPUs gradients are reduced by hooks beside the backward pass, on CPUs in one message after it."""
+class _Connected:
+    """A connection to other ranks is one: copies of a network that holds it (`train.sync_batchnorm`) share it."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Connected:
+        return self
+
+
+class Horovod(_Connected):
+    """Horovod over Gloo or, built with `make setup GPU=1`, NCCL."""
 
     name = "horovod"
 
@@ -171,47 +184,45 @@ class Horovod:
         self.hvd, self.config = hvd, config
         self.rank, self.size, self.local_rank = hvd.rank(), hvd.size(), hvd.local_rank()
         self._under_way: set[int] = set()
-        self._message: _OneMessage | None = None
+        self._compression = hvd.Compression.fp16 if config.compression == "fp16" else hvd.Compression.none
+        self._gradients: _Gradients | None = None
+        self._overlap = self._last = True
+        self._sent: list[tuple[int, Tensor, Any]] = []  # handle, where the mean goes, what the compression remembers
 
-    def attach(self, network: nn.Module, optimiser: Optimiser, accumulate: int = 1) -> tuple[nn.Module, Optimiser]:
-        hvd = self.hvd
+    def attach(self, network: nn.Module) -> nn.Module:
         state = {name: value for name, value in network.state_dict().items() if isinstance(value, Tensor)}
         sent = {name: value.contiguous() for name, value in state.items()}  # Horovod sends no others
-        hvd.broadcast_parameters(sent, root_rank=0)
+        self.hvd.broadcast_parameters(sent, root_rank=0)
         for name, value in state.items():
             value.copy_(sent[name])
-        if not next(network.parameters()).is_cuda and not self.config.adasum:
-            self._message = _OneMessage(network)
-            return network, optimiser
-        wrapped = hvd.DistributedOptimizer(
-            optimiser,
-            named_parameters=list(network.named_parameters()),
-            compression=hvd.Compression.fp16 if self.config.compression == "fp16" else hvd.Compression.none,
-            backward_passes_per_step=accumulate,
-            op=hvd.Adasum if self.config.adasum else hvd.Average,
-        )
-        return network, wrapped
+        self._overlap = self.config.overlaps(network)
+        self._gradients = _Gradients(network, self._arrived)
+        return network
 
-    def quiet(self, network: nn.Module, last: bool) -> AbstractContextManager[Any]:
-        return nullcontext()  # backward_passes_per_step counts by itself
+    def quiet(self, module: nn.Module, last: bool) -> AbstractContextManager[Any]:
+        self._last = last
+        return nullcontext()
 
-    def reduce_gradients(self, optimiser: Optimiser) -> None:
-        if self._message is None:
-            optimiser.synchronize()  # type: ignore[attr-defined]
-        else:
-            self._message.reduce(self._mean)
+    def _arrived(self, name: str, gradient: Tensor) -> None:
+        if self._overlap and self._last:
+            self._send(name, gradient)
 
-    def _mean(self, gradients: Tensor) -> None:
-        half = self.config.compression == "fp16"
-        sent = gradients.half() if half else gradients
-        self.hvd.allreduce_(sent, op=self.hvd.Average, name="gradients")
-        if half:
-            gradients.copy_(sent)
+    def _send(self, name: str, gradients: Tensor) -> None:
+        """Begins to average a part of the buffer."""
+        sent, memory = self._compression.compress(gradients)
+        op = self.hvd.Adasum if self.config.adasum else self.hvd.Average
+        self._sent.append((self.hvd.allreduce_async_(sent, op=op, name=name), gradients, memory))
 
-    def stepping(self, optimiser: Optimiser) -> AbstractContextManager[Any]:
-        if self._message is not None:
-            return nullcontext()
-        return optimiser.skip_synchronize()  # type: ignore[attr-defined, no-any-return]
+    def reduce_gradients(self) -> None:
+        assert self._gradients is not None
+        self._gradients.complete()
+        if not self._overlap:
+            self._send("gradients", self._gradients.buffer)
+        for handle, gradients, memory in self._sent:
+            mean = self._compression.decompress(self.hvd.synchronize(handle), memory)
+            if mean is not gradients:
+                gradients.copy_(mean)
+        self._sent.clear()
 
     def start_sum(self, values: Tensor) -> Callable[[], Tensor]:
         # The lowest name that is free: few names, since Horovod caches them, and the same on all ranks.
@@ -241,15 +252,15 @@ class Horovod:
         self.hvd.shutdown()
 
 
-class Ddp:
+class Ddp(_Connected):
     """torch.distributed under torchrun or pyspark's TorchDistributor: NCCL where CUDA is, else gloo."""
 
     name = "ddp"
 
-    def __init__(self) -> None:
+    def __init__(self, config: CommConfig) -> None:
         import torch.distributed as dist
 
-        self.dist = dist
+        self.dist, self.config = dist, config
         self.local_rank = int(os.environ.get("LOCAL_RANK", "0"))
         cuda = torch.cuda.is_available()
         if cuda:
@@ -258,7 +269,7 @@ class Ddp:
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
         self._wrapped: nn.Module | None = None
 
-    def attach(self, network: nn.Module, optimiser: Optimiser, accumulate: int = 1) -> tuple[nn.Module, Optimiser]:
+    def attach(self, network: nn.Module) -> nn.Module:
         from torch.nn.parallel import DistributedDataParallel
 
         cuda = next(network.parameters()).is_cuda
@@ -266,18 +277,15 @@ class Ddp:
             network,
             device_ids=[self.local_rank] if cuda else None,
             forward_sync_buffers=False,
-            bucket_cap_mb=25 if cuda else 4096,  # on CPUs one message a step, as `_OneMessage`
+            bucket_cap_mb=25 if self.config.overlaps(network) else 4096,
             gradient_as_bucket_view=True,
         )
-        return self._wrapped, optimiser
+        return self._wrapped
 
-    def quiet(self, network: nn.Module, last: bool) -> AbstractContextManager[Any]:
-        return nullcontext() if last else network.no_sync()  # type: ignore[operator, no-any-return]
+    def quiet(self, module: nn.Module, last: bool) -> AbstractContextManager[Any]:
+        return nullcontext() if last else module.no_sync()  # type: ignore[operator, no-any-return]
 
-    def reduce_gradients(self, optimiser: Optimiser) -> None: ...
-
-    def stepping(self, optimiser: Optimiser) -> AbstractContextManager[Any]:
-        return nullcontext()
+    def reduce_gradients(self) -> None: ...
 
     def start_sum(self, values: Tensor) -> Callable[[], Tensor]:
         added = values.clone()
@@ -310,8 +318,23 @@ class Ddp:
             self.dist.destroy_process_group()
 
 
+def _keep_to_own_cores() -> None:
+    """Binds this process and the threads it starts to its share of the machine's processors, as MPI's launchers do.
+
+    Left to the system, ranks and the threads that carry their messages push each other from processor to processor.
+    """
+    local = int(os.environ.get("HOROVOD_LOCAL_RANK") or os.environ.get("LOCAL_RANK") or 0)
+    ranks = int(os.environ.get("HOROVOD_LOCAL_SIZE") or os.environ.get("LOCAL_WORLD_SIZE") or 1)
+    allowed = sorted(os.sched_getaffinity(0))
+    share = max(1, len(allowed) // ranks)
+    os.sched_setaffinity(0, {allowed[(local * share + n) % len(allowed)] for n in range(share)})
+
+
 def connect(config: CommConfig) -> Comm:
-    """The adapter that `config` names, or that fits what launched this process."""
+    """The adapter that `config` names, or that fits what launched this process.
+
+    Side effect: of several ranks on one machine each keeps to its share of the processors from here on.
+    """
     backend = config.backend
     if backend == "auto":
         if "HOROVOD_RANK" in os.environ:
@@ -324,6 +347,8 @@ def connect(config: CommConfig) -> Comm:
         )
     if backend == "ddp" and (config.compression != "none" or config.adasum or config.fusion_mb):
         raise FakeitError("comm.compression, comm.adasum and comm.fusion_mb are Horovod's; torchrun's ranks have none")
+    if backend != "single":
+        _keep_to_own_cores()
     if backend == "horovod":
         try:
             return Horovod(config)
@@ -331,4 +356,4 @@ def connect(config: CommConfig) -> Comm:
             raise FakeitError(
                 f"comm.backend is 'horovod' but horovod cannot be imported ({error}); run make setup"
             ) from error
-    return Ddp() if backend == "ddp" else Single()
+    return Ddp(config) if backend == "ddp" else Single()

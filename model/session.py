@@ -84,8 +84,8 @@ class Session:
         self.config, self.network, self.loader, self.augmenter, self.comm = config, network, loader, augmenter, comm
         growth = comm.size if config.data.batch_per == "rank" else 1
         self.lr = scaled_lr(config.optimiser, growth)
-        optimiser = make_optimiser(network, config.optimiser, self.lr)
-        self.module, self.optimiser = comm.attach(network, optimiser, config.optimiser.accumulate)
+        self.optimiser = make_optimiser(network, config.optimiser, self.lr)
+        self.module = comm.attach(network)
         if optimiser_state is not None:
             self.optimiser.load_state_dict(optimiser_state)
         if config.train.compile:
@@ -156,12 +156,11 @@ class Session:
                 loss = self._forward(batch, epoch)
                 self.scaler.scale(loss * (comm.size / max(total, 1e-9))).backward()
             local += loss.detach().double()
-        comm.reduce_gradients(self.optimiser)
+        comm.reduce_gradients()
         self.scaler.unscale_(self.optimiser)
         if config.optimiser.clip:
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), config.optimiser.clip)
-        with comm.stepping(self.optimiser):
-            self.scaler.step(self.optimiser)
+        self.scaler.step(self.optimiser)
         self.scaler.update()
         self.optimiser.zero_grad()
         if self.ema is not None:

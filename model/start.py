@@ -33,7 +33,7 @@ def warn(message: str) -> None:
 
 
 def device_of(config: TrainConfig, comm: Comm) -> str:
-    """The device of this rank; shares the cores among this machine's ranks where it is the CPU."""
+    """The device of this rank; on a CPU as many threads as there are processors for it."""
     wanted = config.train.device
     if wanted == "cuda" and not torch.cuda.is_available():
         raise FakeitError("train.device is 'cuda' but torch sees no GPU")
@@ -42,10 +42,8 @@ def device_of(config: TrainConfig, comm: Comm) -> str:
             raise FakeitError("train.precision is 'fp16', which needs a GPU; 'bf16' works on a CPU too")
         if config.train.compile and not shutil.which(os.environ.get("CXX", "g++")):
             raise FakeitError("train.compile needs a C++ compiler (g++, or the one CXX names) where there is no GPU")
-        cores = len(os.sched_getaffinity(0))
-        local = int(os.environ.get("HOROVOD_LOCAL_SIZE") or os.environ.get("LOCAL_WORLD_SIZE") or 1)
         told = "OMP_NUM_THREADS" in os.environ and comm.size == 1
-        threads = config.train.threads or (0 if told else max(1, cores // local))
+        threads = config.train.threads or (0 if told else len(os.sched_getaffinity(0)))
         if threads:
             torch.set_num_threads(threads)
         return "cpu"

@@ -85,7 +85,7 @@ class LoopConfig:
             be used. A batch's own statistics hide faces that make activations explode (docs/LOG.md).
         device: "auto" takes the GPU of this rank where there is one.
         checkpoint_minutes: between checkpoints inside an epoch. keep: how many are kept beside the best.
-        threads: torch's threads a rank; 0 shares the cores among this machine's ranks.
+        threads: torch's threads a rank; 0 is one for each of the rank's processors.
     """
 
     epochs: int = 30

@@ -6,6 +6,7 @@ seeds: so a run that was killed goes on, bit for bit on a CPU, with the same nex
 
 from __future__ import annotations
 
+import copy
 import signal
 import sys
 import threading
@@ -173,6 +174,7 @@ class Run:
         if index > self.position.session:  # the second session starts from the first's best
             self.comm.barrier()
             weights = self.comm.broadcast(load(self.output / "checkpoints" / BEST) if self.lead else None)
+            self.network = copy.deepcopy(self.network)  # without the hooks that the first session's ranks left on it
             self.network.load_state_dict(weights.ema if weights.ema is not None else weights.weights)
             self.progress.session_start = len(self.progress.history)
             self.position = Position(index, self.progress.session_start, 0, self.position.step)

@@ -21,22 +21,21 @@ PYTHON = sys.executable
 BIN = Path(PYTHON).parent
 
 PROBE = """
-import json, sys, torch
+import json, os, sys, torch
 from model.comm import CommConfig, connect, mean_buffers, total
 comm = connect(CommConfig())
 torch.manual_seed(comm.rank)
 network = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))
 optimiser = torch.optim.SGD(network.parameters(), lr=1.0)
-module, optimiser = comm.attach(network, optimiser, 2)
+module = comm.attach(network)
 start = network[0].bias.detach().clone()
 everyones_start = comm.gather(start.tolist())
 for last in (False, True):
     with comm.quiet(module, last):
         (network(torch.ones(4, 3))[:, :1].sum() * 0 + (network[0].bias * (comm.rank + 1)).sum() if comm.name != "ddp"
          else (module(torch.ones(4, 3)) * 0).sum() + (network[0].bias * (comm.rank + 1)).sum()).backward()
-comm.reduce_gradients(optimiser)
-with comm.stepping(optimiser):
-    optimiser.step()
+comm.reduce_gradients()
+optimiser.step()
 optimiser.zero_grad()
 moved = (start - network[0].bias.detach()).tolist()
 network[1].running_mean.fill_(float(comm.rank))
@@ -45,7 +44,7 @@ waits = [comm.start_sum(torch.tensor([float(comm.rank + n)])) for n in range(3)]
 answer = dict(rank=comm.rank, size=comm.size, name=comm.name, starts=everyones_start, moved=moved,
               sums=[w().item() for w in waits], counts=total(comm, torch.ones(3, dtype=torch.int32)).tolist(),
               said=comm.broadcast({"from": comm.rank}), buffer=network[1].running_mean.tolist(),
-              gathered=comm.gather(comm.rank * 10))
+              gathered=comm.gather(comm.rank * 10), cores=comm.gather(sorted(os.sched_getaffinity(0))))
 comm.barrier()
 open(f"{sys.argv[1]}/{comm.rank}.json", "w").write(json.dumps(answer))
 comm.close()
@@ -113,6 +112,9 @@ def test_every_backend_keeps_the_contract(backend: str, ranks: int, tmp_path: Pa
         assert answer["counts"] == [ranks] * 3
         assert answer["said"] == {"from": 0} and answer["gathered"] == [10 * r for r in range(ranks)]
         assert answer["buffer"] == pytest.approx([sum(range(ranks)) / ranks] * 2)
+    cores = [core for mine in answers[0]["cores"] for core in mine]
+    if ranks <= len(os.sched_getaffinity(0)):
+        assert len(set(cores)) == len(cores), "each rank keeps to its own processors"
 
 
 @pytest.mark.parametrize(
@@ -146,11 +148,20 @@ def test_n_ranks_train_as_one(backend: str, ranks: int, network: str, dataset: s
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("option", "rounding"), [("comm.compression=fp16", 1e-3), ("comm.fusion_mb=1", 0.0)], ids=["fp16", "fusion"]
+    ("option", "rounding"),
+    [("comm.compression=fp16", 1e-3), ("comm.overlap=on", 0.0), ("comm.overlap=on comm.fusion_mb=1", 0.0)],
+    ids=["fp16", "overlap", "fusion"],
 )
 def test_options_of_horovod_train_as_the_default(option: str, rounding: float, dataset: str, folder: Path) -> None:
-    for name, options in (("plain", []), ("option", ["--set", option])):
-        done = go(job("horovod", 2, dataset, folder / name, *options))
+    """Also through all that a run can have: convolutions that are channels last, synchronised batch norms, smoothed
+    weights, accumulation and a second session. `overlap` is what GPUs do."""
+    (folder / "conf.toml").write_text(
+        'network = { name = "resnet_lean", width = 0.25 }\ndata = { batch_size = 7 }\ntracking = { uri = "" }\n'
+        'optimiser = { name = "sgd", lr = 0.05, ema = 0.9, accumulate = 2 }\n'
+        "train = { epochs = 1, sync_batchnorm = true }\nsecond = { epochs = 1, batch_size = 9, lr = 0.01 }\n"
+    )
+    for name, options in (("plain", []), ("option", option.split())):
+        done = go(job("horovod", 2, dataset, folder / name, *(part for key in options for part in ("--set", key))))
         assert done.returncode == 0, done.stderr[-2000:]
     plain, other = (list(losses(folder / name).values()) for name in ("plain", "option"))
     assert other == pytest.approx(plain, rel=rounding)
