@@ -3,6 +3,9 @@
 Stored crops may be larger than the network's input: the recrop, rotation, scale, shift, perspective and flip compose
 into one matrix a face, and pixels are sampled once. The rest touches only the faces that drew it. A draw, noise
 included, depends on (seed, epoch, global batch, position in it): the number of ranks and a resume change nothing.
+
+What is small (draws, matrices, kernels, who is changed) is worked out on the CPU and sent; only pixels and points are
+on the device. So no step has to ask a GPU anything, and the GPU never waits for the answer.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from model.device import send
 from pipelines.faces.augment import BLOCKS, AugmentConfig, Block
 from pipelines.faces.crop import CropConfig
 from pipelines.landmarks import Scheme
@@ -30,8 +34,8 @@ GRAINS = 4  # a batch's field of noise holds so many faces; each face takes a pi
 
 @dataclass(frozen=True)
 class Draws:
-    """Uniform numbers for N faces: `chance` and `position` (N, blocks), `extra` (N, _EXTRA); and the generator of the
-    batch's noise, alike on all ranks."""
+    """Uniform numbers for N faces, on the CPU: `chance` and `position` (N, blocks), `extra` (N, _EXTRA); and the
+    device's generator of the batch's noise, alike on all ranks."""
 
     chance: Tensor
     position: Tensor
@@ -64,16 +68,17 @@ class Augmenter:
         self.ratio = (1 + 2 * wanted.margin) / (1 + 2 * stored.margin)
         self.recrops = self.ratio != 1 or wanted.size != stored.size
         self.flip = torch.tensor(scheme.flip, device=device)
-        axis = (torch.arange(wanted.size, device=device) + 0.5) / wanted.size - 0.5
-        y, x = torch.meshgrid(axis, axis, indexing="ij")
-        self.grid = torch.stack((x, y, torch.ones_like(x)), -1).reshape(-1, 3)  # centred unit crop: -½…½
-        self.x, self.y = x, y
+        self.luma = torch.tensor(LUMA, device=device).reshape(1, 3, 1, 1)
+        self.axis = (torch.arange(wanted.size) + 0.5) / wanted.size - 0.5  # centred unit crop: -½…½; on the CPU
+        y, x = torch.meshgrid(self.axis, self.axis, indexing="ij")
+        self.grid = torch.stack((x, y, torch.ones_like(x)), -1).reshape(-1, 3).to(device)
+        self.x, self.y = x.to(device), y.to(device)
 
     def draw(self, epoch: int, batch: int, first: int, count: int, global_size: int) -> Draws:
         """The draws of `count` faces from position `first` of a global batch; position -1 is its last."""
         generator = torch.Generator().manual_seed(_mixed(self.seed, epoch, batch))
         uniform = torch.rand(global_size, 2 * len(BLOCKS) + _EXTRA, generator=generator)
-        uniform = uniform[torch.arange(first, first + count) % global_size].to(self.device)
+        uniform = uniform[torch.arange(first, first + count) % global_size]
         blocks = uniform[:, : 2 * len(BLOCKS)].reshape(count, len(BLOCKS), 2)
         noise = torch.Generator(self.device).manual_seed(_mixed(self.seed, epoch, batch, 1))
         return Draws(blocks[..., 0], blocks[..., 1], uniform[:, 2 * len(BLOCKS) :], noise)
@@ -95,17 +100,20 @@ class Augmenter:
         if self.recrops or active is not None:
             matrix, flipped = self._matrix(len(images), active)
             pixels = self._warp(pixels, matrix)
-            landmarks = _transform(landmarks, matrix, self.ratio)
-            order = torch.where(flipped[:, None], self.flip, order)
+            landmarks = _transform(landmarks, self._send(matrix), self.ratio)
+            order = torch.where(self._send(flipped)[:, None], self.flip, order)
             landmarks = landmarks.gather(1, order[..., None].expand_as(landmarks))
         if active is not None:
             pixels = self._photometric(pixels, active).clamp_(0, 255)
         if pixels.shape[1] == 3 and self.wanted.channels == 1:
-            pixels = (pixels * torch.tensor(LUMA, device=pixels.device).reshape(1, 3, 1, 1)).sum(1, keepdim=True)
+            pixels = (pixels * self.luma).sum(1, keepdim=True)
         return pixels.contiguous(memory_format=torch.channels_last), landmarks, order
 
+    def _send(self, small: Tensor) -> Tensor:
+        return send(small, self.device)
+
     def strength(self, name: str, draws: Draws, neutral: float = 0.0) -> tuple[Tensor, Tensor]:
-        """(N,) strengths of a block, `neutral` where it is off, and (N,) whether it is on."""
+        """(N,) strengths of a block, `neutral` where it is off, and (N,) whether it is on; on the CPU."""
         block: Block | None = getattr(self.config, name)
         index = BLOCKS.index(name)
         if block is None:
@@ -117,9 +125,9 @@ class Augmenter:
 
     def _matrix(self, count: int, draws: Draws | None) -> tuple[Tensor, Tensor]:
         """(N, 3, 3) from the network's crop, unaugmented, to augmented; centred unit crop. And (N,) who is mirrored."""
-        matrix = torch.eye(3, device=self.device).repeat(count, 1, 1)
+        matrix = torch.eye(3).repeat(count, 1, 1)
         if draws is None:
-            return matrix, torch.zeros(count, dtype=torch.bool, device=self.device)
+            return matrix, torch.zeros(count, dtype=torch.bool)
         degrees, _ = self.strength("rotation", draws)
         factor, _ = self.strength("scale", draws, 1.0)
         _, flipped = self.strength("flip", draws)
@@ -135,7 +143,7 @@ class Augmenter:
             matrix[:, :2, 2] = (low + draws.extra[:, _SHIFT : _SHIFT + 2] * (high - low)) * on[:, None]
         if self.config.perspective is not None:
             strength, _ = self.strength("perspective", draws)
-            tilt = torch.eye(3, device=self.device).repeat(count, 1, 1)  # a corner moves by at most `strength`
+            tilt = torch.eye(3).repeat(count, 1, 1)  # a corner moves by at most `strength`
             tilt[:, 2, :2] = (4 * draws.extra[:, _PERSPECTIVE : _PERSPECTIVE + 2] - 2) * strength[:, None]
             matrix = tilt @ matrix
         return matrix, flipped
@@ -147,7 +155,7 @@ class Augmenter:
             pixels, shrink = functional.avg_pool2d(pixels, 2), shrink / 2
         inverse = torch.linalg.inv(matrix)
         inverse = inverse / inverse[:, 2:, 2:]
-        at = self.grid @ inverse.transpose(1, 2)
+        at = self.grid @ self._send(inverse).transpose(1, 2)
         scale = 2 * self.ratio  # centred unit crop of the network → grid_sample's -1…1 over the stored crop
         where = at[..., :2] * (scale / at[..., 2:]) if inverse[:, 2, :2].any() else at[..., :2] * scale
         side = self.wanted.size
@@ -155,18 +163,32 @@ class Augmenter:
             pixels, where.reshape(-1, side, side, 2), mode="bilinear", padding_mode="zeros", align_corners=False
         )
 
+    def _on_some(self, pixels: Tensor, on: Tensor, change: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """Applies `change(pixels of those, their numbers)` to the faces that drew it."""
+        who = on.nonzero()[:, 0]
+        if len(who) == 0:
+            return pixels
+        if len(who) == len(pixels):
+            return change(pixels, who)
+        places = self._send(who)
+        return pixels.index_copy(0, places, change(pixels[places], who))
+
     def _photometric(self, pixels: Tensor, draws: Draws) -> Tensor:
         pixels = self._occlude(pixels, draws)
-        for name, change in (("blur", _gauss), ("motion_blur", _motion)):
-            strength, on = self.strength(name, draws)
-            pixels = _on_some(pixels, on, _Blur(change, strength, draws.extra[:, _ANGLE]))
-        strength, on = self.strength("downscale", draws, 1.0)
-        pixels = _on_some(pixels, on, lambda some, who: _downscale(some, strength[who]))
+        angle = math.pi * draws.extra[:, _ANGLE]
+        sigma, on = self.strength("blur", draws)
+        pixels = self._on_some(pixels, on, lambda some, who: _blur(some, self._send(_gauss(sigma[who]))))
+        length, on = self.strength("motion_blur", draws)
+        pixels = self._on_some(pixels, on, lambda some, who: _blur(some, self._send(_motion(length[who], angle[who]))))
+        factor, on = self.strength("downscale", draws, 1.0)
+        pixels = self._on_some(pixels, on, lambda some, who: _downscale(some, factor[who]))
         pixels = self._recolour(pixels, draws)
         pixels = self._noise(pixels, draws)
         quality, on = self.strength("jpeg", draws)
         if self.wanted.size % 8 == 0:
-            pixels = _on_some(pixels, on, lambda some, who: _jpeg(some, quality[who]))
+            basis = self._send(_cosines())
+            tables = _quantisers(quality)
+            pixels = self._on_some(pixels, on, lambda some, who: _jpeg(some, self._send(tables[who]), basis))
         return pixels
 
     def _occlude(self, pixels: Tensor, draws: Draws) -> Tensor:
@@ -177,38 +199,40 @@ class Augmenter:
             for index in range(PATCHES):
                 u = extra[:, 5 * index : 5 * index + 5]
                 half = strength[:, None] * (0.5 + u[:, 2:4]) / 2
-                inside_x = (self.x[0] - (u[:, :1] - 0.5)).abs() < half[:, :1]
-                inside_y = (self.y[:, 0] - (u[:, 1:2] - 0.5)).abs() < half[:, 1:]
-                mask = inside_y[:, :, None] & inside_x[:, None, :] & (on & (index < count))[:, None, None]
-                colour = 255 * (u[:, 4:5] * torch.tensor([1.0, 7.3, 31.7], device=u.device) % 1)[:, : pixels.shape[1]]
+                inside_x = (self.axis - (u[:, :1] - 0.5)).abs() < half[:, :1]
+                inside_y = ((self.axis - (u[:, 1:2] - 0.5)).abs() < half[:, 1:]) & (on & (index < count))[:, None]
+                mask = self._send(inside_y)[:, :, None] & self._send(inside_x)[:, None, :]
+                colour = self._send(255 * (u[:, 4:5] * torch.tensor([1.0, 7.3, 31.7]) % 1)[:, : pixels.shape[1]])
                 pixels = torch.where(mask[:, None], colour[:, :, None, None], pixels)
         width, on = self.strength("bars", draws)
         if on.any():
             u = draws.extra[:, _BAR:]
             angle, offset = math.pi * u[:, 0], 0.8 * u[:, 1] - 0.4
-            cosine, sine = angle.cos()[:, None, None], angle.sin()[:, None, None]
-            distance = (cosine * self.y - sine * self.x - offset[:, None, None]).abs()
-            mask = (distance < width[:, None, None] / 2) & on[:, None, None]
-            pixels = torch.where(mask[:, None], 255 * u[:, 2:5, None, None][:, : pixels.shape[1]], pixels)
+            places = torch.stack((angle.cos(), angle.sin(), offset, torch.where(on, width / 2, -1.0)))
+            cosine, sine, offset, half = self._send(places)[..., None, None]
+            mask = (cosine * self.y - sine * self.x - offset).abs() < half
+            colour = self._send(255 * u[:, 2:5])[:, : pixels.shape[1], None, None]
+            pixels = torch.where(mask[:, None], colour, pixels)
         return pixels
 
     def _recolour(self, pixels: Tensor, draws: Draws) -> Tensor:
         gamma, on = self.strength("gamma", draws, 1.0)
-        pixels = _on_some(
-            pixels, on, lambda some, who: 255 * (some / 255).clamp(1e-4, 1) ** gamma[who].reshape(-1, 1, 1, 1)
+        power = gamma[:, None, None, None]
+        pixels = self._on_some(
+            pixels, on, lambda some, who: 255 * (some / 255).clamp(1e-4, 1) ** self._send(power[who])
         )
         contrast, on_contrast = self.strength("contrast", draws, 1.0)
         brightness, on_brightness = self.strength("brightness", draws)
         offset = 127.5 * (1 - contrast) + 255 * brightness
         if pixels.shape[1] == 1:
-            return pixels * contrast.reshape(-1, 1, 1, 1) + offset.reshape(-1, 1, 1, 1)
+            return pixels * self._send(contrast)[:, None, None, None] + self._send(offset)[:, None, None, None]
         hue, on_hue = self.strength("hue", draws)
         chroma, on_chroma = self.strength("saturation", draws, 1.0)
         _, on_grey = self.strength("grey", draws)
         if not (on_contrast | on_brightness | on_hue | on_chroma | on_grey).any():
             return pixels
         matrix = _colour_matrix(hue, torch.where(on_grey, 0.0, chroma), contrast)
-        mixed = torch.baddbmm(offset[:, None, None], matrix, pixels.flatten(2))
+        mixed = torch.baddbmm(self._send(offset)[:, None, None], self._send(matrix), pixels.flatten(2))
         return mixed.reshape(pixels.shape)
 
     def _noise(self, pixels: Tensor, draws: Draws) -> Tensor:
@@ -216,14 +240,14 @@ class Augmenter:
         iso, on_iso = self.strength("iso_noise", draws)
 
         def add(some: Tensor, who: Tensor) -> Tensor:
-            spread = (255 * shot[who].reshape(-1, 1, 1, 1)) ** 2 * some.clamp_min(0) / 255
-            spread = (spread + (255 * iso[who].reshape(-1, 1, 1, 1)) ** 2).sqrt()
+            by_light, even = self._send((255 * torch.stack((shot[who], iso[who]))) ** 2)[..., None, None, None]
+            spread = (by_light * some.clamp_min(0) / 255 + even).sqrt()
             size = some[0].numel()
             field = torch.randn(GRAINS * size, generator=draws.noise, device=some.device)
-            places = (draws.extra[who, _GRAIN] * (GRAINS - 1) * size).long()
+            places = self._send((draws.extra[who, _GRAIN] * (GRAINS - 1) * size).long())
             return some + spread * field.unfold(0, size, 1)[places].reshape(some.shape)
 
-        return _on_some(pixels, on_shot | on_iso, add)
+        return self._on_some(pixels, on_shot | on_iso, add)
 
 
 def mixup(
@@ -234,7 +258,7 @@ def mixup(
     triangle that narrows to Beta(α, α)'s spread."""
     spread = 0.5 / math.sqrt(2 * alpha + 1)
     share = 0.5 + 2 * spread * (draws.extra[1:, _MIXUP] - 0.5) * math.sqrt(3)
-    share = torch.where(share > 0.5, share, 1 - share).clamp(0, 1)
+    share = send(torch.where(share > 0.5, share, 1 - share).clamp(0, 1), pixels.device)
     mixed = share[:, None, None, None] * pixels[1:] + (1 - share[:, None, None, None]) * pixels[:-1]
     points = share[:, None, None] * landmarks[1:] + (1 - share[:, None, None]) * landmarks[:-1]
     return mixed, points, torch.minimum(weight[1:], weight[:-1])
@@ -256,49 +280,34 @@ def _transform(landmarks: Tensor, matrix: Tensor, ratio: float) -> Tensor:
     return moved[..., :2] / moved[..., 2:] + 0.5
 
 
-def _on_some(pixels: Tensor, on: Tensor, change: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """Applies `change(pixels of those, their indices)` to the faces that drew it."""
-    who = on.nonzero()[:, 0]
-    if len(who) == 0:
-        return pixels
-    if len(who) == len(pixels):
-        return change(pixels, who)
-    return pixels.index_copy(0, who, change(pixels[who], who))
+def _blur(some: Tensor, kernels: Tensor) -> Tensor:
+    """One kernel a face, (N, 2r + 1, 2r + 1), applied by one grouped convolution."""
+    count, channels, height, width = some.shape
+    radius = kernels.shape[-1] // 2
+    grouped = kernels.repeat_interleave(channels, 0)[:, None]
+    padded = functional.pad(some, (radius,) * 4, mode="replicate")
+    padded = padded.reshape(1, count * channels, height + 2 * radius, width + 2 * radius).contiguous()
+    return functional.conv2d(padded, grouped, groups=count * channels).reshape(some.shape)
 
 
-@dataclass(frozen=True)
-class _Blur:
-    """One kernel a face, applied by one grouped convolution."""
-
-    kernel: Callable[[Tensor, Tensor, Tensor], Tensor]
-    strength: Tensor
-    angle: Tensor
-
-    def __call__(self, some: Tensor, who: Tensor) -> Tensor:
-        strength, count, channels = self.strength[who], *some.shape[:2]
-        radius = max(1, min(8, math.ceil(2.5 * float(strength.max()) if self.kernel is _gauss else strength.max() / 2)))
-        axis = torch.arange(-radius, radius + 1, device=some.device, dtype=some.dtype)
-        kernels = self.kernel(axis, strength[:, None, None], math.pi * self.angle[who][:, None, None])
-        kernels = kernels / kernels.sum((1, 2), keepdim=True)
-        grouped = kernels.repeat_interleave(channels, 0)[:, None]
-        padded = functional.pad(some, (radius,) * 4, mode="replicate").reshape(
-            1, count * channels, *_grown(some, radius)
-        )
-        return functional.conv2d(padded.contiguous(), grouped, groups=count * channels).reshape(some.shape)
+def _axis(reach: float) -> Tensor:
+    radius = max(1, min(8, math.ceil(reach)))
+    return torch.arange(-radius, radius + 1, dtype=torch.float32)
 
 
-def _grown(some: Tensor, radius: int) -> tuple[int, int]:
-    return some.shape[2] + 2 * radius, some.shape[3] + 2 * radius
+def _gauss(sigma: Tensor) -> Tensor:
+    axis = _axis(2.5 * float(sigma.max()))
+    kernels = torch.exp(-(axis[:, None] ** 2 + axis**2) / (2 * sigma[:, None, None].clamp_min(0.05) ** 2))
+    return kernels / kernels.sum((1, 2), keepdim=True)
 
 
-def _gauss(axis: Tensor, sigma: Tensor, angle: Tensor) -> Tensor:
-    return torch.exp(-(axis[:, None] ** 2 + axis**2) / (2 * sigma.clamp_min(0.05) ** 2))
-
-
-def _motion(axis: Tensor, length: Tensor, angle: Tensor) -> Tensor:
-    along = axis * angle.cos() + axis[:, None] * angle.sin()
-    across = axis[:, None] * angle.cos() - axis * angle.sin()
-    return torch.clamp(1 - across.abs(), 0, 1) * torch.clamp(length / 2 + 0.5 - along.abs(), 0, 1) + 1e-6
+def _motion(length: Tensor, angle: Tensor) -> Tensor:
+    axis = _axis(float(length.max()) / 2)
+    cosine, sine = angle.cos()[:, None, None], angle.sin()[:, None, None]
+    along, across = axis * cosine + axis[:, None] * sine, axis[:, None] * cosine - axis * sine
+    inside = torch.clamp(length[:, None, None] / 2 + 0.5 - along.abs(), 0, 1)
+    kernels = torch.clamp(1 - across.abs(), 0, 1) * inside + 1e-6
+    return kernels / kernels.sum((1, 2), keepdim=True)
 
 
 def _downscale(some: Tensor, factor: Tensor) -> Tensor:
@@ -312,31 +321,38 @@ def _downscale(some: Tensor, factor: Tensor) -> Tensor:
 
 def _colour_matrix(hue: Tensor, chroma: Tensor, contrast: Tensor) -> Tensor:
     """(N, 3, 3) RGB → RGB: hue turns, saturation scales the chroma plane of YIQ; contrast scales all."""
-    yiq = torch.tensor(
-        [[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]], device=hue.device
-    )
+    yiq = torch.tensor([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
     radians = torch.deg2rad(hue)
-    turn = torch.zeros(len(hue), 3, 3, device=hue.device)
+    turn = torch.zeros(len(hue), 3, 3)
     turn[:, 0, 0] = 1
     turn[:, 1, 1] = turn[:, 2, 2] = chroma * radians.cos()
     turn[:, 1, 2], turn[:, 2, 1] = -chroma * radians.sin(), chroma * radians.sin()
     return contrast[:, None, None] * (torch.linalg.inv(yiq) @ turn @ yiq)
 
 
-_QUANTISER = [
+_LUMINANCE = [
     [16, 11, 10, 16, 24, 40, 51, 61], [12, 12, 14, 19, 26, 58, 60, 55], [14, 13, 16, 24, 40, 57, 69, 56],
     [14, 17, 22, 29, 51, 87, 80, 62], [18, 22, 37, 56, 68, 109, 103, 77], [24, 35, 55, 64, 81, 104, 113, 92],
     [49, 64, 78, 87, 103, 121, 120, 101], [72, 92, 95, 98, 112, 100, 103, 99],
 ]  # fmt: skip
 
 
-def _jpeg(some: Tensor, quality: Tensor) -> Tensor:
-    """JPEG's loss without its file: 8×8 cosine transform, the luminance table of ITU T.81 K.1 at `quality`."""
-    steps = torch.arange(8, device=some.device, dtype=some.dtype)
+def _quantisers(quality: Tensor) -> Tensor:
+    """(N,) → (N, 8, 8): the luminance table of ITU T.81 K.1 at each face's quality."""
+    scale = torch.where(quality < 50, 5000 / quality.clamp_min(1), 200 - 2 * quality) / 100
+    return (torch.tensor(_LUMINANCE, dtype=torch.float32) * scale[:, None, None]).clamp_min(1)
+
+
+def _cosines() -> Tensor:
+    """(8, 8): the basis of JPEG's cosine transform."""
+    steps = torch.arange(8, dtype=torch.float32)
     basis = torch.cos((2 * steps + 1) * steps[:, None] * math.pi / 16) / 2
     basis[0] /= math.sqrt(2)
-    scale = torch.where(quality < 50, 5000 / quality.clamp_min(1), 200 - 2 * quality) / 100
-    table = (torch.tensor(_QUANTISER, device=some.device, dtype=some.dtype) * scale[:, None, None]).clamp_min(1)
+    return basis
+
+
+def _jpeg(some: Tensor, table: Tensor, basis: Tensor) -> Tensor:
+    """JPEG's loss without its file: 8×8 cosine transform, rounded by each face's table."""
     count, channels, height, width = some.shape
     blocks = some.reshape(count, channels, height // 8, 8, width // 8, 8).transpose(3, 4) - 128
     table = table[:, None, None, None]

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from model.augmentation import Augmenter, mixup
 from model.comm import Comm
+from model.device import send
 from model.loading.loader import Batch, Loader
 from model.losses import per_point, weighted_sum
 from model.networks import LandmarkNetwork
@@ -205,7 +206,7 @@ class Session:
         )
         values = torch.stack((local, torch.zeros_like(local), (~torch.isfinite(local)).double()))
         values = torch.where(torch.isfinite(values), values, 0.0)
-        return torch.cat((values, flags.to(values.device)))
+        return torch.cat((values, send(flags, values.device)))
 
     def _finish(self, pending: _Pending) -> StepReport:
         """Waits for a step's sum."""

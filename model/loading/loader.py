@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from model.device import pinned, send
 from model.loading.plan import Plan, bounds, rank_bounds
 from model.loading.store import Rows, Store
 from pipelines.errors import FakeitError
@@ -126,13 +127,13 @@ class Loader:
 
     def _gather(self, rows: Rows) -> tuple[Tensor, Tensor, Tensor]:
         if self._resident is not None:
-            index = torch.from_numpy(rows).to(self.device)
+            index = send(torch.from_numpy(rows), self.device)
             images, landmarks, weight = (column.index_select(0, index) for column in self._resident)
             return images, landmarks, weight
         shape = (len(rows), self.store.shape.size, self.store.shape.size, self.store.shape.channels)
         target = torch.empty(shape, dtype=torch.uint8, pin_memory=self.device.type == "cuda")
         landmarks_, weight_ = self.store.gather(rows, target.numpy())
-        return target, torch.from_numpy(landmarks_), torch.from_numpy(weight_)
+        return target, pinned(torch.from_numpy(landmarks_), self.device), pinned(torch.from_numpy(weight_), self.device)
 
     def check_seen(self, seen: NDArray[np.int32], epoch: int) -> None:
         """Holds the rows seen by all ranks together against the plan.

@@ -1,0 +1,95 @@
+"""What a GPU would see, without one: on torch's meta device tensors have a place and a shape but no values, so every step
+that asks a GPU for a value, or mixes devices, is an error here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny_dataset import make_dataset
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from model import session as session_module
+from model.augmentation import Augmenter, Draws
+from model.comm import Single
+from model.loading.loader import Loader
+from model.loading.plan import Plan
+from model.loading.store import DatasetShare, Store
+from model.networks import NetworkConfig, build
+from model.session import Session
+from model.train_config import TrainConfig
+from model.validation import validate
+from pipelines.config import load
+from pipelines.landmarks import scheme
+
+ROOT = Path(__file__).resolve().parent.parent
+META = torch.device("meta")
+
+
+class SumsThatAreRead(Single):
+    """A step's sum is read one step later, when the GPU has long been given the next: the one answer that is awaited."""
+
+    def start_sum(self, values: Tensor) -> Callable[[], Tensor]:
+        assert values.device == META
+        return lambda: torch.ones(len(values)) * (len(values) != 6)  # no rank wishes to stop
+
+
+class WithTheCpusGenerator(Augmenter):
+    """There is no generator of random numbers for a device without values."""
+
+    def draw(self, epoch: int, batch: int, first: int, count: int, global_size: int) -> Draws:
+        self.device = torch.device("cpu")
+        draws = super().draw(epoch, batch, first, count, global_size)
+        self.device = META
+        return draws
+
+
+class NoBlockingCopies(TorchDispatchMode):
+    """Copies to the device that would wait until it has done all that it was given."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        to = kwargs.get("device")
+        if func is torch.ops.aten._to_copy.default and to is not None and torch.device(to) == META:
+            assert args[0].device == META or kwargs.get("non_blocking"), f"a blocking copy of {tuple(args[0].shape)}"
+        if func is torch.ops.aten.copy_.default and args[0].device == META:
+            assert args[1].device == META or (args[2:] or kwargs.get("non_blocking")), "a blocking copy"
+        return func(*args, **kwargs)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    folder = tmp_path_factory.mktemp("data") / "set"
+    make_dataset(folder, train=(13, 12), val=(9,), size=32, scheme_name="face70")
+    return Store([DatasetShare(str(folder))], "train")
+
+
+@pytest.mark.parametrize("resident", [False, True])
+@pytest.mark.parametrize("head", ["gaussian", "heatmap", "simcc"])
+def test_no_step_waits_for_the_gpu(head: str, resident: bool, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Epochs with every augmentation of the box, mixup, dropout, clipping, accumulation and smoothed weights."""
+    box = load(ROOT / "conf/train/box.toml", TrainConfig)
+    loss = {"gaussian": "gnll", "heatmap": "adaptive_wing", "simcc": "simcc"}[head]
+    config = replace(
+        box,
+        data=replace(box.data, mixup=0.2, batch_size=8),
+        loss=replace(box.loss, terms={loss: 1.0, "wing": 1.0}),
+        optimiser=replace(box.optimiser, clip=1.0, ema=0.9, accumulate=2),
+    )
+    assert config.augment is not None
+    network = build(NetworkConfig(name="resnet_lean", width=0.25, head=head, dropout=0.2), 70, 3, 32)  # type: ignore[arg-type]
+    network = network.to(META, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    loader = Loader(store, Plan(store.parts(), 8), device="meta", resident=resident, lead=True)
+    augmenter = WithTheCpusGenerator(store.crop, replace(store.crop, size=24), scheme("face70"), config.augment, 1, META)
+    plain = Augmenter(store.crop, augmenter.wanted, scheme("face70"), None, 1, META)
+    monkeypatch.setattr(session_module, "make_optimiser", lambda *_: torch.optim.AdamW(network.parameters()))  # not fused
+    session = Session(config, network, loader, augmenter, SumsThatAreRead())
+    with NoBlockingCopies():
+        reports = [report for epoch in range(4) for report in session.epoch(epoch, store.rows, 0, 2 * epoch, [])]
+        validate(network, loader, plain, config.loss, scheme("face70"), SumsThatAreRead())
+    assert len(reports) == 8
