@@ -21,10 +21,11 @@ EXAMPLE = """examples:
 
 
 def main(arguments: argparse.Namespace) -> None:
+    from model.face_tracker import VideoConfig
     from model.inference import Landmarker, LandmarkerConfig
     from model.predict import Summary, predict, stage_line
     from model.predictions import choose_format, write
-    from model.video import VideoConfig, run_video
+    from model.video import run_video
     from pipelines.errors import FakeitError
     from pipelines.pictures import expand, read_boxes
 

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from model.face_tracker import VideoConfig
 from model.inference import Landmarker
 from model.predictions import Found
-from model.video import VideoConfig, draw_faces, run_video
+from model.video import draw_faces, run_video
 from pipelines.errors import FakeitError, Rejected
 from pipelines.faces.box import Box
 from pipelines.faces.draw import write_image

@@ -13,7 +13,6 @@ from model import evaluation
 from model.adapter import Adapter, fit_adapter, sample_hash
 from model.evaluation import Floats, Scores
 from model.inference import Landmarker
-from model.video import overlap
 from pipelines.errors import FakeitError, Rejected
 from pipelines.faces.box import Box, from_landmarks
 from pipelines.faces.box_fit import box_fit
@@ -145,8 +144,8 @@ def training_box(truth: NDArray[np.floating], source: str, model: str) -> Box:
 
 def nearest_box(found: Sequence[Box], true: Box) -> Box | None:
     """The box that overlaps the true one most, or None where none does by a tenth."""
-    best = max(found, key=lambda box: overlap(box, true), default=None)
-    return best if best is not None and overlap(best, true) > 0.1 else None
+    best = max(found, key=true.overlap, default=None)
+    return best if best is not None and true.overlap(best) > 0.1 else None
 
 
 def common_scheme(model: str, truth: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,9 @@ sys.path.insert(0, str(ROOT))
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
+# Bits are promised on CPUs, so that is where tests run; only those of test_gpu.py take the GPUs back.
+GPUS = os.environ.get("CUDA_VISIBLE_DEVICES")
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
 @pytest.fixture(scope="session")
@@ -28,6 +32,17 @@ def shared() -> Path:
     if not (folder / "data").is_dir():
         pytest.skip("needs ../shared, which is not here")
     return folder
+
+
+@pytest.fixture(scope="session")
+def gpu() -> dict[str, str]:
+    """An environment in which torch sees this machine's GPU; a test that asks for it is skipped where there is none."""
+    environment = {key: value for key, value in os.environ.items() if key != "CUDA_VISIBLE_DEVICES"}
+    environment |= {} if GPUS is None else {"CUDA_VISIBLE_DEVICES": GPUS}
+    command = [sys.executable, "-c", "import torch; raise SystemExit(not torch.cuda.is_available())"]
+    if subprocess.run(command, env=environment).returncode:
+        pytest.skip("needs an NVIDIA GPU")
+    return environment
 
 
 @pytest.fixture(scope="session")

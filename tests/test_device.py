@@ -1,4 +1,4 @@
-"""What a GPU would see, without one: on torch's meta device tensors have a place and a shape but no values, so every step
+"""What a GPU would see, without one: on torch's meta device tensors have a place and a shape but no values, so a step
 that asks a GPU for a value, or mixes devices, is an error here."""
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ META = torch.device("meta")
 
 
 class SumsThatAreRead(Single):
-    """A step's sum is read one step later, when the GPU has long been given the next: the one answer that is awaited."""
+    """A step's sum is read one step later, when the GPU has been given the next: the one answer that is awaited."""
 
     def start_sum(self, values: Tensor) -> Callable[[], Tensor]:
         assert values.device == META
@@ -85,9 +85,11 @@ def test_no_step_waits_for_the_gpu(head: str, resident: bool, store: Store, monk
     network = build(NetworkConfig(name="resnet_lean", width=0.25, head=head, dropout=0.2), 70, 3, 32)  # type: ignore[arg-type]
     network = network.to(META, memory_format=torch.channels_last)  # type: ignore[call-overload]
     loader = Loader(store, Plan(store.parts(), 8), device="meta", resident=resident, lead=True)
-    augmenter = WithTheCpusGenerator(store.crop, replace(store.crop, size=24), scheme("face70"), config.augment, 1, META)
-    plain = Augmenter(store.crop, augmenter.wanted, scheme("face70"), None, 1, META)
-    monkeypatch.setattr(session_module, "make_optimiser", lambda *_: torch.optim.AdamW(network.parameters()))  # not fused
+    crops = store.crop, replace(store.crop, size=24), scheme("face70")
+    augmenter = WithTheCpusGenerator(*crops, config.augment, 1, META)
+    plain = Augmenter(*crops, None, 1, META)
+    fused_has_no_meta = torch.optim.AdamW(network.parameters())
+    monkeypatch.setattr(session_module, "make_optimiser", lambda *_: fused_has_no_meta)
     session = Session(config, network, loader, augmenter, SumsThatAreRead())
     with NoBlockingCopies():
         reports = [report for epoch in range(4) for report in session.epoch(epoch, store.rows, 0, 2 * epoch, [])]

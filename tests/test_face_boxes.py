@@ -95,7 +95,8 @@ def test_choice_among_boxes() -> None:
     boxes = [Box(0, 0, 10, 10), Box(18, 18, 26, 26)]
     assert locate.choose(boxes, POINTS, "x") == boxes[1]
     assert locate.choose(boxes, np.full((5, 2), np.nan), "x") == boxes[0]
-    assert locate.overlap(boxes[0], boxes[0]) == pytest.approx(1) and locate.overlap(*boxes) == 0
+    assert boxes[0].overlap(boxes[0]) == 1 and boxes[0].overlap(boxes[1]) == 0
+    assert Box(0, 0, 10, 10).overlap(Box(5, 0, 10, 10)) == pytest.approx(1 / 3)
     with pytest.raises(Rejected, match="no face"):
         locate.choose([], POINTS, "detector haar")
 

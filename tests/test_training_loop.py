@@ -366,8 +366,6 @@ def test_a_place_that_cannot_be_written_is_named(dataset: str) -> None:
     ],
 )
 def test_mistakes_get_one_line(dataset: str, tmp_path: Path, change: dict[str, Any], message: str) -> None:
-    if "cuda" in str(change) and torch.cuda.is_available():
-        pytest.skip("there is a GPU")
     with pytest.raises(FakeitError, match=message):
         run(from_dict({"tracking": {"uri": ""}, **change}, TrainConfig), dataset, tmp_path / "run")
 

@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
+from model.face_tracker import OneEuro, Tracker, VideoConfig
 from model.inference import Landmarker, LandmarkerConfig
-from model.video import Frames, OneEuro, Tracker, VideoConfig, VideoWriter, overlap, run_video
+from model.video import Frames, VideoWriter, run_video
 from pipelines.errors import FakeitError
-from pipelines.faces.box import Box
 from tests.pattern_face import Finder, Reader, picture, placed
 
 
@@ -120,12 +120,6 @@ def test_frames_of_another_size_begin_anew_and_fit_the_file(tmp_path: Path) -> N
     assert {pixels.shape for _, pixels in Frames(str(tmp_path / "out.mp4"))} == {(480, 640, 3)}
     with pytest.raises(FakeitError, match="must end in"):
         VideoWriter(tmp_path / "out.gif", 25)
-
-
-def test_overlap() -> None:
-    assert overlap(Box(0, 0, 10, 10), Box(0, 0, 10, 10)) == 1
-    assert overlap(Box(0, 0, 10, 10), Box(5, 0, 10, 10)) == pytest.approx(1 / 3)
-    assert overlap(Box(0, 0, 10, 10), Box(20, 0, 10, 10)) == 0
 
 
 def test_real_clips_open(shared: Path) -> None:

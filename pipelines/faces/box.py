@@ -27,6 +27,13 @@ class Box:
     def side(self) -> float:
         return max(self.width, self.height)
 
+    def overlap(self, other: Box) -> float:
+        """Intersection over union."""
+        width = min(self.x + self.width, other.x + other.width) - max(self.x, other.x)
+        height = min(self.y + self.height, other.y + other.height) - max(self.y, other.y)
+        shared = max(width, 0.0) * max(height, 0.0)
+        return shared / max(self.width * self.height + other.width * other.height - shared, 1e-9)
+
     def array(self) -> NDArray[np.float32]:
         """(4,) float32: x, y, width, height."""
         return np.array([self.x, self.y, self.width, self.height], np.float32)

@@ -29,14 +29,6 @@ def _detector(name: str) -> Detector:
     return detector(name)
 
 
-def overlap(one: Box, two: Box) -> float:
-    """Intersection over union of two boxes."""
-    width = min(one.x + one.width, two.x + two.width) - max(one.x, two.x)
-    height = min(one.y + one.height, two.y + two.height) - max(one.y, two.y)
-    shared = max(width, 0.0) * max(height, 0.0)
-    return shared / max(one.width * one.height + two.width * two.height - shared, 1e-9)
-
-
 def choose(boxes: Sequence[Box], landmarks: NDArray[np.floating], what: str) -> Box:
     """The box of the face whose points these are; the first where no points are known.
 
@@ -53,8 +45,8 @@ def choose(boxes: Sequence[Box], landmarks: NDArray[np.floating], what: str) -> 
     if np.isfinite(landmarks).all(axis=1).sum() < 2:
         return boxes[0]
     true = from_landmarks(landmarks)
-    best = max(boxes, key=lambda box: overlap(box, true))
-    if overlap(best, true) < LEAST_OVERLAP:
+    best = max(boxes, key=true.overlap)
+    if true.overlap(best) < LEAST_OVERLAP:
         raise Rejected(f"{what} has {len(boxes)} faces here, none of them where the points are")
     return best
 
