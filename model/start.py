@@ -107,10 +107,7 @@ def make_network(
         _take_weights(network, init, comm.rank == 0)
     elif isinstance(network.head, DirectHead):
         network.head.start_at(_mean_shape(store, crop))
-    network = network.to(device)
-    if comm.name != "horovod" or not device.startswith("cuda"):
-        # Horovod's hooks send contiguous gradients alone: on GPUs only the activations are channels-last there.
-        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return synchronise(network, comm) if config.train.sync_batchnorm else network
 
 
