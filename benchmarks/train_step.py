@@ -209,7 +209,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     if options.device == "cuda":
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True  # as model/device.py
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True  # as model/start.py
     peak = matmul_tflops(options.precision, options.device)
     on = torch.cuda.get_device_name() if options.device == "cuda" else f"{options.threads} CPU thread(s)"
     print(f"{on}, {options.precision}: a large matrix product reaches {peak:.3g} TFLOP/s")

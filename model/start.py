@@ -1,8 +1,10 @@
-"""What a run starts from: a checkpoint of its own, another run's weights, or nothing but the mean shape."""
+"""What a run starts from: its device; a checkpoint of its own, another run's weights, or nothing but the mean shape."""
 
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +30,26 @@ STEPS = "steps.jsonl"
 
 def warn(message: str) -> None:
     print(f"warning: {message}", file=sys.stderr, flush=True)
+
+
+def device_of(config: TrainConfig, comm: Comm) -> str:
+    """The device of this rank; on a CPU as many threads as there are processors for it."""
+    wanted = config.train.device
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise FakeitError("train.device is 'cuda' but torch sees no GPU")
+    if wanted == "cpu" or not torch.cuda.is_available():
+        if config.train.precision == "fp16":
+            raise FakeitError("train.precision is 'fp16', which needs a GPU; 'bf16' works on a CPU too")
+        if config.train.compile and not shutil.which(os.environ.get("CXX", "g++")):
+            raise FakeitError("train.compile needs a C++ compiler (g++, or the one CXX names) where there is no GPU")
+        told = "OMP_NUM_THREADS" in os.environ and comm.size == 1
+        threads = config.train.threads or (0 if told else len(os.sched_getaffinity(0)))
+        if threads:
+            torch.set_num_threads(threads)
+        return "cpu"
+    torch.cuda.set_device(comm.local_rank)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    return f"cuda:{comm.local_rank}"
 
 
 def prepare_folder(config: TrainConfig, output: Path, shelf: Shelf, comm: Comm, resume: bool) -> Checkpoint | None:

@@ -23,14 +23,13 @@ from model import tracking
 from model.augmentation import Augmenter
 from model.checkpoint import BEST, Checkpoint, Position, Shelf, load
 from model.comm import Comm, mean_buffers, total
-from model.device import device_of
 from model.loading.loader import Loader
 from model.loading.plan import Plan, batch_at
 from model.loading.store import DatasetShare, Store
 from model.metrics import Metrics
 from model.networks import LandmarkNetwork, parameter_count
 from model.session import Session, StepReport
-from model.start import STEPS, check_fits, make_network, prepare_folder, warn
+from model.start import STEPS, check_fits, device_of, make_network, prepare_folder, warn
 from model.telling import StepLog, announce, epoch_line, prediction_sheet
 from model.train_config import TrainConfig
 from model.validation import validate

@@ -46,6 +46,10 @@ with_nccl() {
     [ -x "$cuda/bin/nvcc" ] || fail "GPU=1 needs CUDA's toolkit: no nvcc in $cuda/bin (set CUDA_HOME)"
     nccl=$(python -c 'import importlib.util as u; s = u.find_spec("nvidia.nccl"); print(s.submodule_search_locations[0] if s else "")' 2>/dev/null || true)
     [ -n "$nccl" ] || fail "GPU=1 needs a torch for CUDA: torch $torch came without nvidia-nccl"
+    local has wants
+    has=$("$cuda/bin/nvcc" --version | sed -n 's/.*release \([0-9]*\).*/\1/p')
+    wants=$(python -c 'import torch; print((torch.version.cuda or "").split(".")[0])')
+    [ "$has" = "$wants" ] || fail "torch $torch was made for CUDA $wants, $cuda is CUDA $has: set CUDA_HOME to a toolkit of CUDA $wants"
     mkdir -p "$1/nccl/lib"
     ln -s "$nccl/include" "$1/nccl/include"
     ln -s "$nccl"/lib/libnccl.so.2 "$1/nccl/lib/libnccl.so.2"
