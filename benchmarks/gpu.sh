@@ -24,6 +24,11 @@ part float32_resident "${step[@]}" --resident "${few[@]}"
 part compiled "${step[@]}" --precision bf16 --resident --compile "${few[@]}"
 part augmented "${step[@]}" --precision bf16 --resident --augment "${few[@]}"
 if [ -n "$dataset" ]; then
+    train=(jobs/train.py --config conf/train/resnet18.toml --dataset "$dataset" --set train.epochs=3 --set train.precision=bf16
+        --set data.resident=true --set data.batch_size="$batch" --set data.batch_per='"rank"' --set 'tracking.uri=""')
+    ranks=$(nvidia-smi -L 2>/dev/null | grep -c . || true)
+    part one_rank "$python" "${train[@]}" --output "$output/one"
+    part horovod .venv/bin/horovodrun -np "${ranks/#0/1}" "$python" "${train[@]}" --output "$output/horovod"
     part curves "$python" jobs/compare.py --config conf/compare/precision.toml --dataset "$dataset" \
         --output "$output/comparisons" --set seeds='[1]' --set budget.epochs="${EPOCHS:-10}"
     part report "$python" jobs/report.py --comparison precision --comparisons "$output/comparisons" --no-faces
