@@ -19,6 +19,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from model.device import send
+from model.pixels import (
+    blur,
+    colour_matrix,
+    downscale,
+    gaussian_kernels,
+    jpeg,
+    jpeg_basis,
+    jpeg_tables,
+    motion_kernels,
+)
 from pipelines.faces.augment import BLOCKS, AugmentConfig, Block
 from pipelines.faces.crop import CropConfig
 from pipelines.landmarks import Scheme
@@ -68,6 +78,7 @@ class Augmenter:
         self.ratio = (1 + 2 * wanted.margin) / (1 + 2 * stored.margin)
         self.recrops = self.ratio != 1 or wanted.size != stored.size
         self.flip = torch.tensor(scheme.flip, device=device)
+        self.basis = jpeg_basis().to(device)
         self.luma = torch.tensor(LUMA, device=device).reshape(1, 3, 1, 1)
         self.axis = (torch.arange(wanted.size) + 0.5) / wanted.size - 0.5  # centred unit crop: -½…½; on the CPU
         y, x = torch.meshgrid(self.axis, self.axis, indexing="ij")
@@ -177,18 +188,20 @@ class Augmenter:
         pixels = self._occlude(pixels, draws)
         angle = math.pi * draws.extra[:, _ANGLE]
         sigma, on = self.strength("blur", draws)
-        pixels = self._on_some(pixels, on, lambda some, who: _blur(some, self._send(_gauss(sigma[who]))))
+        pixels = self._on_some(pixels, on, lambda some, who: blur(some, self._send(gaussian_kernels(sigma[who]))))
         length, on = self.strength("motion_blur", draws)
-        pixels = self._on_some(pixels, on, lambda some, who: _blur(some, self._send(_motion(length[who], angle[who]))))
+        pixels = self._on_some(
+            pixels, on, lambda some, who: blur(some, self._send(motion_kernels(length[who], angle[who])))
+        )
         factor, on = self.strength("downscale", draws, 1.0)
-        pixels = self._on_some(pixels, on, lambda some, who: _downscale(some, factor[who]))
+        pixels = self._on_some(pixels, on, lambda some, who: downscale(some, factor[who]))
         pixels = self._recolour(pixels, draws)
         pixels = self._noise(pixels, draws)
         quality, on = self.strength("jpeg", draws)
         if self.wanted.size % 8 == 0:
-            basis = self._send(_cosines())
-            tables = _quantisers(quality)
-            pixels = self._on_some(pixels, on, lambda some, who: _jpeg(some, self._send(tables[who]), basis))
+            pixels = self._on_some(
+                pixels, on, lambda some, who: jpeg(some, self._send(jpeg_tables(quality[who])), self.basis)
+            )
         return pixels
 
     def _occlude(self, pixels: Tensor, draws: Draws) -> Tensor:
@@ -231,7 +244,7 @@ class Augmenter:
         _, on_grey = self.strength("grey", draws)
         if not (on_contrast | on_brightness | on_hue | on_chroma | on_grey).any():
             return pixels
-        matrix = _colour_matrix(hue, torch.where(on_grey, 0.0, chroma), contrast)
+        matrix = colour_matrix(hue, torch.where(on_grey, 0.0, chroma), contrast)
         mixed = torch.baddbmm(self._send(offset)[:, None, None], self._send(matrix), pixels.flatten(2))
         return mixed.reshape(pixels.shape)
 
@@ -278,83 +291,3 @@ def _transform(landmarks: Tensor, matrix: Tensor, ratio: float) -> Tensor:
     centred = (landmarks - 0.5) / ratio
     moved = torch.cat((centred, torch.ones_like(centred[..., :1])), -1) @ matrix.transpose(1, 2)
     return moved[..., :2] / moved[..., 2:] + 0.5
-
-
-def _blur(some: Tensor, kernels: Tensor) -> Tensor:
-    """One kernel a face, (N, 2r + 1, 2r + 1), applied by one grouped convolution."""
-    count, channels, height, width = some.shape
-    radius = kernels.shape[-1] // 2
-    grouped = kernels.repeat_interleave(channels, 0)[:, None]
-    padded = functional.pad(some, (radius,) * 4, mode="replicate")
-    padded = padded.reshape(1, count * channels, height + 2 * radius, width + 2 * radius).contiguous()
-    return functional.conv2d(padded, grouped, groups=count * channels).reshape(some.shape)
-
-
-def _axis(reach: float) -> Tensor:
-    radius = max(1, min(8, math.ceil(reach)))
-    return torch.arange(-radius, radius + 1, dtype=torch.float32)
-
-
-def _gauss(sigma: Tensor) -> Tensor:
-    axis = _axis(2.5 * float(sigma.max()))
-    kernels = torch.exp(-(axis[:, None] ** 2 + axis**2) / (2 * sigma[:, None, None].clamp_min(0.05) ** 2))
-    return kernels / kernels.sum((1, 2), keepdim=True)
-
-
-def _motion(length: Tensor, angle: Tensor) -> Tensor:
-    axis = _axis(float(length.max()) / 2)
-    cosine, sine = angle.cos()[:, None, None], angle.sin()[:, None, None]
-    along, across = axis * cosine + axis[:, None] * sine, axis[:, None] * cosine - axis * sine
-    inside = torch.clamp(length[:, None, None] / 2 + 0.5 - along.abs(), 0, 1)
-    kernels = torch.clamp(1 - across.abs(), 0, 1) * inside + 1e-6
-    return kernels / kernels.sum((1, 2), keepdim=True)
-
-
-def _downscale(some: Tensor, factor: Tensor) -> Tensor:
-    faces = []
-    for face, by in zip(some.split(1), factor.tolist(), strict=True):
-        small = max(4, round(some.shape[-1] / by))
-        low = functional.interpolate(face, (small, small), mode="area")
-        faces.append(functional.interpolate(low, some.shape[2:], mode="bilinear", align_corners=False))
-    return torch.cat(faces)
-
-
-def _colour_matrix(hue: Tensor, chroma: Tensor, contrast: Tensor) -> Tensor:
-    """(N, 3, 3) RGB → RGB: hue turns, saturation scales the chroma plane of YIQ; contrast scales all."""
-    yiq = torch.tensor([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
-    radians = torch.deg2rad(hue)
-    turn = torch.zeros(len(hue), 3, 3)
-    turn[:, 0, 0] = 1
-    turn[:, 1, 1] = turn[:, 2, 2] = chroma * radians.cos()
-    turn[:, 1, 2], turn[:, 2, 1] = -chroma * radians.sin(), chroma * radians.sin()
-    return contrast[:, None, None] * (torch.linalg.inv(yiq) @ turn @ yiq)
-
-
-_LUMINANCE = [
-    [16, 11, 10, 16, 24, 40, 51, 61], [12, 12, 14, 19, 26, 58, 60, 55], [14, 13, 16, 24, 40, 57, 69, 56],
-    [14, 17, 22, 29, 51, 87, 80, 62], [18, 22, 37, 56, 68, 109, 103, 77], [24, 35, 55, 64, 81, 104, 113, 92],
-    [49, 64, 78, 87, 103, 121, 120, 101], [72, 92, 95, 98, 112, 100, 103, 99],
-]  # fmt: skip
-
-
-def _quantisers(quality: Tensor) -> Tensor:
-    """(N,) → (N, 8, 8): the luminance table of ITU T.81 K.1 at each face's quality."""
-    scale = torch.where(quality < 50, 5000 / quality.clamp_min(1), 200 - 2 * quality) / 100
-    return (torch.tensor(_LUMINANCE, dtype=torch.float32) * scale[:, None, None]).clamp_min(1)
-
-
-def _cosines() -> Tensor:
-    """(8, 8): the basis of JPEG's cosine transform."""
-    steps = torch.arange(8, dtype=torch.float32)
-    basis = torch.cos((2 * steps + 1) * steps[:, None] * math.pi / 16) / 2
-    basis[0] /= math.sqrt(2)
-    return basis
-
-
-def _jpeg(some: Tensor, table: Tensor, basis: Tensor) -> Tensor:
-    """JPEG's loss without its file: 8×8 cosine transform, rounded by each face's table."""
-    count, channels, height, width = some.shape
-    blocks = some.reshape(count, channels, height // 8, 8, width // 8, 8).transpose(3, 4) - 128
-    table = table[:, None, None, None]
-    kept = torch.round(basis @ blocks @ basis.T / table) * table
-    return ((basis.T @ kept @ basis) + 128).transpose(3, 4).reshape(some.shape)

@@ -16,6 +16,7 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
+from model.gradients import Gradients
 from pipelines.errors import FakeitError
 
 
@@ -123,42 +124,6 @@ class Single:
     def close(self) -> None: ...
 
 
-class _Gradients:
-    """The gradients of a network in one buffer, each laid out as its parameter is, channels last or not.
-
-    A gradient goes into the buffer as soon as it is there, while it is in the cache; later backward passes add to it in
-    place. (Horovod's own optimiser sends gradients as they are, and refuses those that are channels last.)
-
-    Args:
-        network: whose gradients they are; hooks stay on its parameters.
-        arrived: told a parameter's name and its part of the buffer as its gradient comes, in every backward pass.
-    """
-
-    ALIGNMENT = 16  # numbers: a part begins where a line of the cache does
-
-    def __init__(self, network: nn.Module, arrived: Callable[[str, Tensor], None]) -> None:
-        self.arrived = arrived
-        named = {name: p for name, p in network.named_parameters() if p.requires_grad}
-        room = [-(-p.numel() // self.ALIGNMENT) * self.ALIGNMENT for p in named.values()]
-        self.buffer = torch.zeros(sum(room), device=next(network.parameters()).device)
-        self._parts = {p: (name, part) for (name, p), part in zip(named.items(), self.buffer.split(room), strict=True)}
-        self._views = {p: part.as_strided(p.size(), p.stride()) for p, (_, part) in self._parts.items()}
-        for parameter in self._views:
-            parameter.register_post_accumulate_grad_hook(self._collect)
-
-    def _collect(self, parameter: nn.Parameter) -> None:
-        view = self._views[parameter]
-        if parameter.grad is not view:
-            parameter.grad = view.zero_() if parameter.grad is None else view.copy_(parameter.grad)
-        self.arrived(*self._parts[parameter])
-
-    def complete(self) -> None:
-        """After the last backward pass: zeros where a parameter got no gradient."""
-        for parameter in self._views:
-            if parameter.grad is None:
-                self._collect(parameter)
-
-
 class _Connected:
     """A connection to other ranks is one: copies of a network that holds it (`train.sync_batchnorm`) share it."""
 
@@ -185,7 +150,7 @@ class Horovod(_Connected):
         self.rank, self.size, self.local_rank = hvd.rank(), hvd.size(), hvd.local_rank()
         self._under_way: set[int] = set()
         self._compression = hvd.Compression.fp16 if config.compression == "fp16" else hvd.Compression.none
-        self._gradients: _Gradients | None = None
+        self._gradients: Gradients | None = None
         self._overlap = self._last = True
         self._sent: list[tuple[int, Tensor, Any]] = []  # handle, where the mean goes, what the compression remembers
 
@@ -196,7 +161,7 @@ class Horovod(_Connected):
         for name, value in state.items():
             value.copy_(sent[name])
         self._overlap = self.config.overlaps(network)
-        self._gradients = _Gradients(network, self._arrived)
+        self._gradients = Gradients(network, self._arrived)
         return network
 
     def quiet(self, module: nn.Module, last: bool) -> AbstractContextManager[Any]:
