@@ -8,7 +8,6 @@ Prints how many steps' losses are equal to the last bit.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import signal
 import subprocess
@@ -20,12 +19,10 @@ from pathlib import Path
 import psutil
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+from train_job import launcher, losses, sets  # noqa: E402
+
 Losses = dict[int, float]
-
-
-def losses(folder: Path) -> Losses:
-    lines = (folder / "steps.jsonl").read_text().splitlines()
-    return {line["step"]: line["loss"] for line in map(json.loads, lines)}
 
 
 def newest_checkpoint(folder: Path) -> int:
@@ -36,10 +33,9 @@ class Job:
     """Two ranks under horovodrun."""
 
     def __init__(self, dataset: str, folder: Path, options: list[str], resume: bool = False) -> None:
-        launch = [sys.executable, str(Path(sys.executable).parent / "horovodrun"), "-np", "2", sys.executable]
         files = ["--config", str(ROOT / "conf/train/demo.toml"), "--dataset", dataset, "--output", str(folder)]
-        sets = [part for option in options for part in ("--set", option)]
-        command = [*launch, str(ROOT / "jobs/train.py"), *files, *sets, *["--resume"] * resume]
+        said = [*files, *sets(*options), *["--resume"] * resume]
+        command = [*launcher("horovod", 2), str(ROOT / "jobs/train.py"), *said]
         self.folder = folder
         self.process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"})
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,6 +27,7 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from tiny_dataset import make_dataset  # noqa: E402
+from train_job import go, job, sets  # noqa: E402
 
 from model.augmentation import Augmenter  # noqa: E402
 from model.comm import Single  # noqa: E402
@@ -38,6 +38,7 @@ from model.loading.store import DatasetShare, Store  # noqa: E402
 from model.losses import LossConfig, per_point, weighted_sum  # noqa: E402
 from model.networks import LandmarkNetwork, NetworkConfig, build  # noqa: E402
 from model.session import DTYPES, Session  # noqa: E402
+from model.start import device_of  # noqa: E402
 from model.train_config import TrainConfig  # noqa: E402
 from pipelines.config import load  # noqa: E402
 from pipelines.landmarks import scheme  # noqa: E402
@@ -85,8 +86,8 @@ def matmul_tflops(precision: str, device: str) -> float:
     return rate(product, 1.0, device) * 2 * side**3 / 1e12
 
 
-def measure(name: str, options: argparse.Namespace) -> Found:
-    """One network, as `options` say."""
+def measure(name: str, config: TrainConfig, options: argparse.Namespace) -> Found:
+    """One network, as the conf and `options` say."""
     device, size, count, precision = options.device, options.size, options.batch, options.precision
     with tempfile.TemporaryDirectory() as folder:
         make_dataset(Path(folder) / "set", train=(8 * count,), val=(), size=size, scheme_name="face70")
@@ -94,10 +95,7 @@ def measure(name: str, options: argparse.Namespace) -> Found:
         torch.manual_seed(1)
         network = build(NetworkConfig(name=name), 70, 3, size).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         drawn = load(ROOT / "conf/train/box.toml", TrainConfig).augment if options.augment else None
-        base = TrainConfig()
-        config = replace(
-            base, augment=drawn, train=replace(base.train, precision=precision, compile=options.compile)
-        )
+        config = replace(config, augment=drawn)
         loader = Loader(store, Plan(store.parts(), count), device=device, resident=options.resident)
         augmenter = Augmenter(store.crop, store.crop, scheme("face70"), drawn, 1, torch.device(device))
         session = Session(config, network, loader, augmenter, Single())
@@ -156,19 +154,11 @@ def plain_rate(store: Store, count: int, name: str, options: argparse.Namespace)
 def rank_rate(folder: Path, backend: str, ranks: int, name: str, size: int, epochs: int) -> float:
     """Images/s of all ranks together over the last epochs of a real job, one core each."""
     output = folder / f"{backend}-{ranks}"
-    python = [sys.executable]
-    launch = {
-        "horovod": [*python, str(Path(sys.executable).parent / "horovodrun"), "-np", str(ranks), *python],
-        "ddp": [*python, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)],
-        "single": python,
-    }[backend]
     options = {"network.name": name, "train.epochs": epochs, "train.threads": 1, "tracking.uri": ""}
     options["train.validate_every"] = 99
-    sets = [part for key, value in options.items() for part in ("--set", f"{key}={json.dumps(value)}")]
-    files = ["--config", str(folder / "conf.toml"), "--dataset", str(folder / f"set{size}"), "--output", str(output)]
-    command = [*launch, str(ROOT / "jobs/train.py"), *files, *sets]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    said = sets(*(f"{key}={json.dumps(value)}" for key, value in options.items()))
+    command = job(backend, ranks, str(folder / f"set{size}"), output, *said)
+    done = go(command, 3600, {**os.environ, "OMP_NUM_THREADS": "1"})
     if done.returncode:
         raise RuntimeError(done.stderr[-1000:])
     rates = [
@@ -207,17 +197,19 @@ def main() -> None:
     parser.add_argument("--scaling", nargs="*", default=["resnet_lean:64:64"], metavar="NETWORK:SIZE:BATCH",
                         help="two ranks over one; none: leave it out")  # fmt: skip
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    if options.device == "cuda":
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True  # as model/start.py
+    config = TrainConfig()
+    config = replace(config, train=replace(config.train, device=options.device, threads=options.threads,
+                                           precision=options.precision, compile=options.compile))  # fmt: skip
+    options.device = device_of(config, Single())
     peak = matmul_tflops(options.precision, options.device)
-    on = torch.cuda.get_device_name() if options.device == "cuda" else f"{options.threads} CPU thread(s)"
+    on = torch.cuda.get_device_name() if options.device != "cpu" else f"{options.threads} CPU thread(s)"
     print(f"{on}, {options.precision}: a large matrix product reaches {peak:.3g} TFLOP/s")
     print(f"{'network':16}{'step':>10}{'loop':>10}{'loop/step':>11}{'loop/plain':>12}{'TFLOP/s':>9}{'mfu':>7}{'MiB':>8}")
     rows: dict[str, dict[str, Any]] = {}
     for name in options.networks:
-        found = measure(name, options)
-        row = {"images_per_s": round(found.loop, 1), "loop_over_step": round(found.loop / found.step, 3)}
+        found = measure(name, config, options)
+        row: dict[str, Any] = {"images_per_s": round(found.loop, 1)}
+        row["loop_over_step"] = round(found.loop / found.step, 3)
         row["mfu"] = round(found.tflops / peak, 3)
         row["loop_over_plain"] = round(found.loop / found.plain, 2) if found.plain else None
         row["mib"] = round(found.memory) or None

@@ -97,6 +97,7 @@ def test_choice_among_boxes() -> None:
     assert locate.choose(boxes, np.full((5, 2), np.nan), "x") == boxes[0]
     assert boxes[0].overlap(boxes[0]) == 1 and boxes[0].overlap(boxes[1]) == 0
     assert Box(0, 0, 10, 10).overlap(Box(5, 0, 10, 10)) == pytest.approx(1 / 3)
+    assert Box(0, 0, 10, 10).overlap(Box(20, 0, 10, 10)) == 0
     with pytest.raises(Rejected, match="no face"):
         locate.choose([], POINTS, "detector haar")
 

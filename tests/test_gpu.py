@@ -3,7 +3,6 @@ honest where there is none (`make test-all`)."""
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -11,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from tiny_dataset import make_dataset
+from train_job import go, job, losses, sets
 
-ROOT = Path(__file__).resolve().parent.parent
 CONF = """
 network = { name = "resnet_lean", width = 0.25, head = "gaussian", pool = "grid" }
 data = { batch_size = 16 }
@@ -36,54 +35,47 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def trained(
-    folder: Path, name: str, device: str, environment: dict[str, str], launcher: list[str], *options: str
+    folder: Path, name: str, device: str, environment: dict[str, str], backend: str, *options: str
 ) -> tuple[list[float], str]:
     """The steps' losses of a run and what it printed."""
-    sets = [part for option in (f"train.device={device}", *options) for part in ("--set", option)]
-    files = ["--config", str(folder / "conf.toml"), "--dataset", str(folder / "set"), "--output", str(folder / name)]
-    command = [*launcher, sys.executable, str(ROOT / "jobs/train.py"), *files, *sets]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=280)
+    command = job(backend, 1, str(folder / "set"), folder / name, *sets(f"train.device={device}", *options))
+    done = go(command, 280, environment)
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
-    lines = (folder / name / "steps.jsonl").read_text().splitlines()
-    return [json.loads(line)["loss"] for line in lines], done.stdout
+    return list(losses(folder / name).values()), done.stdout
 
 
 @pytest.fixture(scope="module")
 def reference(folder: Path) -> list[float]:
-    return trained(folder, "reference", "cpu", dict(os.environ), [])[0]
-
-
-HOROVOD = [str(Path(sys.executable).parent / "horovodrun"), "-np", "1"]
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "1", "--no-python"]
+    return trained(folder, "reference", "cpu", dict(os.environ), "single")[0]
 
 
 @pytest.mark.parametrize(
     "device", [pytest.param("cpu", marks=pytest.mark.slow), pytest.param("cuda", marks=pytest.mark.gpu)]
 )
 @pytest.mark.parametrize(
-    ("launcher", "options", "near"),
+    ("backend", "options", "near"),
     [
-        ([], [], 0.01),
-        ([], ["data.resident=true"], 0.01),
-        ([], ["train.precision=bf16"], 0.05),
-        ([], ["train.compile=true"], 0.01),
-        (HOROVOD, ["comm.overlap=on"], 0.01),
-        (HOROVOD, ["comm.overlap=on", "comm.compression=fp16", "train.precision=bf16"], 0.05),
-        (TORCHRUN, ["comm.overlap=on"], 0.01),
+        ("single", [], 0.01),
+        ("single", ["data.resident=true"], 0.01),
+        ("single", ["train.precision=bf16"], 0.05),
+        ("single", ["train.compile=true"], 0.01),
+        ("horovod", ["comm.overlap=on"], 0.01),
+        ("horovod", ["comm.overlap=on", "comm.compression=fp16", "train.precision=bf16"], 0.05),
+        ("ddp", ["comm.overlap=on"], 0.01),
     ],
     ids=["streaming", "resident", "bf16", "compile", "horovod", "horovod-fp16-bf16", "ddp"],
 )
 def test_every_way_learns_what_one_cpu_learns(
-    device: str, launcher: list[str], options: list[str], near: float, folder: Path, reference: list[float],
+    device: str, backend: str, options: list[str], near: float, folder: Path, reference: list[float],
     request: pytest.FixtureRequest,
 ) -> None:  # fmt: skip
     environment = request.getfixturevalue("gpu") if device == "cuda" else dict(os.environ)
-    losses, printed = trained(folder, request.node.callspec.id, device, environment, launcher, *options)
+    found, printed = trained(folder, request.node.callspec.id, device, environment, backend, *options)
     assert f"on {device}" in printed
-    assert len(losses) == len(reference)
-    assert losses[:3] == pytest.approx(reference[:3], rel=near), "before rounding has grown"
-    assert sum(losses[-5:]) == pytest.approx(sum(reference[-5:]), rel=0.25)
-    assert sum(losses[-5:]) < sum(losses[:5])
+    assert len(found) == len(reference)
+    assert found[:3] == pytest.approx(reference[:3], rel=near), "before rounding has grown"
+    assert sum(found[-5:]) == pytest.approx(sum(reference[-5:]), rel=0.25)
+    assert sum(found[-5:]) < sum(found[:5])
 
 
 @pytest.mark.gpu

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -16,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from tiny_dataset import make_dataset
+from train_job import losses
 
 from model import training
 from model.checkpoint import BEST, Shelf, load
@@ -49,10 +49,6 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def run(config: TrainConfig, dataset: str, folder: Path, **options: Any) -> Outcome:
     return train(config, dataset, folder, Single(), **options)
-
-
-def losses(folder: Path) -> dict[int, float]:
-    return {line["step"]: line["loss"] for line in map(json.loads, (folder / "steps.jsonl").read_text().splitlines())}
 
 
 def test_it_learns(tmp_path: Path) -> None:

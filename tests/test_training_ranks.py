@@ -6,19 +6,15 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import torch
 from tiny_dataset import make_dataset
+from train_job import ROOT, go, job, launcher, losses, sets
 
 from model.checkpoint import load
-
-ROOT = Path(__file__).resolve().parent.parent
-PYTHON = sys.executable
-BIN = Path(PYTHON).parent
 
 PROBE = """
 import json, os, sys, torch
@@ -49,27 +45,6 @@ comm.barrier()
 open(f"{sys.argv[1]}/{comm.rank}.json", "w").write(json.dumps(answer))
 comm.close()
 """
-
-
-def launcher(backend: str, ranks: int) -> list[str]:
-    if backend == "horovod":
-        return [PYTHON, str(BIN / "horovodrun"), "-np", str(ranks), PYTHON]
-    if backend == "ddp":
-        return [PYTHON, "-m", "torch.distributed.run", "--nproc-per-node", str(ranks), "--standalone"]
-    return [PYTHON]
-
-
-def job(backend: str, ranks: int, dataset: str, output: Path, *options: str) -> list[str]:
-    arguments = ["--config", str(output.parent / "conf.toml"), "--dataset", dataset, "--output", str(output), *options]
-    return [*launcher(backend, ranks), str(ROOT / "jobs" / "train.py"), *arguments]
-
-
-def go(command: list[str], timeout: float = 150) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=timeout)
-
-
-def losses(folder: Path) -> dict[int, float]:
-    return {line["step"]: line["loss"] for line in map(json.loads, (folder / "steps.jsonl").read_text().splitlines())}
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +136,7 @@ def test_options_of_horovod_train_as_the_default(option: str, rounding: float, d
         "train = { epochs = 1, sync_batchnorm = true }\nsecond = { epochs = 1, batch_size = 9, lr = 0.01 }\n"
     )
     for name, options in (("plain", []), ("option", option.split())):
-        done = go(job("horovod", 2, dataset, folder / name, *(part for key in options for part in ("--set", key))))
+        done = go(job("horovod", 2, dataset, folder / name, *sets(*options)))
         assert done.returncode == 0, done.stderr[-2000:]
     plain, other = (list(losses(folder / name).values()) for name in ("plain", "option"))
     assert other == pytest.approx(plain, rel=rounding)

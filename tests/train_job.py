@@ -1,0 +1,42 @@
+"""jobs/train.py as its launchers run it, and what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PYTHON = sys.executable
+
+
+def launcher(backend: str, ranks: int) -> list[str]:
+    """What stands before a script, for `backend` horovod, ddp or single."""
+    if backend == "horovod":
+        return [PYTHON, str(Path(PYTHON).parent / "horovodrun"), "-np", str(ranks), PYTHON]
+    if backend == "ddp":
+        return [PYTHON, "-m", "torch.distributed.run", "--nproc-per-node", str(ranks), "--standalone"]
+    return [PYTHON]
+
+
+def job(backend: str, ranks: int, dataset: str, output: Path, *options: str) -> list[str]:
+    """A run into `output`, with the conf.toml beside that."""
+    arguments = ["--config", str(output.parent / "conf.toml"), "--dataset", dataset, "--output", str(output), *options]
+    return [*launcher(backend, ranks), str(ROOT / "jobs" / "train.py"), *arguments]
+
+
+def sets(*options: str) -> list[str]:
+    """Each KEY=VALUE as `--set KEY=VALUE`."""
+    return [part for option in options for part in ("--set", option)]
+
+
+def go(
+    command: list[str], timeout: float = 150, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout)
+
+
+def losses(folder: Path) -> dict[int, float]:
+    """Of a run: step → loss."""
+    return {line["step"]: line["loss"] for line in map(json.loads, (folder / "steps.jsonl").read_text().splitlines())}
