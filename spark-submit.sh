@@ -31,13 +31,13 @@ python="$root/.venv/bin/python"
 conf="$root/conf/spark/$cluster.conf"
 [ -f "$conf" ] || conf=$cluster
 [ -f "$conf" ] || fail "no conf/spark/$cluster.conf; there are: $(cd "$root/conf/spark" && ls -- *.conf | sed 's/\.conf$//' | paste -sd' ')"
-JAVA_HOME=$(cd "$root" && "$python" -m pipelines.environment java-home) || exit 2
+JAVA_HOME=$(cd "$root" && "$python" -m fakeit.pipelines.environment java-home) || exit 2
 export JAVA_HOME
 export SPARK_HOME="${SPARK_HOME:-$root/.venv/lib/python3.11/site-packages/pyspark}"
 export SPARK_CONF_DIR="${SPARK_CONF_DIR:-$root/conf/spark}"  # log4j2.properties: warnings and errors only
 
 [ -n "$master" ] || master=$(awk '$1 == "spark.master" {print $2}' "$conf")
-code=$(cd "$root" && "$python" -m pipelines.shipping code)
+code=$(cd "$root" && "$python" -m fakeit.pipelines.shipping code)
 shipped=(--py-files "$code$more_code")
 [ -z "$more_archives" ] || shipped+=(--archives "${more_archives#,}")
 case ${master:-local} in
@@ -47,7 +47,7 @@ case ${master:-local} in
     *)
         kind=environment  # what preprocessing needs; a job that trains on executors takes torch and Horovod along
         [[ " ${passed[*]} " != *" --launcher "* ]] || kind=training
-        archive=$(cd "$root" && "$python" -m pipelines.shipping "$kind") || fail "the environment could not be packed"
+        archive=$(cd "$root" && "$python" -m fakeit.pipelines.shipping "$kind") || fail "the environment could not be packed"
         shipped=(--py-files "$code$more_code" --archives "$archive#environment$more_archives")
         export PYSPARK_PYTHON="./environment/bin/python"
         # In cluster mode the driver runs from the archive as well; in client mode it is this machine's.

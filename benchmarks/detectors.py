@@ -24,12 +24,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import cv2
 import numpy as np
 
-from pipelines.faces.box import Box, from_landmarks
-from pipelines.faces.box_fit import box_fit
-from pipelines.faces.detect import DETECTORS, detector
-from pipelines.faces.locate import overlap
-from pipelines.landmarks import eye_corners
-from pipelines.sources import open_source
+from fakeit.pipelines.faces.box import Box, from_landmarks
+from fakeit.pipelines.faces.box_fit import box_fit
+from fakeit.pipelines.faces.detect import DETECTORS, detector
+from fakeit.pipelines.faces.locate import overlap
+from fakeit.pipelines.landmarks import eye_corners
+from fakeit.pipelines.sources import open_source
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared/data"
 REAL = {"youtube_faces_68": "youtube_faces", "afw_68": "300w"}

@@ -26,12 +26,12 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import cv2
 import numpy as np
 
-from jobs.door import Parser, run
-from model import evaluation, scoring
-from model.inference import Landmarker, LandmarkerConfig
-from model.protocols import open_protocol, protocol
-from pipelines.errors import FakeitError, Rejected
-from pipelines.faces.box import from_landmarks
+from fakeit.jobs.door import Parser, run
+from fakeit.model import evaluation, scoring
+from fakeit.model.inference import Landmarker, LandmarkerConfig
+from fakeit.model.protocols import open_protocol, protocol
+from fakeit.pipelines.errors import FakeitError, Rejected
+from fakeit.pipelines.faces.box import from_landmarks
 
 MEDIAPIPE = "0.10.21"
 
@@ -123,7 +123,7 @@ def measure_mediapipe(arguments: argparse.Namespace) -> dict[str, float]:
     found = [result["points"][s.image] for s in samples]
     points = np.stack([missing if p is None else np.array(p) for p in found])
     name = scoring.common_scheme("ibug68", source.scheme)
-    from pipelines.landmarks import convert
+    from fakeit.pipelines.landmarks import convert
 
     points, truth = convert(points, "ibug68", name), convert(truth.astype(np.float64), source.scheme, name)
     errors = evaluation.face_errors(points, truth, evaluation.normaliser(truth, name, chosen.normaliser))

@@ -28,9 +28,9 @@ import numpy as np
 import torch
 from tiny_dataset import make_dataset
 
-from model.loading.loader import Loader
-from model.loading.plan import Plan
-from model.loading.store import DatasetShare, Store
+from fakeit.model.loading.loader import Loader
+from fakeit.model.loading.plan import Plan
+from fakeit.model.loading.store import DatasetShare, Store
 
 BATCH = 64
 SIZE = 128

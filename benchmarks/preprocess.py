@@ -35,10 +35,10 @@ import cv2
 import numpy as np
 import psutil
 
-from pipelines import runners, shipping
-from pipelines.config import load
-from pipelines.shard_task import PreprocessConfig, ShardTask, make_shard, plan_tasks
-from pipelines.sources import open_source
+from fakeit.pipelines import runners, shipping
+from fakeit.pipelines.config import load
+from fakeit.pipelines.shard_task import PreprocessConfig, ShardTask, make_shard, plan_tasks
+from fakeit.pipelines.sources import open_source
 
 ROOT = Path(__file__).resolve().parent.parent
 WAYS = ("spark", "bare", "spark V=8", "bare V=8", "imread", "mapInPandas")

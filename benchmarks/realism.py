@@ -23,10 +23,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.errors import Rejected
-from pipelines.landmarks import scheme
-from pipelines.sources import open_source
-from pipelines.synth.heads import load_head
+from fakeit.pipelines.errors import Rejected
+from fakeit.pipelines.landmarks import scheme
+from fakeit.pipelines.sources import open_source
+from fakeit.pipelines.synth.heads import load_head
 
 Floats = NDArray[np.float64]
 ROOT = Path(__file__).resolve().parent.parent

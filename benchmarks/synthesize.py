@@ -19,9 +19,9 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from pipelines.synth.config import HeadConfig, SynthesisConfig
-from pipelines.synth.face import render
-from pipelines.synthesize import write_face
+from fakeit.pipelines.synth.config import HeadConfig, SynthesisConfig
+from fakeit.pipelines.synth.face import render
+from fakeit.pipelines.synthesize import write_face
 
 STAGES = {
     "shape": ("_draw_shape", "_express", "vertex_normals"),

@@ -29,19 +29,19 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from tiny_dataset import make_dataset  # noqa: E402
 from train_job import go, job, sets  # noqa: E402
 
-from model.augmentation import Augmenter  # noqa: E402
-from model.comm import Single  # noqa: E402
-from model.comparison.cell import count_macs  # noqa: E402
-from model.loading.loader import Batch, Loader  # noqa: E402
-from model.loading.plan import Plan  # noqa: E402
-from model.loading.store import DatasetShare, Store  # noqa: E402
-from model.losses import LossConfig, per_point, weighted_sum  # noqa: E402
-from model.networks import LandmarkNetwork, NetworkConfig, build  # noqa: E402
-from model.session import DTYPES, Session  # noqa: E402
-from model.start import device_of  # noqa: E402
-from model.train_config import TrainConfig  # noqa: E402
-from pipelines.config import load  # noqa: E402
-from pipelines.landmarks import scheme  # noqa: E402
+from fakeit.model.augmentation import Augmenter  # noqa: E402
+from fakeit.model.comm import Single  # noqa: E402
+from fakeit.model.comparison.cell import count_macs  # noqa: E402
+from fakeit.model.loading.loader import Batch, Loader  # noqa: E402
+from fakeit.model.loading.plan import Plan  # noqa: E402
+from fakeit.model.loading.store import DatasetShare, Store  # noqa: E402
+from fakeit.model.losses import LossConfig, per_point, weighted_sum  # noqa: E402
+from fakeit.model.networks import LandmarkNetwork, NetworkConfig, build  # noqa: E402
+from fakeit.model.session import DTYPES, Session  # noqa: E402
+from fakeit.model.start import device_of  # noqa: E402
+from fakeit.model.train_config import TrainConfig  # noqa: E402
+from fakeit.pipelines.config import load  # noqa: E402
+from fakeit.pipelines.landmarks import scheme  # noqa: E402
 
 NETWORKS = ("lenet", "kaggle_cnn", "resnet_lean", "mobilenet_v2", "resnet18", "xception_small", "resnet50", "xception")
 

@@ -24,7 +24,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import psutil
 
 from benchmarks.preprocess import link_images
-from pipelines.store import manifest
+from fakeit.pipelines.store import manifest
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from jobs.door import Parser, run
+from fakeit.jobs.door import Parser, run
 
 EXAMPLE = """examples:
   python jobs/compare.py --config conf/compare/architectures.toml --dataset DATASET
@@ -22,10 +22,10 @@ EXAMPLE = """examples:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    from model.comparison import grid
-    from model.comparison.compare import compare, plan
-    from model.tracking import address
-    from pipelines.errors import FakeitError
+    from fakeit.model.comparison import grid
+    from fakeit.model.comparison.compare import compare, plan
+    from fakeit.model.tracking import address
+    from fakeit.pipelines.errors import FakeitError
 
     config = grid.load(arguments.config, tuple(arguments.set))
     if arguments.dry_run:

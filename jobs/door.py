@@ -9,9 +9,9 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from pipelines import environment
-from pipelines.config import nearest
-from pipelines.errors import FakeitError
+from fakeit.pipelines import environment
+from fakeit.pipelines.config import nearest
+from fakeit.pipelines.errors import FakeitError
 
 
 class Parser(argparse.ArgumentParser):

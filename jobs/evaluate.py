@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from jobs.door import Parser, run
+from fakeit.jobs.door import Parser, run
 
 EXAMPLE = """examples:
   python jobs/evaluate.py --model best.pt --source 300w-full --input 300W --report report.html
@@ -21,9 +21,9 @@ EXAMPLE = """examples:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    from model.benchmark import BenchmarkConfig, benchmark, fit_adapter_on, fit_boxes_on, log
-    from model.inference import Landmarker, LandmarkerConfig
-    from pipelines.errors import FakeitError
+    from fakeit.model.benchmark import BenchmarkConfig, benchmark, fit_adapter_on, fit_boxes_on, log
+    from fakeit.model.inference import Landmarker, LandmarkerConfig
+    from fakeit.pipelines.errors import FakeitError
 
     if (arguments.source is None or arguments.input is None) and arguments.unlabelled is None:
         raise FakeitError("say --source and --input, or --unlabelled")

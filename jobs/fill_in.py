@@ -9,7 +9,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from jobs.door import Parser, run
+from fakeit.jobs.door import Parser, run
 
 EXAMPLE = """example:
   ./spark-submit.sh jobs/fill_in.py --config conf/train/kaggle_generalise.toml --dataset KAGGLE --output KAGGLE_FILLED
@@ -17,11 +17,11 @@ EXAMPLE = """example:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    from model.missing.rounds import Round, fill_in, trainer
-    from model.missing.shard import FillConfig
-    from model.train_config import TrainConfig
-    from pipelines import runners
-    from pipelines.config import load
+    from fakeit.model.missing.rounds import Round, fill_in, trainer
+    from fakeit.model.missing.shard import FillConfig
+    from fakeit.model.train_config import TrainConfig
+    from fakeit.pipelines import runners
+    from fakeit.pipelines.config import load
 
     train = trainer(load(arguments.config, TrainConfig, arguments.set), arguments.scratch)
     fill = FillConfig(arguments.rounds, arguments.models, arguments.least, arguments.strength)

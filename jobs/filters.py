@@ -9,7 +9,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from jobs.door import Parser, run
+from fakeit.jobs.door import Parser, run
 
 EXAMPLE = """examples:
   python jobs/filters.py --filter glasses moustache --images photos/ --output worn/
@@ -18,9 +18,9 @@ EXAMPLE = """examples:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    from model.dress import dress, make_edit
-    from model.inference import Landmarker, LandmarkerConfig
-    from pipelines.pictures import expand
+    from fakeit.model.dress import dress, make_edit
+    from fakeit.model.inference import Landmarker, LandmarkerConfig
+    from fakeit.pipelines.pictures import expand
 
     landmarker = Landmarker.load(arguments.model, LandmarkerConfig(arguments.detector), arguments.adapter)
     edit = make_edit(landmarker, arguments.filter, arguments.swap)

@@ -9,7 +9,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from jobs.door import Parser, run
+from fakeit.jobs.door import Parser, run
 
 EXAMPLE = """example:
   python jobs/fit_labels.py --model synthetic.pt --input KAGGLE --output synthetic.adapter-kaggle15.npz --images 50
@@ -17,8 +17,8 @@ EXAMPLE = """example:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    from model.missing.ensemble import fit_labels, open_member
-    from pipelines.sources import open_source
+    from fakeit.model.missing.ensemble import fit_labels, open_member
+    from fakeit.pipelines.sources import open_source
 
     source = open_source("kaggle", arguments.input)
     samples = [s for s in source.samples() if s.split == "train" and s.attributes.get("points", 0) >= arguments.least]

@@ -9,7 +9,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from jobs.door import Parser, run
+from fakeit.jobs.door import Parser, run
 
 EXAMPLE = """example:
   python jobs/inspect_data.py 300w 300W --output inspected
@@ -17,9 +17,9 @@ EXAMPLE = """example:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    from pipelines import runners
-    from pipelines.inspection import inspect
-    from pipelines.sources import open_source
+    from fakeit.pipelines import runners
+    from fakeit.pipelines.inspection import inspect
+    from fakeit.pipelines.sources import open_source
 
     options = dict(option.split("=", 1) for option in arguments.option)
     source = open_source(arguments.kind, arguments.input, **options)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from pipelines.errors import FakeitError
+from fakeit.pipelines.errors import FakeitError
 
 
 def launch(launcher: str, ranks: int, work: Callable[..., int], arguments: tuple[Any, ...]) -> int:
@@ -16,7 +16,7 @@ def launch(launcher: str, ranks: int, work: Callable[..., int], arguments: tuple
         FakeitError: Spark is not here, or a rank failed.
     """
     try:
-        from pipelines.runners import spark_session
+        from fakeit.pipelines.runners import spark_session
     except ImportError as error:
         raise FakeitError(f"--launcher {launcher} needs pyspark ({error})") from error
     # The ranks are new processes beside Spark's workers, and find the code where the driver has it.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from jobs.door import Parser, run
+from fakeit.jobs.door import Parser, run
 
 EXAMPLE = """examples:
   python jobs/predict.py --images photos/ --output points.csv --draw drawn/
@@ -21,13 +21,13 @@ EXAMPLE = """examples:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    from model.face_tracker import VideoConfig
-    from model.inference import Landmarker, LandmarkerConfig
-    from model.predict import Summary, predict, stage_line
-    from model.predictions import choose_format, write
-    from model.video import run_video
-    from pipelines.errors import FakeitError
-    from pipelines.pictures import expand, read_boxes
+    from fakeit.model.face_tracker import VideoConfig
+    from fakeit.model.inference import Landmarker, LandmarkerConfig
+    from fakeit.model.predict import Summary, predict, stage_line
+    from fakeit.model.predictions import choose_format, write
+    from fakeit.model.video import run_video
+    from fakeit.pipelines.errors import FakeitError
+    from fakeit.pipelines.pictures import expand, read_boxes
 
     if (arguments.camera is None) == (not arguments.images):
         raise FakeitError("say either --images or --camera")

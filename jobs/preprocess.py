@@ -9,18 +9,18 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from jobs.door import Parser, run
+from fakeit.jobs.door import Parser, run
 
 EXAMPLE = """example:
   ./spark-submit.sh jobs/preprocess.py --config conf/preprocess/face_synthetics.toml --input FACES --output DATASET"""
 
 
 def main(arguments: argparse.Namespace) -> None:
-    from pipelines import dataset_report, preprocess, runners
-    from pipelines import preview as previews
-    from pipelines.config import load
-    from pipelines.shard_task import PreprocessConfig
-    from pipelines.store.manifest import SPLITS
+    from fakeit.pipelines import dataset_report, preprocess, runners
+    from fakeit.pipelines import preview as previews
+    from fakeit.pipelines.config import load
+    from fakeit.pipelines.shard_task import PreprocessConfig
+    from fakeit.pipelines.store.manifest import SPLITS
 
     config = load(arguments.config, PreprocessConfig, arguments.set)
     if arguments.dry_run:

@@ -10,14 +10,14 @@ from pathlib import Path
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from jobs.door import Parser, run
+from fakeit.jobs.door import Parser, run
 
 EXAMPLE = """example:
   python jobs/report.py --comparison architectures --output docs/results/architectures"""
 
 
 def main(arguments: argparse.Namespace) -> None:
-    from model.comparison.report import write_report
+    from fakeit.model.comparison.report import write_report
 
     output = Path(arguments.output) if arguments.output else None
     for path in write_report(Path(arguments.comparisons) / arguments.comparison, output, not arguments.no_faces):

@@ -9,7 +9,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from jobs.door import Parser, run
+from fakeit.jobs.door import Parser, run
 
 EXAMPLE = """example:
   python jobs/synthesize.py --count 400 --size 256 --output FACES
@@ -18,11 +18,11 @@ EXAMPLE = """example:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    from pipelines import runners
-    from pipelines.config import load
-    from pipelines.synth.config import SynthesisConfig
-    from pipelines.synth.ict_head import import_ict
-    from pipelines.synthesize import synthesize
+    from fakeit.pipelines import runners
+    from fakeit.pipelines.config import load
+    from fakeit.pipelines.synth.config import SynthesisConfig
+    from fakeit.pipelines.synth.ict_head import import_ict
+    from fakeit.pipelines.synthesize import synthesize
 
     if arguments.import_ict:
         shapes = import_ict(arguments.import_ict, arguments.output)

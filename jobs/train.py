@@ -11,8 +11,8 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from jobs.door import Parser, run
-from pipelines.errors import FakeitError
+from fakeit.jobs.door import Parser, run
+from fakeit.pipelines.errors import FakeitError
 
 EXAMPLE = """example, with OPTIONS = --config conf/train/xception_small.toml --dataset DATASET:
   horovodrun -np 2 python jobs/train.py OPTIONS
@@ -21,16 +21,16 @@ EXAMPLE = """example, with OPTIONS = --config conf/train/xception_small.toml --d
 
 
 def main(arguments: argparse.Namespace) -> int:
-    from model.train_config import TrainConfig
-    from pipelines.config import load
-    from pipelines.store import manifest
+    from fakeit.model.train_config import TrainConfig
+    from fakeit.pipelines.config import load
+    from fakeit.pipelines.store import manifest
 
     config = load(arguments.config, TrainConfig, arguments.set)
     manifest.load(arguments.dataset)  # a mistake here is told before ranks start
     if arguments.launcher != "none":
         if arguments.ranks < 1:
             raise FakeitError(f"--ranks is {arguments.ranks}; at least 1 is needed")
-        from jobs.launch import launch
+        from fakeit.jobs.launch import launch
 
         return launch(arguments.launcher, arguments.ranks, work, (config, vars(arguments)))
     return work(config, vars(arguments))
@@ -38,9 +38,9 @@ def main(arguments: argparse.Namespace) -> int:
 
 def work(config: object, options: dict[str, object]) -> int:
     """One rank's part; runs in the launcher's process or in an executor's."""
-    from model.comm import connect
-    from model.train_config import TrainConfig
-    from model.training import PREEMPTED, train
+    from fakeit.model.comm import connect
+    from fakeit.model.train_config import TrainConfig
+    from fakeit.model.training import PREEMPTED, train
 
     assert isinstance(config, TrainConfig)
     faulthandler.enable()  # native code that crashes says where

@@ -20,10 +20,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.config import nearest
-from pipelines.errors import FakeitError
-from pipelines.landmarks import convert, scheme
-from pipelines.storage import write_atomically
+from fakeit.pipelines.config import nearest
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.landmarks import convert, scheme
+from fakeit.pipelines.storage import write_atomically
 
 Array = NDArray[np.float64]
 STRENGTHS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)

@@ -1,4 +1,4 @@
-"""The same augmentations as pipelines.faces.augment, on whole batches on the device, drawn anew every epoch.
+"""The same augmentations as fakeit.pipelines.faces.augment, on whole batches on the device, drawn anew every epoch.
 
 Stored crops may be larger than the network's input: the recrop, rotation, scale, shift, perspective and flip compose
 into one matrix a face, and pixels are sampled once. The rest touches only the faces that drew it. A draw, noise
@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from model.device import send
-from model.pixels import (
+from fakeit.model.device import send
+from fakeit.model.pixels import (
     blur,
     colour_matrix,
     downscale,
@@ -29,9 +29,9 @@ from model.pixels import (
     jpeg_tables,
     motion_kernels,
 )
-from pipelines.faces.augment import BLOCKS, AugmentConfig, Block
-from pipelines.faces.crop import CropConfig
-from pipelines.landmarks import Scheme
+from fakeit.pipelines.faces.augment import BLOCKS, AugmentConfig, Block
+from fakeit.pipelines.faces.crop import CropConfig
+from fakeit.pipelines.landmarks import Scheme
 
 PATCHES = 3
 LUMA = (0.299, 0.587, 0.114)

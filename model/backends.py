@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.config import from_dict, to_dict
-from pipelines.errors import FakeitError
-from pipelines.faces.crop import CropConfig
-from pipelines.landmarks import scheme
+from fakeit.pipelines.config import from_dict, to_dict
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.faces.crop import CropConfig
+from fakeit.pipelines.landmarks import scheme
 
 if TYPE_CHECKING:
-    from model.networks import LandmarkNetwork
+    from fakeit.model.networks import LandmarkNetwork
 
 METADATA_KEY = "fakeit"
 FORMAT = 1
@@ -124,7 +124,7 @@ class TorchBackend:
 
 def load_network(path: str | Path) -> tuple[LandmarkNetwork, Recipe]:
     """A checkpoint's network, ready to predict, and its recipe. Raises FakeitError when it is none."""
-    from model import checkpoint
+    from fakeit.model import checkpoint
 
     stored = checkpoint.load(path)
     scheme(stored.scheme)

@@ -12,17 +12,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from model import report, scoring
-from model.adapter import adapter_path
-from model.inference import BOX, Landmarker
-from model.protocols import open_protocol, protocol
-from model.scoring import Boxes, Collected, Evaluation
-from pipelines.errors import FakeitError, Rejected
-from pipelines.faces.box import from_landmarks
-from pipelines.faces.box_fit import fit_boxes, store
-from pipelines.landmarks import convert
-from pipelines.pictures import expand
-from pipelines.sources.pixels import read_image
+from fakeit.model import report, scoring
+from fakeit.model.adapter import adapter_path
+from fakeit.model.inference import BOX, Landmarker
+from fakeit.model.protocols import open_protocol, protocol
+from fakeit.model.scoring import Boxes, Collected, Evaluation
+from fakeit.pipelines.errors import FakeitError, Rejected
+from fakeit.pipelines.faces.box import from_landmarks
+from fakeit.pipelines.faces.box_fit import fit_boxes, store
+from fakeit.pipelines.landmarks import convert
+from fakeit.pipelines.pictures import expand
+from fakeit.pipelines.sources.pixels import read_image
 
 TURNS = (-10.0, -5.0, 5.0, 10.0)
 
@@ -192,7 +192,7 @@ def _schemes_from(name: str) -> Iterable[str]:
 
 
 def _mappable(source: str, target: str) -> bool:
-    from pipelines.landmarks import mapping
+    from fakeit.pipelines.landmarks import mapping
 
     try:
         mapping(source, target)
@@ -203,7 +203,7 @@ def _mappable(source: str, target: str) -> bool:
 
 def log(result: Result, uri: str) -> str:
     """Figures, the page and the worst faces into MLflow; a line that says where."""
-    from model.tracking import Mlflow, TrackingConfig
+    from fakeit.model.tracking import Mlflow, TrackingConfig
 
     with tempfile.TemporaryDirectory() as folder:
         run = Mlflow(TrackingConfig(uri=uri, experiment="fakeit-evaluate", model=False), Path(folder), result.name)

@@ -17,12 +17,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from model.networks import LandmarkNetwork, NetworkConfig, build
-from pipelines.config import from_dict, to_dict
-from pipelines.errors import FakeitError
-from pipelines.faces.crop import CropConfig
-from pipelines.landmarks import scheme
-from pipelines.storage import write_atomically
+from fakeit.model.networks import LandmarkNetwork, NetworkConfig, build
+from fakeit.pipelines.config import from_dict, to_dict
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.faces.crop import CropConfig
+from fakeit.pipelines.landmarks import scheme
+from fakeit.pipelines.storage import write_atomically
 
 FORMAT = 1
 INDEX, BEST = "index.json", "best.pt"

@@ -16,8 +16,8 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from model.gradients import Gradients
-from pipelines.errors import FakeitError
+from fakeit.model.gradients import Gradients
+from fakeit.pipelines.errors import FakeitError
 
 
 @dataclass(frozen=True)

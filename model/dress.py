@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from model.inference import Face, Landmarker
-from model.predict import stage_line
-from model.video import Edit, run_video
-from pipelines.errors import FakeitError, Rejected
-from pipelines.faces import filters
-from pipelines.faces.draw import write_image
-from pipelines.landmarks import convert
-from pipelines.pictures import PictureFile
-from pipelines.sources.pixels import read_image
+from fakeit.model.inference import Face, Landmarker
+from fakeit.model.predict import stage_line
+from fakeit.model.video import Edit, run_video
+from fakeit.pipelines.errors import FakeitError, Rejected
+from fakeit.pipelines.faces import filters
+from fakeit.pipelines.faces.draw import write_image
+from fakeit.pipelines.landmarks import convert
+from fakeit.pipelines.pictures import PictureFile
+from fakeit.pipelines.sources.pixels import read_image
 
 Pixels = NDArray[np.uint8]
 

@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.errors import FakeitError
-from pipelines.landmarks import convert, eye_corners, scheme
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.landmarks import convert, eye_corners, scheme
 
 Floats = NDArray[np.float64]
 NORMALISERS = ("inter-ocular", "inter-pupil", "box", "sqrt-area")

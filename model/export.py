@@ -19,9 +19,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from model.backends import METADATA_KEY, OnnxBackend, Recipe
-from model.networks import LandmarkNetwork
-from pipelines.errors import FakeitError
+from fakeit.model.backends import METADATA_KEY, OnnxBackend, Recipe
+from fakeit.model.networks import LandmarkNetwork
+from fakeit.pipelines.errors import FakeitError
 
 Precision = Literal["float32", "float16", "int8"]
 OPSET = 17  # the newest that onnxruntime and OpenCV 4.11 both read
@@ -207,12 +207,12 @@ def sample_crops(dataset: str, count: int, recipe: Recipe) -> NDArray[np.uint8]:
     Raises:
         FakeitError: the dataset's crops are grey and the network's are not, or are aligned otherwise.
     """
-    from model.augmentation import Augmenter
-    from model.train_config import InputConfig
-    from pipelines.landmarks import scheme
-    from pipelines.storage import join
-    from pipelines.store import manifest
-    from pipelines.store.shards import read_shard
+    from fakeit.model.augmentation import Augmenter
+    from fakeit.model.train_config import InputConfig
+    from fakeit.pipelines.landmarks import scheme
+    from fakeit.pipelines.storage import join
+    from fakeit.pipelines.store import manifest
+    from fakeit.pipelines.store.shards import read_shard
 
     found, crop = manifest.load(dataset), recipe.crop
     wanted = InputConfig(crop.size, crop.margin, crop.colour).crop(found.crop)

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.inference import Face, Landmarker
-from pipelines.errors import FakeitError, Rejected
-from pipelines.faces.box import Box, from_landmarks
+from fakeit.model.inference import Face, Landmarker
+from fakeit.pipelines.errors import FakeitError, Rejected
+from fakeit.pipelines.faces.box import Box, from_landmarks
 
 Pixels = NDArray[np.uint8]
 Points = NDArray[np.float64]

@@ -1,6 +1,6 @@
 """A picture in, its faces out: the five-line API of a trained network.
 
-    from model import Landmarker
+    from fakeit import Landmarker
     landmarker = Landmarker.load()                  # or a checkpoint, or an .onnx file
     for face in landmarker("me.jpg"):
         print(face.box, face.points, face.confidence)
@@ -21,15 +21,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from model import registry
-from model.adapter import Adapter, beside
-from model.backends import Backend, Recipe, open_backend
-from pipelines.errors import FakeitError, Rejected
-from pipelines.faces.box import Box, from_landmarks
-from pipelines.faces.box_fit import BoxFit, box_fit
-from pipelines.faces.crop import Matrix, Picture, crop_from_source, equalise, eye_angle, from_unit, transform
-from pipelines.landmarks import scheme
-from pipelines.sources.pixels import read_image
+from fakeit.model import registry
+from fakeit.model.adapter import Adapter, beside
+from fakeit.model.backends import Backend, Recipe, open_backend
+from fakeit.pipelines.errors import FakeitError, Rejected
+from fakeit.pipelines.faces.box import Box, from_landmarks
+from fakeit.pipelines.faces.box_fit import BoxFit, box_fit
+from fakeit.pipelines.faces.crop import Matrix, Picture, crop_from_source, equalise, eye_angle, from_unit, transform
+from fakeit.pipelines.landmarks import scheme
+from fakeit.pipelines.sources.pixels import read_image
 
 BOX = Path(__file__).resolve().parent / "box" / "face70.onnx"
 NEAR = 0.03  # confidence is the chance that a point lies within this share of the crop's side
@@ -44,7 +44,7 @@ class Face:
         confidence: (K,) float32 in [0, 1]: the chance that a point lies within 3 % of the crop's side of the truth,
             as the network itself judges; all 1 for a network that does not judge.
         box: the face, source pixels: tight around the points it was cropped by.
-        scheme: the numbering of the points, a key of `pipelines.landmarks.SCHEMES`.
+        scheme: the numbering of the points, a key of `fakeit.pipelines.landmarks.SCHEMES`.
     """
 
     points: NDArray[np.float32]
@@ -58,7 +58,7 @@ class LandmarkerConfig:
     """How faces are found and read.
 
     Attributes:
-        detector: a name of `pipelines.faces.detect`.
+        detector: a name of `fakeit.pipelines.faces.detect`.
         refine: passes after the first, each cropped by the points before; at least 1 where the recipe turns crops by
             the eyes.
         flip: average with the mirrored crop's points; twice the time for a little accuracy.
@@ -145,7 +145,7 @@ class Landmarker:
     def load_detector(self) -> None:
         """Loads the detector, which else happens when it is first needed: one that needs torch takes seconds."""
         if self._detector is None:
-            from pipelines.faces.detect import detector  # brings its weights: not for a user who has boxes
+            from fakeit.pipelines.faces.detect import detector  # brings its weights: not for a user who has boxes
 
             self._detector = detector(self.config.detector)
 

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from model.networks.heads import OUTSIDE
-from model.networks.network import Prediction
-from pipelines.config import nearest
-from pipelines.errors import FakeitError
+from fakeit.model.networks.heads import OUTSIDE
+from fakeit.model.networks.network import Prediction
+from fakeit.pipelines.config import nearest
+from fakeit.pipelines.errors import FakeitError
 
 
 @dataclass(frozen=True)

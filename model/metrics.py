@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pipelines.landmarks import Scheme
+from fakeit.pipelines.landmarks import Scheme
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from pipelines.errors import FakeitError
+from fakeit.pipelines.errors import FakeitError
 
 
 @dataclass(frozen=True)

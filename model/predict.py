@@ -7,15 +7,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.face_tracker import VideoConfig
-from model.inference import Landmarker
-from model.predictions import Found
-from model.video import draw_faces, run_video
-from pipelines.errors import FakeitError, Rejected
-from pipelines.faces.box import Box
-from pipelines.faces.draw import write_image
-from pipelines.pictures import PictureFile
-from pipelines.sources.pixels import read_image
+from fakeit.model.face_tracker import VideoConfig
+from fakeit.model.inference import Landmarker
+from fakeit.model.predictions import Found
+from fakeit.model.video import draw_faces, run_video
+from fakeit.pipelines.errors import FakeitError, Rejected
+from fakeit.pipelines.faces.box import Box
+from fakeit.pipelines.faces.draw import write_image
+from fakeit.pipelines.pictures import PictureFile
+from fakeit.pipelines.sources.pixels import read_image
 
 
 @dataclass

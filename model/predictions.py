@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.config import nearest
-from pipelines.errors import FakeitError
-from pipelines.landmarks import scheme
-from pipelines.storage import write_atomically
+from fakeit.pipelines.config import nearest
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.landmarks import scheme
+from fakeit.pipelines.storage import write_atomically
 
 if TYPE_CHECKING:
-    from model.inference import Face
+    from fakeit.model.inference import Face
 
 FORMATS = ("csv", "json", "pts", "coco")
 

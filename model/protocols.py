@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipelines.config import nearest
-from pipelines.errors import FakeitError
-from pipelines.sources import KINDS, Sample, Source, open_source
+from fakeit.pipelines.config import nearest
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.sources import KINDS, Sample, Source, open_source
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Protocol:
     Attributes:
         name: as papers call it.
         kind: the source that reads it.
-        normaliser: of its NME; see `model.evaluation.NORMALISERS`.
+        normaliser: of its NME; see `fakeit.model.evaluation.NORMALISERS`.
         wanted: attributes and the values of them that belong to it; empty: all faces.
         options: for the source.
         video: its samples are the frames of videos, named by their attribute "video".

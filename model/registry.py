@@ -12,9 +12,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model.tracking import address
-from pipelines.config import nearest
-from pipelines.errors import FakeitError
+from fakeit.model.tracking import address
+from fakeit.pipelines.config import nearest
+from fakeit.pipelines.errors import FakeitError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

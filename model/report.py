@@ -12,13 +12,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from model.evaluation import Floats, Scores, cumulative
-from model.scoring import Collected, Evaluation
-from pipelines.faces.box import from_landmarks
-from pipelines.faces.crop import CropConfig, Picture, crop_from_source, transform
-from pipelines.faces.draw import GREEN, RED, contact_sheet, draw_landmarks
-from pipelines.landmarks import scheme
-from pipelines.sources import Source
+from fakeit.model.evaluation import Floats, Scores, cumulative
+from fakeit.model.scoring import Collected, Evaluation
+from fakeit.pipelines.faces.box import from_landmarks
+from fakeit.pipelines.faces.crop import CropConfig, Picture, crop_from_source, transform
+from fakeit.pipelines.faces.draw import GREEN, RED, contact_sheet, draw_landmarks
+from fakeit.pipelines.landmarks import scheme
+from fakeit.pipelines.sources import Source
 
 WORST, TILE, COLUMNS = 48, 160, 8
 STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:74em;margin:2em auto;padding:0 1em;color:#222}

@@ -9,15 +9,15 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from model import evaluation
-from model.adapter import Adapter, fit_adapter, sample_hash
-from model.evaluation import Floats, Scores
-from model.inference import Landmarker
-from pipelines.errors import FakeitError, Rejected
-from pipelines.faces.box import Box, from_landmarks
-from pipelines.faces.box_fit import box_fit
-from pipelines.landmarks import convert, mapping, scheme
-from pipelines.sources import Sample, Source
+from fakeit.model import evaluation
+from fakeit.model.adapter import Adapter, fit_adapter, sample_hash
+from fakeit.model.evaluation import Floats, Scores
+from fakeit.model.inference import Landmarker
+from fakeit.pipelines.errors import FakeitError, Rejected
+from fakeit.pipelines.faces.box import Box, from_landmarks
+from fakeit.pipelines.faces.box_fit import box_fit
+from fakeit.pipelines.landmarks import convert, mapping, scheme
+from fakeit.pipelines.sources import Sample, Source
 
 Boxes = Literal["true", "detector"]
 

@@ -17,16 +17,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from model.augmentation import Augmenter, mixup
-from model.comm import Comm
-from model.device import send
-from model.loading.loader import Batch, Loader
-from model.losses import per_point, weighted_sum
-from model.networks import LandmarkNetwork
-from model.networks.heads import Dropout
-from model.optimisation import Smoothed, lr_factor, make_optimiser, scaled_lr
-from model.train_config import TrainConfig
-from pipelines.errors import FakeitError
+from fakeit.model.augmentation import Augmenter, mixup
+from fakeit.model.comm import Comm
+from fakeit.model.device import send
+from fakeit.model.loading.loader import Batch, Loader
+from fakeit.model.losses import per_point, weighted_sum
+from fakeit.model.networks import LandmarkNetwork
+from fakeit.model.networks.heads import Dropout
+from fakeit.model.optimisation import Smoothed, lr_factor, make_optimiser, scaled_lr
+from fakeit.model.train_config import TrainConfig
+from fakeit.pipelines.errors import FakeitError
 
 LOSS, WEIGHT, BROKEN, STOP, TIME, SAVE = range(6)
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}

@@ -13,17 +13,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from model.checkpoint import Checkpoint, Shelf, load
-from model.comm import Comm
-from model.loading.store import Store
-from model.networks import LandmarkNetwork, build
-from model.networks.heads import DirectHead
-from model.sync_batchnorm import synchronise
-from model.train_config import TrainConfig
-from pipelines.config import to_dict
-from pipelines.errors import FakeitError
-from pipelines.faces.crop import CropConfig
-from pipelines.landmarks import scheme
+from fakeit.model.checkpoint import Checkpoint, Shelf, load
+from fakeit.model.comm import Comm
+from fakeit.model.loading.store import Store
+from fakeit.model.networks import LandmarkNetwork, build
+from fakeit.model.networks.heads import DirectHead
+from fakeit.model.sync_batchnorm import synchronise
+from fakeit.model.train_config import TrainConfig
+from fakeit.pipelines.config import to_dict
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.faces.crop import CropConfig
+from fakeit.pipelines.landmarks import scheme
 
 STEPS = "steps.jsonl"
 

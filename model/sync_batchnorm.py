@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from model.comm import Comm, total
-from model.networks import LandmarkNetwork
+from fakeit.model.comm import Comm, total
+from fakeit.model.networks import LandmarkNetwork
 
 
 class _Normalise(torch.autograd.Function):

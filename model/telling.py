@@ -10,16 +10,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from model.augmentation import Augmenter
-from model.checkpoint import Checkpoint, Position
-from model.comm import Comm
-from model.loading.loader import Loader
-from model.loading.store import Store
-from model.networks import LandmarkNetwork, parameter_count
-from model.start import warn
-from model.validation import some_predictions
-from pipelines.faces.crop import CropConfig, from_unit
-from pipelines.faces.draw import contact_sheet, draw_landmarks
+from fakeit.model.augmentation import Augmenter
+from fakeit.model.checkpoint import Checkpoint, Position
+from fakeit.model.comm import Comm
+from fakeit.model.loading.loader import Loader
+from fakeit.model.loading.store import Store
+from fakeit.model.networks import LandmarkNetwork, parameter_count
+from fakeit.model.start import warn
+from fakeit.model.validation import some_predictions
+from fakeit.pipelines.faces.crop import CropConfig, from_unit
+from fakeit.pipelines.faces.draw import contact_sheet, draw_landmarks
 
 
 def announce(

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from model.networks import LandmarkNetwork
+    from fakeit.model.networks import LandmarkNetwork
 
 JOURNAL = "journal.jsonl"
 STORE = "sqlite:///mlflow.db"  # where no other is named

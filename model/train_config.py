@@ -1,19 +1,19 @@
-"""What a file of conf/train says: one frozen dataclass a table. `model.training` runs it."""
+"""What a file of conf/train says: one frozen dataclass a table. `fakeit.model.training` runs it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from model.comm import CommConfig
-from model.loading.store import DatasetShare, ReaderName
-from model.losses import LossConfig
-from model.networks import NetworkConfig
-from model.optimisation import OptimiserConfig, ScheduleConfig
-from model.tracking import TrackingConfig
-from pipelines.errors import FakeitError
-from pipelines.faces.augment import AugmentConfig
-from pipelines.faces.crop import CropConfig
+from fakeit.model.comm import CommConfig
+from fakeit.model.loading.store import DatasetShare, ReaderName
+from fakeit.model.losses import LossConfig
+from fakeit.model.networks import NetworkConfig
+from fakeit.model.optimisation import OptimiserConfig, ScheduleConfig
+from fakeit.model.tracking import TrackingConfig
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.faces.augment import AugmentConfig
+from fakeit.pipelines.faces.crop import CropConfig
 
 
 @dataclass(frozen=True)

@@ -19,24 +19,24 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from model import tracking
-from model.augmentation import Augmenter
-from model.checkpoint import BEST, Checkpoint, Position, Shelf, load
-from model.comm import Comm, mean_buffers, total
-from model.loading.loader import Loader
-from model.loading.plan import Plan, batch_at
-from model.loading.store import DatasetShare, Store
-from model.metrics import Metrics
-from model.networks import LandmarkNetwork, parameter_count
-from model.session import Session, StepReport
-from model.start import STEPS, check_fits, device_of, make_network, prepare_folder, warn
-from model.telling import StepLog, announce, epoch_line, prediction_sheet
-from model.train_config import TrainConfig
-from model.validation import validate
-from pipelines.config import to_dict
-from pipelines.errors import FakeitError
-from pipelines.faces.draw import write_image
-from pipelines.landmarks import scheme as scheme_named
+from fakeit.model import tracking
+from fakeit.model.augmentation import Augmenter
+from fakeit.model.checkpoint import BEST, Checkpoint, Position, Shelf, load
+from fakeit.model.comm import Comm, mean_buffers, total
+from fakeit.model.loading.loader import Loader
+from fakeit.model.loading.plan import Plan, batch_at
+from fakeit.model.loading.store import DatasetShare, Store
+from fakeit.model.metrics import Metrics
+from fakeit.model.networks import LandmarkNetwork, parameter_count
+from fakeit.model.session import Session, StepReport
+from fakeit.model.start import STEPS, check_fits, device_of, make_network, prepare_folder, warn
+from fakeit.model.telling import StepLog, announce, epoch_line, prediction_sheet
+from fakeit.model.train_config import TrainConfig
+from fakeit.model.validation import validate
+from fakeit.pipelines.config import to_dict
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.faces.draw import write_image
+from fakeit.pipelines.landmarks import scheme as scheme_named
 
 PREEMPTED = 75  # exit code after SIGTERM: a checkpoint stands, run again with --resume (EX_TEMPFAIL)
 

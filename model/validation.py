@@ -7,12 +7,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from model.augmentation import Augmenter
-from model.comm import Comm, total
-from model.loading.loader import Loader
-from model.losses import LossConfig, per_point
-from model.metrics import Metrics, batch_sums, from_sums
-from pipelines.landmarks import Scheme
+from fakeit.model.augmentation import Augmenter
+from fakeit.model.comm import Comm, total
+from fakeit.model.loading.loader import Loader
+from fakeit.model.losses import LossConfig, per_point
+from fakeit.model.metrics import Metrics, batch_sums, from_sums
+from fakeit.pipelines.landmarks import Scheme
 
 
 @torch.no_grad()

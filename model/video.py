@@ -11,11 +11,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from model.face_tracker import Pixels, Timing, Tracker, VideoConfig
-from model.inference import Face, Landmarker
-from model.predictions import Found
-from pipelines.errors import FakeitError
-from pipelines.faces.draw import caption, draw_landmarks
+from fakeit.model.face_tracker import Pixels, Timing, Tracker, VideoConfig
+from fakeit.model.inference import Face, Landmarker
+from fakeit.model.predictions import Found
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.faces.draw import caption, draw_landmarks
 
 # What plays where: mp4 (MPEG-4 part 2) in players, webm (VP8) in browsers too, avi (motion JPEG) in anything that cuts.
 CODECS = {".mp4": "mp4v", ".webm": "VP80", ".avi": "MJPG", ".mkv": "mp4v", ".mov": "mp4v"}

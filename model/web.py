@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model import registry
-from model.inference import BOX, Landmarker, LandmarkerConfig
-from model.video import draw_faces
-from pipelines.errors import FakeitError, Rejected
-from pipelines.faces import filters
-from pipelines.landmarks import convert
-from pipelines.sources.pixels import read_image
+from fakeit.model import registry
+from fakeit.model.inference import BOX, Landmarker, LandmarkerConfig
+from fakeit.model.video import draw_faces
+from fakeit.pipelines.errors import FakeitError, Rejected
+from fakeit.pipelines.faces import filters
+from fakeit.pipelines.landmarks import convert
+from fakeit.pipelines.sources.pixels import read_image
 
 THE_BOX = "the model in the box"
 POINTS = "points"

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from pipelines.errors import FakeitError
+from fakeit.pipelines.errors import FakeitError
 
 T = TypeVar("T")
 

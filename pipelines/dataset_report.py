@@ -19,14 +19,14 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from pipelines.faces.crop import from_unit
-from pipelines.faces.draw import contact_sheet, draw_landmarks
-from pipelines.landmarks import scheme
-from pipelines.storage import join, write_atomically
-from pipelines.store import manifest as manifests
-from pipelines.store.manifest import SPLITS, Manifest
-from pipelines.store.schema import Rows
-from pipelines.store.shards import Shard, read_columns, read_shard
+from fakeit.pipelines.faces.crop import from_unit
+from fakeit.pipelines.faces.draw import contact_sheet, draw_landmarks
+from fakeit.pipelines.landmarks import scheme
+from fakeit.pipelines.storage import join, write_atomically
+from fakeit.pipelines.store import manifest as manifests
+from fakeit.pipelines.store.manifest import SPLITS, Manifest
+from fakeit.pipelines.store.schema import Rows
+from fakeit.pipelines.store.shards import Shard, read_columns, read_shard
 
 NAME = "report.html"
 LOOKED_AT = 24  # shards whose points and boxes are read

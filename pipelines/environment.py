@@ -1,7 +1,7 @@
 """Which versions work together, checked before a job starts: a mismatch here shows up later as lost rows, a crash in
 native code or a hang, far from its cause. Versions come from the installed packages' metadata; nothing is imported.
 
-`python -m pipelines.environment` prints what was found; `… java-home` prints where Spark's Java is.
+`python -m fakeit.pipelines.environment` prints what was found; `… java-home` prints where Spark's Java is.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from pipelines.errors import FakeitError
+from fakeit.pipelines.errors import FakeitError
 
 Version = tuple[int, ...]
 JAVA_AT_LEAST = 17

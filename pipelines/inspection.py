@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from pipelines.errors import FakeitError, Rejected
-from pipelines.faces.box import Box, check_inside, from_landmarks
-from pipelines.faces.crop import CropConfig, Picture, crop_from_source, from_unit, to_unit, transform
-from pipelines.faces.draw import caption, contact_sheet, draw_landmarks, write_image
-from pipelines.landmarks import eye_corners, scheme
-from pipelines.runners import Runner
-from pipelines.sources import Sample, Source
+from fakeit.pipelines.errors import FakeitError, Rejected
+from fakeit.pipelines.faces.box import Box, check_inside, from_landmarks
+from fakeit.pipelines.faces.crop import CropConfig, Picture, crop_from_source, from_unit, to_unit, transform
+from fakeit.pipelines.faces.draw import caption, contact_sheet, draw_landmarks, write_image
+from fakeit.pipelines.landmarks import eye_corners, scheme
+from fakeit.pipelines.runners import Runner
+from fakeit.pipelines.sources import Sample, Source
 
 _CROP = CropConfig(size=128, margin=0.15)
 _PATTERNS = 6  # sets of points that are listed

@@ -15,7 +15,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.errors import FakeitError
+from fakeit.pipelines.errors import FakeitError
 
 Indices = tuple[int, ...]
 

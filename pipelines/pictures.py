@@ -10,9 +10,9 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pipelines.errors import FakeitError
-from pipelines.faces.box import Box
-from pipelines.storage import MEMBER, below, exists, is_url, list_files, read_bytes
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.faces.box import Box
+from fakeit.pipelines.storage import MEMBER, below, exists, is_url, list_files, read_bytes
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".jp2", ".avif")
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv")

@@ -1,7 +1,7 @@
 """The flow from a source to a dataset: list, plan, make every shard (on Spark or in processes), commit the manifest.
 
-All work is in the shard function (pipelines.shard_task). This file owns the order of things around it: the output
-folder's state, progress, the threshold of rejects, and that the manifest comes last.
+All work is in the shard function (fakeit.pipelines.shard_task). This file owns the order of things around it: the
+output folder's state, progress, the threshold of rejects, and that the manifest comes last.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from typing import Literal
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from pipelines.config import to_dict
-from pipelines.errors import FakeitError
-from pipelines.pictures import read_boxes
-from pipelines.runners import Runner
-from pipelines.shard_task import (
+from fakeit.pipelines.config import to_dict
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.pictures import read_boxes
+from fakeit.pipelines.runners import Runner
+from fakeit.pipelines.shard_task import (
     TASKS,
     PreprocessConfig,
     ShardResult,
@@ -35,11 +35,11 @@ from pipelines.shard_task import (
     row_shape,
     variants,
 )
-from pipelines.sources import Sample, Source, open_source
-from pipelines.storage import exists, join, list_files, make_folder, remove, write_atomically
-from pipelines.store import manifest as manifests
-from pipelines.store.manifest import SPLITS, Manifest, Rejection
-from pipelines.store.schema import petastorm_metadata
+from fakeit.pipelines.sources import Sample, Source, open_source
+from fakeit.pipelines.storage import exists, join, list_files, make_folder, remove, write_atomically
+from fakeit.pipelines.store import manifest as manifests
+from fakeit.pipelines.store.manifest import SPLITS, Manifest, Rejection
+from fakeit.pipelines.store.schema import petastorm_metadata
 
 Existing = Literal["refuse", "resume", "overwrite"]
 Boxes = tuple[tuple[float, float, float, float], ...]
@@ -63,7 +63,7 @@ def preprocess(
         config: what to make.
         path: where the source lies, as its kind understands it.
         dataset: the folder or URL to write.
-        runner: who runs the shard tasks (pipelines.runners).
+        runner: who runs the shard tasks (fakeit.pipelines.runners).
         existing: what to do with an output folder that holds something already.
 
     Raises:

@@ -9,15 +9,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.errors import FakeitError
-from pipelines.faces.augment import Draw, generator
-from pipelines.faces.crop import from_unit, transform
-from pipelines.faces.draw import contact_sheet, draw_landmarks
-from pipelines.preprocess import open_samples
-from pipelines.shard_task import PreprocessConfig, ShardTask, make_rows, plan_tasks
-from pipelines.sources import Source
-from pipelines.storage import make_folder, write_atomically
-from pipelines.store.schema import Rows
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.faces.augment import Draw, generator
+from fakeit.pipelines.faces.crop import from_unit, transform
+from fakeit.pipelines.faces.draw import contact_sheet, draw_landmarks
+from fakeit.pipelines.preprocess import open_samples
+from fakeit.pipelines.shard_task import PreprocessConfig, ShardTask, make_rows, plan_tasks
+from fakeit.pipelines.sources import Source
+from fakeit.pipelines.storage import make_folder, write_atomically
+from fakeit.pipelines.store.schema import Rows
 
 SIDE = 192
 SHOWN = 8  # variants of a face, at most

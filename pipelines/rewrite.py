@@ -15,14 +15,14 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow.parquet as pq
 
-from pipelines.errors import FakeitError
-from pipelines.preprocess import code_version
-from pipelines.runners import Runner
-from pipelines.storage import exists, join, list_files, make_folder, remove, write_atomically
-from pipelines.store import manifest as manifests
-from pipelines.store.manifest import SPLITS, Manifest
-from pipelines.store.schema import Rows, RowShape, petastorm_metadata
-from pipelines.store.shards import Shard, read_shard, write_shard
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.preprocess import code_version
+from fakeit.pipelines.runners import Runner
+from fakeit.pipelines.storage import exists, join, list_files, make_folder, remove, write_atomically
+from fakeit.pipelines.store import manifest as manifests
+from fakeit.pipelines.store.manifest import SPLITS, Manifest
+from fakeit.pipelines.store.schema import Rows, RowShape, petastorm_metadata
+from fakeit.pipelines.store.shards import Shard, read_shard, write_shard
 
 Facts = dict[str, Any]
 
@@ -58,7 +58,7 @@ def rewrite(
         dataset: to read.
         output: folder or URL to write; must be empty or missing unless `overwrite`.
         change: see `Change`.
-        runner: of `pipelines.runners`.
+        runner: of `fakeit.pipelines.runners`.
         note: all facts → what is added to the conf in the new manifest.
         overwrite: a dataset at `output` is removed first.
         progress: called with the number of shards that ended.

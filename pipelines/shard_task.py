@@ -16,19 +16,19 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.config import to_dict
-from pipelines.errors import FakeitError, Rejected
-from pipelines.faces import locate
-from pipelines.faces.augment import AugmentConfig, Draw, generator
-from pipelines.faces.box import Box, check_inside, from_landmarks
-from pipelines.faces.crop import CropConfig, Picture, crop_from_source, equalise, eye_angle, to_unit, transform
-from pipelines.faces.locate import BoxKind
-from pipelines.landmarks import scheme
-from pipelines.sources import Annotation, Sample, Source
-from pipelines.storage import exists, join, read_bytes, write_atomically
-from pipelines.store.manifest import Rejection
-from pipelines.store.schema import Rows, RowShape
-from pipelines.store.shards import Shard, file_hash, write_shard
+from fakeit.pipelines.config import to_dict
+from fakeit.pipelines.errors import FakeitError, Rejected
+from fakeit.pipelines.faces import locate
+from fakeit.pipelines.faces.augment import AugmentConfig, Draw, generator
+from fakeit.pipelines.faces.box import Box, check_inside, from_landmarks
+from fakeit.pipelines.faces.crop import CropConfig, Picture, crop_from_source, equalise, eye_angle, to_unit, transform
+from fakeit.pipelines.faces.locate import BoxKind
+from fakeit.pipelines.landmarks import scheme
+from fakeit.pipelines.sources import Annotation, Sample, Source
+from fakeit.pipelines.storage import exists, join, read_bytes, write_atomically
+from fakeit.pipelines.store.manifest import Rejection
+from fakeit.pipelines.store.schema import Rows, RowShape
+from fakeit.pipelines.store.shards import Shard, file_hash, write_shard
 
 TASKS = "_tasks"  # results of finished shards while a job runs; readers skip names that begin with an underscore
 
@@ -64,7 +64,7 @@ class SourceConfig:
     """What is read.
 
     Attributes:
-        kind: of `pipelines.sources`.
+        kind: of `fakeit.pipelines.sources`.
         box: where a face is: the tight box of its "landmarks", the dataset's "annotation", a "csv", what a detector
             finds ("haar", "mtcnn", mapped to the tight box), or the whole "image".
         boxes: the CSV, `image,x,y,width,height` with image as relative to the input, or its name, or the sample's id.
@@ -203,7 +203,7 @@ def row_shape(config: PreprocessConfig, scheme_name: str) -> RowShape:
 
 
 def make_rows(task: ShardTask) -> tuple[Rows, list[Rejection]]:
-    """Samples → columns (see pipelines.store.schema). Each picture is decoded once, however many variants it gets."""
+    """Samples → columns (fakeit.pipelines.store.schema). Each picture is decoded once, however many variants it gets."""
     config, count = task.config, variants(task.split, task.config)
     shape = row_shape(config, task.source.scheme)
     capacity = len(task.samples) * count

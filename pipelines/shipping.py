@@ -4,7 +4,7 @@ The environment's archive is a whole Python (interpreter, standard library, site
 unpacked. venv-pack would leave links to the interpreter that the venv was made with, which executors do not have. What
 only training and people need is left out, unless executors are to train: then they get torch and Horovod as well.
 
-`python -m pipelines.shipping code|environment|training` prints the archive's path, made on the first call.
+`python -m fakeit.pipelines.shipping code|environment|training` prints the archive's path, made on the first call.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines import environment
+from fakeit.pipelines import environment
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("pipelines", "model", "jobs")
+PACKAGES = ("pipelines", "model", "jobs")  # below `fakeit`, where its folder has links to them
 CODE = "fakeit-code-"
 ENVIRONMENT = "fakeit-environment-"
 
@@ -76,11 +76,13 @@ def ship_code(context: SparkContext) -> None:
 
 def code_archive(folder: Path) -> Path:
     """A zip of the packages in `folder`, named by its content."""
-    files = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*") if _is_code(path))
+    below = [path for package in PACKAGES for path in (ROOT / package).rglob("*") if _is_code(path)]
+    files = sorted([(f"fakeit/{path.relative_to(ROOT).as_posix()}", path) for path in below])
+    files.insert(0, ("fakeit/__init__.py", ROOT / "fakeit" / "__init__.py"))
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in files:  # a fixed date: equal code, equal name
-            entry = zipfile.ZipInfo(path.relative_to(ROOT).as_posix(), (1980, 1, 1, 0, 0, 0))
+        for name, path in files:  # a fixed date: equal code, equal name
+            entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
             archive.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
     data = content.getvalue()
     target = folder / f"{CODE}{hashlib.sha256(data).hexdigest()[:12]}.zip"

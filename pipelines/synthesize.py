@@ -17,14 +17,14 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from pipelines.config import digest, to_dict
-from pipelines.errors import FakeitError
-from pipelines.preprocess import code_version
-from pipelines.runners import Runner
-from pipelines.storage import exists, join, list_files, make_folder, read_bytes, write_atomically
-from pipelines.synth.config import SynthesisConfig
-from pipelines.synth.face import Face, render
-from pipelines.synth.heads import load_head
+from fakeit.pipelines.config import digest, to_dict
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.preprocess import code_version
+from fakeit.pipelines.runners import Runner
+from fakeit.pipelines.storage import exists, join, list_files, make_folder, read_bytes, write_atomically
+from fakeit.pipelines.synth.config import SynthesisConfig
+from fakeit.pipelines.synth.face import Face, render
+from fakeit.pipelines.synth.heads import load_head
 
 RECORD = "synthesis.json"  # how the folder was made; not a part of the layout, readers pass it over
 FACES_A_TASK = 50

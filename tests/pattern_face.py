@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from model.backends import Output, Recipe
-from pipelines.faces.art import CANONICAL
-from pipelines.faces.box import Box, from_landmarks
-from pipelines.faces.crop import CropConfig
+from fakeit.model.backends import Output, Recipe
+from fakeit.pipelines.faces.art import CANONICAL
+from fakeit.pipelines.faces.box import Box, from_landmarks
+from fakeit.pipelines.faces.crop import CropConfig
 
 PATCH, LEVELS = 125, 2  # pixels of the patch; red is LEVELS·x, green LEVELS·y, blue marks it
 POINTS_68 = (CANONICAL - CANONICAL.min(axis=0)) / np.ptp(CANONICAL, axis=0).max() * 75 + 25

@@ -7,12 +7,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model import scoring
-from model.adapter import Adapter, adapter_path, alignment, beside, fit_adapter, load_adapter, mean_shape, sample_hash
-from model.inference import Landmarker, LandmarkerConfig
-from pipelines.errors import FakeitError
-from pipelines.landmarks import convert, scheme
-from pipelines.sources import Sample
+from fakeit.model import scoring
+from fakeit.model.adapter import (
+    Adapter,
+    adapter_path,
+    alignment,
+    beside,
+    fit_adapter,
+    load_adapter,
+    mean_shape,
+    sample_hash,
+)
+from fakeit.model.inference import Landmarker, LandmarkerConfig
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.landmarks import convert, scheme
+from fakeit.pipelines.sources import Sample
 from tests.pattern_face import POINTS, Reader
 
 SHIFT = np.zeros((68, 2))

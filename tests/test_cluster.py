@@ -18,8 +18,8 @@ import cv2
 import numpy as np
 import pytest
 
-from pipelines import environment
-from pipelines.store import manifest
+from fakeit.pipelines import environment
+from fakeit.pipelines.store import manifest
 
 ROOT = Path(__file__).resolve().parent.parent
 PROBE = """
@@ -28,9 +28,10 @@ from pyspark.sql import SparkSession
 
 def look(_):
     import cv2, numpy, pyarrow
-    import pipelines.landmarks
+    import fakeit.pipelines.landmarks
     libraries = {line.split()[-1] for line in open("/proc/self/maps") if "libpython" in line or "numpy" in line}
-    paths = [sys.executable, sys.prefix, numpy.__file__, cv2.__file__, pyarrow.__file__, pipelines.landmarks.__file__]
+    ours = fakeit.pipelines.landmarks.__file__
+    paths = [sys.executable, sys.prefix, numpy.__file__, cv2.__file__, pyarrow.__file__, ours]
     return os.getcwd(), sorted(libraries | set(paths)), [p for p in sys.path if p]
 
 session = SparkSession.builder.getOrCreate()
@@ -154,10 +155,10 @@ def test_every_way_to_start_the_job_gives_the_same_dataset(way: str, tmp_path: P
     """From another folder, without this checkout on PYTHONPATH, and with a user's own Spark."""
     import pyspark
 
-    from pipelines import preprocess as flow
-    from pipelines import runners
-    from pipelines.config import load
-    from pipelines.shard_task import PreprocessConfig
+    from fakeit.pipelines import preprocess as flow
+    from fakeit.pipelines import runners
+    from fakeit.pipelines.config import load
+    from fakeit.pipelines.shard_task import PreprocessConfig
 
     faces = draw_faces(tmp_path / "faces", 12)
     own = Path(pyspark.__file__).parent / "bin" / "spark-submit"

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from tiny_dataset import make_dataset
 
-from model.comparison import grid
-from model.comparison.grid import Axis, Budget, Cell, ComparisonConfig, Point
-from model.comparison.running import Runner
-from pipelines.errors import FakeitError
-from pipelines.faces.crop import CropConfig
-from pipelines.store import manifest as manifests
-from pipelines.store.manifest import Manifest
-from pipelines.store.shards import Shard
+from fakeit.model.comparison import grid
+from fakeit.model.comparison.grid import Axis, Budget, Cell, ComparisonConfig, Point
+from fakeit.model.comparison.running import Runner
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.faces.crop import CropConfig
+from fakeit.pipelines.store import manifest as manifests
+from fakeit.pipelines.store.manifest import Manifest
+from fakeit.pipelines.store.shards import Shard
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFS = [p for p in sorted((ROOT / "conf" / "compare").glob("*.toml")) if not p.name.startswith("base")]

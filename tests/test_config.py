@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import pytest
 
-from pipelines import config
-from pipelines.errors import FakeitError
+from fakeit.pipelines import config
+from fakeit.pipelines.errors import FakeitError
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ import pytest
 from test_preprocess import CONFIG, HERE, write_faces
 from tiny_dataset import make_dataset
 
-from pipelines import dataset_report, preprocess, preview
-from pipelines.errors import FakeitError
-from pipelines.faces.crop import CropConfig
-from pipelines.shard_task import SourceConfig
-from pipelines.store import manifest as manifests
+from fakeit.pipelines import dataset_report, preprocess, preview
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.faces.crop import CropConfig
+from fakeit.pipelines.shard_task import SourceConfig
+from fakeit.pipelines.store import manifest as manifests
 
 
 def _pictures(page: str) -> list[np.ndarray]:

@@ -14,18 +14,18 @@ from tiny_dataset import make_dataset
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from model import session as session_module
-from model.augmentation import Augmenter, Draws
-from model.comm import Single
-from model.loading.loader import Loader
-from model.loading.plan import Plan
-from model.loading.store import DatasetShare, Store
-from model.networks import NetworkConfig, build
-from model.session import Session
-from model.train_config import TrainConfig
-from model.validation import validate
-from pipelines.config import load
-from pipelines.landmarks import scheme
+from fakeit.model import session as session_module
+from fakeit.model.augmentation import Augmenter, Draws
+from fakeit.model.comm import Single
+from fakeit.model.loading.loader import Loader
+from fakeit.model.loading.plan import Plan
+from fakeit.model.loading.store import DatasetShare, Store
+from fakeit.model.networks import NetworkConfig, build
+from fakeit.model.session import Session
+from fakeit.model.train_config import TrainConfig
+from fakeit.model.validation import validate
+from fakeit.pipelines.config import load
+from fakeit.pipelines.landmarks import scheme
 
 ROOT = Path(__file__).resolve().parent.parent
 META = torch.device("meta")

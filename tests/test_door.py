@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from jobs.door import Parser, run
-from pipelines import environment
-from pipelines.errors import FakeitError
+from fakeit.jobs.door import Parser, run
+from fakeit.pipelines import environment
+from fakeit.pipelines.errors import FakeitError
 
 ROOT = Path(__file__).resolve().parent.parent
 JOBS = sorted(p for p in (ROOT / "jobs").glob("*.py") if "__main__" in p.read_text())

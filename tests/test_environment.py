@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import environment
-from pipelines.environment import REQUIREMENTS, Requirement, mismatch
-from pipelines.errors import FakeitError
+from fakeit.pipelines import environment
+from fakeit.pipelines.environment import REQUIREMENTS, Requirement, mismatch
+from fakeit.pipelines.errors import FakeitError
 
 ROOT = Path(__file__).resolve().parent.parent
 PYARROW = Requirement("pyarrow", "14", "15", "petastorm needs it")
@@ -47,7 +47,8 @@ def test_this_environment_passes_quickly() -> None:
 
 
 def test_the_check_imports_nothing_heavy() -> None:
-    code = "import sys; from pipelines.environment import check; check(); print({'torch', 'numpy'} & set(sys.modules))"
+    used = "import sys; from fakeit.pipelines.environment import check; check()"
+    code = f"{used}; print({{'torch', 'numpy'}} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stdout == "set()\n"
 
 

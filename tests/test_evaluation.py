@@ -12,17 +12,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model import evaluation, scoring
-from model.benchmark import BenchmarkConfig, agreement_on, benchmark, fit_boxes_on, log
-from model.inference import Landmarker, LandmarkerConfig
-from model.protocols import PROTOCOLS, protocol
-from model.scoring import common_scheme, nearest_box
-from pipelines.errors import FakeitError, Rejected
-from pipelines.faces import box_fit
-from pipelines.faces.box import Box
-from pipelines.faces.draw import write_image
-from pipelines.landmarks import scheme
-from pipelines.sources import KINDS, Annotation, Sample, annotate
+from fakeit.model import evaluation, scoring
+from fakeit.model.benchmark import BenchmarkConfig, agreement_on, benchmark, fit_boxes_on, log
+from fakeit.model.inference import Landmarker, LandmarkerConfig
+from fakeit.model.protocols import PROTOCOLS, protocol
+from fakeit.model.scoring import common_scheme, nearest_box
+from fakeit.pipelines.errors import FakeitError, Rejected
+from fakeit.pipelines.faces import box_fit
+from fakeit.pipelines.faces.box import Box
+from fakeit.pipelines.faces.draw import write_image
+from fakeit.pipelines.landmarks import scheme
+from fakeit.pipelines.sources import KINDS, Annotation, Sample, annotate
 from tests.pattern_face import POINTS_68, Finder, Reader, picture, placed
 
 
@@ -184,7 +184,7 @@ def test_an_adapter_removes_the_labels_habit(patches: None) -> None:
     source = Patches(count=30)
     held = scoring.collect(made, source, source.samples(), "true")
     made.adapter, left = scoring.fit(held, "ibug68", "patches")
-    from model.benchmark import score
+    from fakeit.model.benchmark import score
 
     without, with_one = score(made, held, "inter-ocular")
     assert with_one.scores.nme < 0.5 * without.scores.nme and "cross-validated" in with_one.title

@@ -10,13 +10,13 @@ import pytest
 import torch
 from tiny_dataset import make_dataset
 
-from model.backends import OnnxBackend, Recipe, load_network
-from model.export import PARITY, export, sample_crops
-from model.inference import Landmarker
-from model.networks import LandmarkNetwork, NetworkConfig, build
-from pipelines.errors import FakeitError
-from pipelines.faces.box import Box
-from pipelines.faces.crop import CropConfig
+from fakeit.model.backends import OnnxBackend, Recipe, load_network
+from fakeit.model.export import PARITY, export, sample_crops
+from fakeit.model.inference import Landmarker
+from fakeit.model.networks import LandmarkNetwork, NetworkConfig, build
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.faces.box import Box
+from fakeit.pipelines.faces.crop import CropConfig
 
 
 def network(head: str = "gaussian", name: str = "resnet_lean", size: int = 64, channels: int = 3) -> LandmarkNetwork:
@@ -111,7 +111,7 @@ def test_opencv_runs_it(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_comes_back_as_network_and_recipe(tmp_path: Path) -> None:
-    from model.checkpoint import Checkpoint, dump
+    from fakeit.model.checkpoint import Checkpoint, dump
 
     net = network()
     config = NetworkConfig(name="resnet_lean", head="gaussian", width=0.25)

@@ -9,14 +9,14 @@ import cv2
 import numpy as np
 import pytest
 
-from pipelines import preprocess, runners
-from pipelines.config import from_dict
-from pipelines.errors import FakeitError, Rejected
-from pipelines.faces import locate
-from pipelines.faces.box import Box
-from pipelines.shard_task import PreprocessConfig
-from pipelines.store.manifest import Manifest
-from pipelines.store.shards import read_shard
+from fakeit.pipelines import preprocess, runners
+from fakeit.pipelines.config import from_dict
+from fakeit.pipelines.errors import FakeitError, Rejected
+from fakeit.pipelines.faces import locate
+from fakeit.pipelines.faces.box import Box
+from fakeit.pipelines.shard_task import PreprocessConfig
+from fakeit.pipelines.store.manifest import Manifest
+from fakeit.pipelines.store.shards import read_shard
 
 POINTS = np.array([[20, 20], [40, 22], [30, 30], [24, 42], [38, 41]], np.float32)
 

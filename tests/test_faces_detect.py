@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.errors import FakeitError
-from pipelines.faces.box import from_landmarks
-from pipelines.faces.box_fit import box_fit
-from pipelines.faces.detect import DETECTORS, detector
-from pipelines.sources import open_source
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.faces.box import from_landmarks
+from fakeit.pipelines.faces.box_fit import box_fit
+from fakeit.pipelines.faces.detect import DETECTORS, detector
+from fakeit.pipelines.sources import open_source
 
 
 @pytest.mark.parametrize("name", DETECTORS)

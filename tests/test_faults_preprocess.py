@@ -14,7 +14,7 @@ import psutil
 import pytest
 from test_preprocess import write_faces
 
-from pipelines.store import manifest as manifests
+from fakeit.pipelines.store import manifest as manifests
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = ("crop.size=64", "store.rows_per_shard=16", "augment.variants=2")

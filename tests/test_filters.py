@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipelines.errors import FakeitError
-from pipelines.faces import filters
-from pipelines.faces.art import CANONICAL
-from pipelines.faces.filters import apply_filter, art, blur, mesh_map, swap
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.faces import filters
+from fakeit.pipelines.faces.art import CANONICAL
+from fakeit.pipelines.faces.filters import apply_filter, art, blur, mesh_map, swap
 
 
 def face(scale: float = 0.4, x: float = 40, y: float = -60, degrees: float = 0) -> np.ndarray:

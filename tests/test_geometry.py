@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from pipelines.faces.augment import AugmentConfig, Block, Draw, colour_map, generator
-from pipelines.faces.box import Box
-from pipelines.faces.crop import CropConfig, Picture, crop_from_source, equalise, from_unit, to_unit, transform
-from pipelines.landmarks import SCHEMES, convert, scheme
+from fakeit.pipelines.faces.augment import AugmentConfig, Block, Draw, colour_map, generator
+from fakeit.pipelines.faces.box import Box
+from fakeit.pipelines.faces.crop import CropConfig, Picture, crop_from_source, equalise, from_unit, to_unit, transform
+from fakeit.pipelines.landmarks import SCHEMES, convert, scheme
 
 SPOTS = np.array([[60.3, 70.8], [140.6, 66.2], [100.0, 120.5], [80.7, 150.1]])
 

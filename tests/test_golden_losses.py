@@ -60,10 +60,10 @@ def train(folder: Path, ranks: int, name: str, die_at: int = 0, resume: bool = F
 
 def run(folder: str, name: str, die_at: str, resume: str) -> int:
     """The process that `train` starts."""
-    from jobs.train import work
-    from model import training
-    from model.train_config import TrainConfig
-    from pipelines.config import load
+    from fakeit.jobs.train import work
+    from fakeit.model import training
+    from fakeit.model.train_config import TrainConfig
+    from fakeit.pipelines.config import load
 
     after = training.Run._after_step
 

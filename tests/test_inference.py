@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.backends import Recipe, open_backend, recipe_from_json
-from model.inference import Landmarker, LandmarkerConfig, as_pixels, confidence
-from pipelines.errors import FakeitError, Rejected
-from pipelines.faces.box import Box, from_landmarks
-from pipelines.faces.box_fit import BoxFit, fit_boxes
-from pipelines.faces.crop import CropConfig
+from fakeit.model.backends import Recipe, open_backend, recipe_from_json
+from fakeit.model.inference import Landmarker, LandmarkerConfig, as_pixels, confidence
+from fakeit.pipelines.errors import FakeitError, Rejected
+from fakeit.pipelines.faces.box import Box, from_landmarks
+from fakeit.pipelines.faces.box_fit import BoxFit, fit_boxes
+from fakeit.pipelines.faces.crop import CropConfig
 from tests.pattern_face import POINTS, Finder, Reader, picture, placed
 
 
@@ -101,7 +101,7 @@ def test_flip_averages_the_mirrored_crop() -> None:
     class Crooked(Reader):
         def run(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             if self.runs:  # the mirrored crop: answer with mirrored points, in mirrored order
-                from pipelines.landmarks import scheme
+                from fakeit.pipelines.landmarks import scheme
 
                 points, sigma = super().run(np.ascontiguousarray(crops[:, :, ::-1]))
                 points = points[:, list(scheme("face70").flip)] * [-1, 1] + [1, 0]

@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
-from pipelines import runners
-from pipelines.inspection import Finding, Inspection, inspect
-from pipelines.landmarks import scheme
-from pipelines.sources import open_source
-from pipelines.synth.config import SynthesisConfig
-from pipelines.synthesize import synthesize
+from fakeit.pipelines import runners
+from fakeit.pipelines.inspection import Finding, Inspection, inspect
+from fakeit.pipelines.landmarks import scheme
+from fakeit.pipelines.sources import open_source
+from fakeit.pipelines.synth.config import SynthesisConfig
+from fakeit.pipelines.synthesize import synthesize
 
 
 @pytest.fixture(scope="module")

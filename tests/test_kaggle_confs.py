@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from model.comparison import grid
-from model.networks import build, parameter_count
-from model.train_config import TrainConfig
-from pipelines.config import load
-from pipelines.faces.crop import CropConfig
-from pipelines.shard_task import PreprocessConfig
-from pipelines.store import manifest as manifests
-from pipelines.store.manifest import Manifest
-from pipelines.store.shards import Shard
+from fakeit.model.comparison import grid
+from fakeit.model.networks import build, parameter_count
+from fakeit.model.train_config import TrainConfig
+from fakeit.pipelines.config import load
+from fakeit.pipelines.faces.crop import CropConfig
+from fakeit.pipelines.shard_task import PreprocessConfig
+from fakeit.pipelines.store import manifest as manifests
+from fakeit.pipelines.store.manifest import Manifest
+from fakeit.pipelines.store.shards import Shard
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 

@@ -11,20 +11,20 @@ import pytest
 from numpy.typing import NDArray
 from test_kaggle_source import write_set
 
-from model.backends import Recipe
-from model.missing import rounds, shard
-from model.missing.rounds import fill_in as fill
-from model.missing.shard import Expert, FillConfig
-from model.train_config import TrainConfig
-from pipelines import preprocess, runners
-from pipelines.config import load
-from pipelines.errors import FakeitError
-from pipelines.faces.crop import CropConfig
-from pipelines.landmarks import KAGGLE_NAMES, scheme
-from pipelines.shard_task import PreprocessConfig
-from pipelines.store import manifest as manifests
-from pipelines.store.schema import Rows
-from pipelines.store.shards import read_shard
+from fakeit.model.backends import Recipe
+from fakeit.model.missing import rounds, shard
+from fakeit.model.missing.rounds import fill_in as fill
+from fakeit.model.missing.shard import Expert, FillConfig
+from fakeit.model.train_config import TrainConfig
+from fakeit.pipelines import preprocess, runners
+from fakeit.pipelines.config import load
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.faces.crop import CropConfig
+from fakeit.pipelines.landmarks import KAGGLE_NAMES, scheme
+from fakeit.pipelines.shard_task import PreprocessConfig
+from fakeit.pipelines.store import manifest as manifests
+from fakeit.pipelines.store.schema import Rows
+from fakeit.pipelines.store.shards import read_shard
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines import preprocess, runners
-from pipelines.config import load
-from pipelines.errors import FakeitError, Rejected
-from pipelines.landmarks import KAGGLE_NAMES
-from pipelines.shard_task import PreprocessConfig
-from pipelines.sources import open_source
-from pipelines.sources.kaggle import Kaggle
-from pipelines.sources.kaggle_tables import COORDINATES, read_lookup
-from pipelines.store.shards import read_shard
+from fakeit.pipelines import preprocess, runners
+from fakeit.pipelines.config import load
+from fakeit.pipelines.errors import FakeitError, Rejected
+from fakeit.pipelines.landmarks import KAGGLE_NAMES
+from fakeit.pipelines.shard_task import PreprocessConfig
+from fakeit.pipelines.sources import open_source
+from fakeit.pipelines.sources.kaggle import Kaggle
+from fakeit.pipelines.sources.kaggle_tables import COORDINATES, read_lookup
+from fakeit.pipelines.store.shards import read_shard
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from model.backends import Recipe
-from model.missing.ensemble import Member, fit_labels, predict
-from model.missing.submission import score, score_by_labels, submit, test_points, write_submission
-from pipelines.errors import FakeitError
-from pipelines.faces.crop import CropConfig
-from pipelines.sources import open_source
-from pipelines.sources.kaggle import Kaggle
-from pipelines.sources.kaggle_tables import read_lookup, read_solution
+from fakeit.model.backends import Recipe
+from fakeit.model.missing.ensemble import Member, fit_labels, predict
+from fakeit.model.missing.submission import score, score_by_labels, submit, test_points, write_submission
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.faces.crop import CropConfig
+from fakeit.pipelines.sources import open_source
+from fakeit.pipelines.sources.kaggle import Kaggle
+from fakeit.pipelines.sources.kaggle_tables import read_lookup, read_solution
 
 ROOT = Path(__file__).resolve().parent.parent
 test_points.__test__ = False  # type: ignore[attr-defined]  # the name is the competition's, it is no test

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.augmentation import Augmenter, mixup
-from pipelines.faces.augment import BLOCKS, AugmentConfig, Block, Draw, generator
-from pipelines.faces.crop import CropConfig
-from pipelines.landmarks import scheme
+from fakeit.model.augmentation import Augmenter, mixup
+from fakeit.pipelines.faces.augment import BLOCKS, AugmentConfig, Block, Draw, generator
+from fakeit.pipelines.faces.crop import CropConfig
+from fakeit.pipelines.landmarks import scheme
 
 STORED = CropConfig(size=64, margin=0.4)
 WANTED = CropConfig(size=48, margin=0.2)

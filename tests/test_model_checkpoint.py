@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import torch
 
-from model import checkpoint as checkpoints
-from model.checkpoint import BEST, Checkpoint, Position, Shelf, load
-from model.networks import NetworkConfig, build
-from pipelines.errors import FakeitError
-from pipelines.faces.crop import CropConfig
+from fakeit.model import checkpoint as checkpoints
+from fakeit.model.checkpoint import BEST, Checkpoint, Position, Shelf, load
+from fakeit.model.networks import NetworkConfig, build
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.faces.crop import CropConfig
 
 
 def a_checkpoint(step: int = 1) -> Checkpoint:

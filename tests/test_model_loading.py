@@ -10,12 +10,12 @@ import pytest
 import torch
 from tiny_dataset import make_dataset
 
-from model.loading.loader import Batch, Loader, ahead
-from model.loading.plan import Plan
-from model.loading.store import READERS, DatasetShare, Store
-from pipelines.errors import FakeitError
-from pipelines.store import manifest as manifests
-from pipelines.store.shards import read_shard
+from fakeit.model.loading.loader import Batch, Loader, ahead
+from fakeit.model.loading.plan import Plan
+from fakeit.model.loading.store import READERS, DatasetShare, Store
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.store import manifest as manifests
+from fakeit.pipelines.store.shards import read_shard
 
 
 def open_store(*folders: Path, reader: str = "arrow", **options: object) -> Store:

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.losses import TERMS, LossConfig, per_point, weighted_sum
-from model.metrics import batch_sums, face_nme, from_sums
-from model.networks.network import Prediction
-from pipelines.errors import FakeitError
-from pipelines.landmarks import scheme
+from fakeit.model.losses import TERMS, LossConfig, per_point, weighted_sum
+from fakeit.model.metrics import batch_sums, face_nme, from_sums
+from fakeit.model.networks.network import Prediction
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.landmarks import scheme
 
 
 def prediction(points: Tensor, name: str = "mse") -> Prediction:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.networks import NETWORKS, NetworkConfig, build, parameter_count
-from model.networks.network import IMAGENET_MEAN
-from pipelines.errors import FakeitError
+from fakeit.model.networks import NETWORKS, NetworkConfig, build, parameter_count
+from fakeit.model.networks.network import IMAGENET_MEAN
+from fakeit.pipelines.errors import FakeitError
 
 # name, channels, size, outputs, parameters. With 1000 outputs the counts are torchvision's, or the Xception port's.
 COUNTS = [

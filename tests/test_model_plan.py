@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from model.loading.plan import Part, Plan, batch_at, bounds, rank_bounds
-from pipelines.errors import FakeitError
+from fakeit.model.loading.plan import Part, Plan, batch_at, bounds, rank_bounds
+from fakeit.pipelines.errors import FakeitError
 
 SHARDS = (13, 12, 12, 12)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from model.tracking import JOURNAL, DatasetInfo, Mlflow, Silent, TrackingConfig, make
+from fakeit.model.tracking import JOURNAL, DatasetInfo, Mlflow, Silent, TrackingConfig, make
 
 INFO = DatasetInfo("faces", "abc123", "/data/faces", {"train": 10, "val": 2})
 
@@ -104,7 +104,7 @@ def test_the_logged_model_predicts_as_the_checkpoint(server: str, tmp_path: Path
     import numpy as np
     import torch
 
-    from model.networks import NetworkConfig, build
+    from fakeit.model.networks import NetworkConfig, build
 
     torch.manual_seed(3)
     network = build(NetworkConfig(name="lenet", head="gaussian"), 5, 3, 32).eval()

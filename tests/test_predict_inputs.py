@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model.inference import Landmarker, LandmarkerConfig
-from model.predict import Summary, predict
-from model.predictions import as_coco, as_csv, as_json, choose_format, write
-from pipelines.errors import FakeitError
-from pipelines.faces.box import Box, from_landmarks
-from pipelines.faces.draw import write_image
-from pipelines.pictures import expand, read_boxes
-from pipelines.sources.pixels import read_image
+from fakeit.model.inference import Landmarker, LandmarkerConfig
+from fakeit.model.predict import Summary, predict
+from fakeit.model.predictions import as_coco, as_csv, as_json, choose_format, write
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.faces.box import Box, from_landmarks
+from fakeit.pipelines.faces.draw import write_image
+from fakeit.pipelines.pictures import expand, read_boxes
+from fakeit.pipelines.sources.pixels import read_image
 from tests.pattern_face import Finder, Reader, picture, placed
 
 ROOT = Path(__file__).resolve().parent.parent

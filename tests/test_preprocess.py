@@ -14,15 +14,15 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines import preprocess, runners
-from pipelines.config import load
-from pipelines.errors import FakeitError
-from pipelines.faces.augment import AugmentConfig, Block
-from pipelines.faces.crop import CropConfig
-from pipelines.shard_task import PreprocessConfig, ShardTask, StoreConfig, make_shard, plan_tasks
-from pipelines.sources import open_source
-from pipelines.store import manifest as manifests
-from pipelines.store.shards import read_shard
+from fakeit.pipelines import preprocess, runners
+from fakeit.pipelines.config import load
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.faces.augment import AugmentConfig, Block
+from fakeit.pipelines.faces.crop import CropConfig
+from fakeit.pipelines.shard_task import PreprocessConfig, ShardTask, StoreConfig, make_shard, plan_tasks
+from fakeit.pipelines.sources import open_source
+from fakeit.pipelines.store import manifest as manifests
+from fakeit.pipelines.store.shards import read_shard
 
 ROOT = Path(__file__).resolve().parent.parent
 HERE = runners.in_processes(0)

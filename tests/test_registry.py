@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
-from model import registry, web
-from model.backends import Recipe
-from model.export import export
-from model.inference import Landmarker
-from model.networks import NetworkConfig, build
-from pipelines.errors import FakeitError
-from pipelines.faces.box import Box
-from pipelines.faces.crop import CropConfig
+from fakeit.model import registry, web
+from fakeit.model.backends import Recipe
+from fakeit.model.export import export
+from fakeit.model.inference import Landmarker
+from fakeit.model.networks import NetworkConfig, build
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.faces.box import Box
+from fakeit.pipelines.faces.crop import CropConfig
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.comparison.grid import Axis, Budget, ComparisonConfig
-from model.comparison.report import write_report
-from pipelines.config import to_dict
-from pipelines.errors import FakeitError
-from pipelines.faces.draw import write_image
+from fakeit.model.comparison.grid import Axis, Budget, ComparisonConfig
+from fakeit.model.comparison.report import write_report
+from fakeit.pipelines.config import to_dict
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.faces.draw import write_image
 
 
 def _comparison(folder: Path) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from model.comparison.scaling import fit
-from pipelines.errors import FakeitError
+from fakeit.model.comparison.scaling import fit
+from fakeit.pipelines.errors import FakeitError
 
 
 def _trainings(sizes: list[int], scale: float, exponent: float, floor: float, noise: float, seeds: int, seed: int = 0):

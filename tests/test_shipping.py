@@ -7,7 +7,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from pipelines import shipping
+from fakeit.pipelines import shipping
 
 
 def test_the_code_is_named_by_its_content_and_made_once(tmp_path: Path) -> None:
@@ -22,9 +22,10 @@ def test_the_code_is_named_by_its_content_and_made_once(tmp_path: Path) -> None:
 def test_the_zip_alone_is_enough_to_import(tmp_path: Path) -> None:
     archive = shipping.code_archive(tmp_path)
     names = zipfile.ZipFile(archive).namelist()
-    assert {"pipelines/__init__.py", "jobs/preprocess.py"} <= set(names)
+    assert {"fakeit/__init__.py", "fakeit/pipelines/__init__.py", "fakeit/jobs/preprocess.py"} <= set(names)
     assert not [name for name in names if "__pycache__" in name]
-    code = f"import sys; sys.path.insert(0, {str(archive)!r}); import pipelines.shard_task as t; print(t.__file__)"
+    found = f"import sys; sys.path.insert(0, {str(archive)!r}); import fakeit.pipelines.shard_task as t"
+    code = f"{found}; print(t.__file__)"
     found = subprocess.run([sys.executable, "-P", "-c", code], cwd=tmp_path, env={}, capture_output=True, text=True)
     assert found.stdout.startswith(str(archive)), found.stderr
 

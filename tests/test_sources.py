@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.errors import FakeitError, Rejected
-from pipelines.sources import Source, open_source
-from pipelines.sources.pixels import MAX_PIXELS, decode
-from pipelines.sources.point_files import read_pts
+from fakeit.pipelines.errors import FakeitError, Rejected
+from fakeit.pipelines.sources import Source, open_source
+from fakeit.pipelines.sources.pixels import MAX_PIXELS, decode
+from fakeit.pipelines.sources.point_files import read_pts
 
 FACE = "".join(f"{20 + 3 * (i % 10)} {20 + 3 * (i // 10)}\n" for i in range(70))
 

@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 import pytest
 
-from pipelines.errors import FakeitError
-from pipelines.landmarks import scheme
-from pipelines.synth.accessories import SKIN_CLASS
-from pipelines.synth.camera import Camera, rotation
-from pipelines.synth.config import (
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.landmarks import scheme
+from fakeit.pipelines.synth.accessories import SKIN_CLASS
+from fakeit.pipelines.synth.camera import Camera, rotation
+from fakeit.pipelines.synth.config import (
     AccessoryConfig,
     CameraConfig,
     EffectConfig,
@@ -24,10 +24,10 @@ from pipelines.synth.config import (
     SkinConfig,
     SynthesisConfig,
 )
-from pipelines.synth.face import render
-from pipelines.synth.hand import draw_hand
-from pipelines.synth.head import Head
-from pipelines.synth.heads import load_head
+from fakeit.pipelines.synth.face import render
+from fakeit.pipelines.synth.hand import draw_hand
+from fakeit.pipelines.synth.head import Head
+from fakeit.pipelines.synth.heads import load_head
 
 PLAIN = SynthesisConfig(
     accessories=AccessoryConfig(glasses=0, hat=0, mask=0, headset=0, occluder=0),

@@ -12,14 +12,14 @@ import cv2
 import numpy as np
 import pytest
 
-from pipelines import runners
-from pipelines.errors import FakeitError, Rejected
-from pipelines.sources import open_source
-from pipelines.synth.config import SynthesisConfig
-from pipelines.synth.face import render
-from pipelines.synth.heads import load_head
-from pipelines.synth.ict_head import import_ict, read_obj
-from pipelines.synthesize import synthesize
+from fakeit.pipelines import runners
+from fakeit.pipelines.errors import FakeitError, Rejected
+from fakeit.pipelines.sources import open_source
+from fakeit.pipelines.synth.config import SynthesisConfig
+from fakeit.pipelines.synth.face import render
+from fakeit.pipelines.synth.heads import load_head
+from fakeit.pipelines.synth.ict_head import import_ict, read_obj
+from fakeit.pipelines.synthesize import synthesize
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from model.networks import build
-from model.train_config import TrainConfig
-from pipelines.config import load
+from fakeit.model.networks import build
+from fakeit.model.train_config import TrainConfig
+from fakeit.pipelines.config import load
 
 CONFS = sorted((Path(__file__).resolve().parent.parent / "conf" / "train").glob("*.toml"))
 

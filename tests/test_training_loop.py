@@ -17,19 +17,19 @@ import torch
 from tiny_dataset import make_dataset
 from train_job import losses
 
-from model import training
-from model.checkpoint import BEST, Shelf, load
-from model.comm import Single
-from model.loading.store import DatasetShare
-from model.losses import LossConfig
-from model.networks import NetworkConfig
-from model.optimisation import OptimiserConfig, ScheduleConfig
-from model.tracking import TrackingConfig
-from model.train_config import DataConfig, InputConfig, LoopConfig, SecondSession, TrainConfig
-from model.training import Outcome, train
-from pipelines.config import from_dict
-from pipelines.errors import FakeitError
-from pipelines.faces.augment import AugmentConfig, Block
+from fakeit.model import training
+from fakeit.model.checkpoint import BEST, Shelf, load
+from fakeit.model.comm import Single
+from fakeit.model.loading.store import DatasetShare
+from fakeit.model.losses import LossConfig
+from fakeit.model.networks import NetworkConfig
+from fakeit.model.optimisation import OptimiserConfig, ScheduleConfig
+from fakeit.model.tracking import TrackingConfig
+from fakeit.model.train_config import DataConfig, InputConfig, LoopConfig, SecondSession, TrainConfig
+from fakeit.model.training import Outcome, train
+from fakeit.pipelines.config import from_dict
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.faces.augment import AugmentConfig, Block
 
 CONFIG = TrainConfig(
     network=NetworkConfig(name="lenet", dropout=0.1),
@@ -211,8 +211,8 @@ def test_it_trains_where_there_is_no_spark(dataset: str, tmp_path: Path) -> None
         "for name in ('pyspark', 'petastorm', 'horovod'): sys.modules[name] = None\n"
         "from model.comm import Single\n"
         "from model.train_config import TrainConfig\n"
-        "from model.training import train\n"
-        "from pipelines.config import from_dict\n"
+        "from fakeit.model.training import train\n"
+        "from fakeit.pipelines.config import from_dict\n"
         "values = {'network': {'name': 'lenet'}, 'train': {'epochs': 1}, 'tracking': {'uri': ''}}\n"
         "train(from_dict(values, TrainConfig), sys.argv[1], sys.argv[2], Single())\n"
     )
@@ -231,7 +231,7 @@ def test_datasets_are_mixed(dataset: str, tmp_path: Path) -> None:
 
 def test_validation_is_that_of_the_saved_network(dataset: str, tmp_path: Path) -> None:
     outcome = run(CONFIG, dataset, tmp_path / "run")
-    from model.loading.store import Store
+    from fakeit.model.loading.store import Store
 
     store = Store([DatasetShare(dataset)], "val")
     images = torch.empty((store.rows, 32, 32, 3), dtype=torch.uint8)

@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
-from model.face_tracker import OneEuro, Tracker, VideoConfig
-from model.inference import Landmarker, LandmarkerConfig
-from model.video import Frames, VideoWriter, run_video
-from pipelines.errors import FakeitError
+from fakeit.model.face_tracker import OneEuro, Tracker, VideoConfig
+from fakeit.model.inference import Landmarker, LandmarkerConfig
+from fakeit.model.video import Frames, VideoWriter, run_video
+from fakeit.pipelines.errors import FakeitError
 from tests.pattern_face import Finder, Reader, picture, placed
 
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model import web
-from model.inference import Landmarker, LandmarkerConfig
-from pipelines.errors import FakeitError, Rejected
-from pipelines.faces.draw import write_image
+from fakeit.model import web
+from fakeit.model.inference import Landmarker, LandmarkerConfig
+from fakeit.pipelines.errors import FakeitError, Rejected
+from fakeit.pipelines.faces.draw import write_image
 from tests.pattern_face import Finder, Reader, picture, placed
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -62,10 +62,10 @@ def test_models_to_pick_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[str]:
     pytest.importorskip("gradio", reason="the web demo's extra is not installed")
-    from model.backends import Recipe
-    from model.export import export
-    from model.networks import NetworkConfig, build
-    from pipelines.faces.crop import CropConfig
+    from fakeit.model.backends import Recipe
+    from fakeit.model.export import export
+    from fakeit.model.networks import NetworkConfig, build
+    from fakeit.pipelines.faces.crop import CropConfig
 
     network = build(NetworkConfig(name="lenet"), 70, 3, 64)
     export(network, Recipe("face70", CropConfig(size=64), "lenet"), tmp_path / "tiny.onnx")

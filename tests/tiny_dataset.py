@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from pipelines.faces.crop import CropConfig
-from pipelines.landmarks import scheme
-from pipelines.store import manifest as manifests
-from pipelines.store.manifest import Manifest
-from pipelines.store.schema import Rows, RowShape, petastorm_metadata
-from pipelines.store.shards import Shard, write_shard
+from fakeit.pipelines.faces.crop import CropConfig
+from fakeit.pipelines.landmarks import scheme
+from fakeit.pipelines.store import manifest as manifests
+from fakeit.pipelines.store.manifest import Manifest
+from fakeit.pipelines.store.schema import Rows, RowShape, petastorm_metadata
+from fakeit.pipelines.store.shards import Shard, write_shard
 
 
 def make_rows(images: int, variants: int, shape: RowShape, seed: int, missing: float = 0.0) -> Rows:

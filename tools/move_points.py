@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipelines.synth import ict_head
+from fakeit.pipelines.synth import ict_head
 
 PARTS = ("jaw", "nose", "lids-and-lips")
 

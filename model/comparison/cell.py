@@ -1,7 +1,7 @@
 """One finished training, judged: the same faces for every cell, whole splits, never augmented. Writes `result.json`.
 
-Run as a process of its own (`python -m model.comparison.cell FOLDER DATASET`), so that a cell that dies takes nothing
-with it, and memory goes back to the machine.
+Run as a process of its own (`python -m fakeit.model.comparison.cell FOLDER DATASET`), so that a cell that dies takes
+nothing with it, and memory goes back to the machine.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from model.augmentation import Augmenter
-from model.checkpoint import BEST, Checkpoint, Shelf, load
-from model.evaluation import Scores, face_errors, normaliser, summarise
-from model.loading.store import DatasetShare, Store
-from model.networks import LandmarkNetwork, parameter_count
-from model.train_config import TrainConfig
-from pipelines.config import from_dict
-from pipelines.faces.crop import from_unit
-from pipelines.faces.draw import GREEN, RED, contact_sheet, draw_landmarks, write_image
-from pipelines.landmarks import scheme as scheme_named
-from pipelines.storage import write_atomically
+from fakeit.model.augmentation import Augmenter
+from fakeit.model.checkpoint import BEST, Checkpoint, Shelf, load
+from fakeit.model.evaluation import Scores, face_errors, normaliser, summarise
+from fakeit.model.loading.store import DatasetShare, Store
+from fakeit.model.networks import LandmarkNetwork, parameter_count
+from fakeit.model.train_config import TrainConfig
+from fakeit.pipelines.config import from_dict
+from fakeit.pipelines.faces.crop import from_unit
+from fakeit.pipelines.faces.draw import GREEN, RED, contact_sheet, draw_landmarks, write_image
+from fakeit.pipelines.landmarks import scheme as scheme_named
+from fakeit.pipelines.storage import write_atomically
 
 RESULT, ERRORS = "result.json", "errors.npz"
 BATCH, MOST_TRAINING_ROWS, SHOWN, TILE = 64, 5000, 6, 128
@@ -40,7 +40,7 @@ def judge(folder: Path, dataset: str, real: dict[str, str] | None = None) -> dic
     Args:
         folder: of the cell; `run/` in it is what jobs/train.py wrote.
         dataset: that it was trained on.
-        real: benchmark (see `model.protocols`) → its folder, for errors on real faces with true boxes.
+        real: benchmark (see `fakeit.model.protocols`) → its folder, for errors on real faces with true boxes.
 
     Returns:
         What was written to `result.json`.
@@ -182,9 +182,9 @@ def _real(model: Path, benchmarks: dict[str, str]) -> dict[str, dict[str, float]
     """Scores on real faces, true boxes, no adapter: the network's own points mapped to the benchmark's scheme."""
     if not benchmarks:
         return {}
-    from model import scoring
-    from model.inference import Landmarker
-    from model.protocols import open_protocol, protocol
+    from fakeit.model import scoring
+    from fakeit.model.inference import Landmarker
+    from fakeit.model.protocols import open_protocol, protocol
 
     landmarker, found = Landmarker.load(model), {}
     for name, path in benchmarks.items():

@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from model.comparison import grid, tuning
-from model.comparison.grid import Cell, ComparisonConfig
-from model.comparison.report import write_report
-from model.comparison.running import CellState, Runner, read_result
-from model.comparison.tracking import ComparisonTracker
-from pipelines.config import to_dict
-from pipelines.storage import write_atomically
-from pipelines.store import manifest as manifests
+from fakeit.model.comparison import grid, tuning
+from fakeit.model.comparison.grid import Cell, ComparisonConfig
+from fakeit.model.comparison.report import write_report
+from fakeit.model.comparison.running import CellState, Runner, read_result
+from fakeit.model.comparison.tracking import ComparisonTracker
+from fakeit.pipelines.config import to_dict
+from fakeit.pipelines.storage import write_atomically
+from fakeit.pipelines.store import manifest as manifests
 
 STATE = "comparison.json"
 

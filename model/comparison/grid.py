@@ -20,15 +20,15 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from model import registry
-from model.tracking import STORE
-from model.train_config import TrainConfig
-from pipelines import config as confs
-from pipelines.errors import FakeitError
-from pipelines.storage import join
-from pipelines.store import manifest as manifests
-from pipelines.store.manifest import Manifest
-from pipelines.store.shards import read_columns
+from fakeit.model import registry
+from fakeit.model.tracking import STORE
+from fakeit.model.train_config import TrainConfig
+from fakeit.pipelines import config as confs
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.storage import join
+from fakeit.pipelines.store import manifest as manifests
+from fakeit.pipelines.store.manifest import Manifest
+from fakeit.pipelines.store.shards import read_columns
 
 Stage = Literal["train", "evaluate"]
 

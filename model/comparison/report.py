@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from model.comparison import figures, published
-from model.comparison.cell import ERRORS, RESULT
-from model.comparison.grid import ComparisonConfig
-from model.comparison.running import read_result
-from model.comparison.scaling import Interval, PowerLaw, fit
-from pipelines.config import from_dict
-from pipelines.errors import FakeitError
+from fakeit.model.comparison import figures, published
+from fakeit.model.comparison.cell import ERRORS, RESULT
+from fakeit.model.comparison.grid import ComparisonConfig
+from fakeit.model.comparison.running import read_result
+from fakeit.model.comparison.scaling import Interval, PowerLaw, fit
+from fakeit.pipelines.config import from_dict
+from fakeit.pipelines.errors import FakeitError
 
 Result = dict[str, Any]
 STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:78em;margin:2em auto;padding:0 1em;color:#222}

@@ -23,13 +23,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from model.comparison.cell import ERRORS, RESULT
-from model.comparison.grid import Cell
-from model.training import PREEMPTED
-from pipelines.config import digest
-from pipelines.errors import FakeitError
-from pipelines.storage import write_atomically
-from pipelines.store import manifest as manifests
+from fakeit.model.comparison.cell import ERRORS, RESULT
+from fakeit.model.comparison.grid import Cell
+from fakeit.model.training import PREEMPTED
+from fakeit.pipelines.config import digest
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.storage import write_atomically
+from fakeit.pipelines.store import manifest as manifests
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CELL, LOG, SECONDS = "cell.json", "train.log", "seconds.json"
@@ -145,7 +145,7 @@ class Runner:
             _add_seconds(place, time.monotonic() - started)
         if ended == "pruned":
             return CellState(cell, place, "pruned")
-        judging = [sys.executable, "-m", "model.comparison.cell", str(place), cell.dataset or self.dataset]
+        judging = [sys.executable, "-m", "fakeit.model.comparison.cell", str(place), cell.dataset or self.dataset]
         judging += [f"{name}={path}" for name, path in self.real.items()]
         if ended == 0:
             ended = self._process(judging, cell, place, lock)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.errors import FakeitError
+from fakeit.pipelines.errors import FakeitError
 
 Floats = NDArray[np.float64]
 DRAWS, FLOORS = 4000, 60

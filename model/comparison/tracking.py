@@ -16,12 +16,12 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunT
 from mlflow.exceptions import MlflowException
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
-from model import checkpoint, registry
-from model.backends import load_network
-from model.comparison.grid import Cell, ComparisonConfig
-from model.export import export
-from model.tracking import Mlflow, TrackingConfig, address
-from pipelines.store.manifest import Manifest
+from fakeit.model import checkpoint, registry
+from fakeit.model.backends import load_network
+from fakeit.model.comparison.grid import Cell, ComparisonConfig
+from fakeit.model.export import export
+from fakeit.model.tracking import Mlflow, TrackingConfig, address
+from fakeit.pipelines.store.manifest import Manifest
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from model.checkpoint import Shelf
-from model.comparison import grid
-from model.comparison.grid import Cell, ComparisonConfig, Dimension, SearchConfig
-from model.comparison.running import CellState, Runner, read_result
-from model.comparison.tracking import ComparisonTracker
-from model.tracking import JOURNAL
-from pipelines.errors import FakeitError
-from pipelines.storage import write_atomically
-from pipelines.store.manifest import Manifest
+from fakeit.model.checkpoint import Shelf
+from fakeit.model.comparison import grid
+from fakeit.model.comparison.grid import Cell, ComparisonConfig, Dimension, SearchConfig
+from fakeit.model.comparison.running import CellState, Runner, read_result
+from fakeit.model.comparison.tracking import ComparisonTracker
+from fakeit.model.tracking import JOURNAL
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.storage import write_atomically
+from fakeit.pipelines.store.manifest import Manifest
 
 if TYPE_CHECKING:
     from optuna import Study, Trial

@@ -15,17 +15,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from model.loading.shard import MappedFile, OpenShard, from_columns
-from pipelines.errors import FakeitError
-from pipelines.storage import is_url
-from pipelines.store.schema import RowShape, array_header, decode_column
-from pipelines.store.shards import read_shard
+from fakeit.model.loading.shard import MappedFile, OpenShard, from_columns
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.storage import is_url
+from fakeit.pipelines.store.schema import RowShape, array_header, decode_column
+from fakeit.pipelines.store.shards import read_shard
 
 LENGTH = 4  # bytes of Parquet's length in front of each value
 
 
 def read(location: str, shape: RowShape) -> OpenShard:
-    """Opens a shard; see `model.loading.shard.Reader`."""
+    """Opens a shard; see `fakeit.model.loading.shard.Reader`."""
     if shape.image_codec == "raw" and not is_url(location):
         try:
             opened = _mapped(location, shape)

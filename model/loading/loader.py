@@ -17,10 +17,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.device import pinned, send
-from model.loading.plan import Plan, bounds, rank_bounds
-from model.loading.store import Rows, Store
-from pipelines.errors import FakeitError
+from fakeit.model.device import pinned, send
+from fakeit.model.loading.plan import Plan, bounds, rank_bounds
+from fakeit.model.loading.store import Rows, Store
+from fakeit.pipelines.errors import FakeitError
 
 T = TypeVar("T")
 

@@ -12,16 +12,16 @@ import warnings
 
 import numpy as np
 
-from model.loading.shard import OpenShard, from_columns
-from pipelines.errors import FakeitError
-from pipelines.storage import exists, is_url, list_files
-from pipelines.store.schema import RowShape
+from fakeit.model.loading.shard import OpenShard, from_columns
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.storage import exists, is_url, list_files
+from fakeit.pipelines.store.schema import RowShape
 
 FIELDS = ["image_id", "variant", "image", "landmarks", "weight"]
 
 
 def read(location: str, shape: RowShape) -> OpenShard:
-    """Opens a shard; see `model.loading.shard.Reader`. It runs the pickled schema of the dataset: trust its author.
+    """Opens a shard; see `fakeit.model.loading.shard.Reader`. Runs the pickled schema of the dataset: trust its author.
 
     The folder is opened, since Petastorm looks for its schema beside the files, and of it this one row group.
     """

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.errors import FakeitError
+from fakeit.pipelines.errors import FakeitError
 
 RowNumbers = NDArray[np.int64]
 

@@ -9,10 +9,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.errors import FakeitError
-from pipelines.landmarks import mapping, scheme
-from pipelines.store.schema import RowShape
-from pipelines.store.shards import Shard
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.landmarks import mapping, scheme
+from fakeit.pipelines.store.schema import RowShape
+from fakeit.pipelines.store.shards import Shard
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Reader(Protocol):
 
 
 def from_columns(rows: dict[str, Any], images: NDArray[np.uint8], mapped: MappedFile | None = None) -> OpenShard:
-    """A shard's columns, as `pipelines.store` names them → OpenShard; points that are missing weigh nothing."""
+    """A shard's columns, as `fakeit.pipelines.store` names them → OpenShard; points that are missing weigh nothing."""
     landmarks, weight = rows["landmarks"], rows["weight"]
     missing = ~np.isfinite(landmarks).all(-1)
     if missing.any():

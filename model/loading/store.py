@@ -11,16 +11,16 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from model.loading import arrow, petastorm
-from model.loading.plan import Part
-from model.loading.shard import OpenShard, Reader, check, in_scheme
-from pipelines.errors import FakeitError
-from pipelines.faces.crop import CropConfig
-from pipelines.landmarks import scheme as scheme_named
-from pipelines.storage import join
-from pipelines.store import manifest as manifests
-from pipelines.store.manifest import Manifest
-from pipelines.store.shards import Shard
+from fakeit.model.loading import arrow, petastorm
+from fakeit.model.loading.plan import Part
+from fakeit.model.loading.shard import OpenShard, Reader, check, in_scheme
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.faces.crop import CropConfig
+from fakeit.pipelines.landmarks import scheme as scheme_named
+from fakeit.pipelines.storage import join
+from fakeit.pipelines.store import manifest as manifests
+from fakeit.pipelines.store.manifest import Manifest
+from fakeit.pipelines.store.shards import Shard
 
 ReaderName = Literal["arrow", "petastorm"]
 READERS: dict[str, Reader] = {"arrow": arrow.read, "petastorm": petastorm.read}

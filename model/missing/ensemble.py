@@ -14,14 +14,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from model.adapter import Adapter, fit_adapter, load_adapter
-from model.backends import Backend, open_backend
-from model.inference import Landmarker, LandmarkerConfig
-from pipelines.errors import FakeitError
-from pipelines.faces.box import Box
-from pipelines.faces.crop import Picture, crop_from_source, equalise, from_unit, transform
-from pipelines.landmarks import convert, scheme
-from pipelines.sources import Sample, Source
+from fakeit.model.adapter import Adapter, fit_adapter, load_adapter
+from fakeit.model.backends import Backend, open_backend
+from fakeit.model.inference import Landmarker, LandmarkerConfig
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.faces.box import Box
+from fakeit.pipelines.faces.crop import Picture, crop_from_source, equalise, from_unit, transform
+from fakeit.pipelines.landmarks import convert, scheme
+from fakeit.pipelines.sources import Sample, Source
 
 Pictures = Sequence[NDArray[np.uint8]]
 BATCH = 64

@@ -22,16 +22,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.missing.shard import Expert, Fill, FillConfig, Only, Points, laid_onto, predict
-from model.train_config import TrainConfig
-from pipelines.config import to_dict
-from pipelines.errors import FakeitError
-from pipelines.landmarks import scheme
-from pipelines.rewrite import Facts, rewrite
-from pipelines.runners import Runner
-from pipelines.storage import join
-from pipelines.store import manifest as manifests
-from pipelines.store.shards import read_shard
+from fakeit.model.missing.shard import Expert, Fill, FillConfig, Only, Points, laid_onto, predict
+from fakeit.model.train_config import TrainConfig
+from fakeit.pipelines.config import to_dict
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.landmarks import scheme
+from fakeit.pipelines.rewrite import Facts, rewrite
+from fakeit.pipelines.runners import Runner
+from fakeit.pipelines.storage import join
+from fakeit.pipelines.store import manifest as manifests
+from fakeit.pipelines.store.shards import read_shard
 
 
 def usual_errors(dataset: str, experts: Sequence[Expert], config: FillConfig) -> tuple[float, ...]:
@@ -193,8 +193,8 @@ def trainer(config: TrainConfig, scratch: str) -> Callable[[str, str], str]:
     """
 
     def train(dataset: str, name: str) -> str:
-        from model.comm import connect
-        from model.training import train
+        from fakeit.model.comm import connect
+        from fakeit.model.training import train
 
         output = Path(scratch) / "runs" / name
         shutil.rmtree(output, ignore_errors=True)

@@ -15,13 +15,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from model.adapter import alignment
-from model.backends import Backend, open_backend
-from model.inference import confidence
-from pipelines.errors import FakeitError
-from pipelines.landmarks import scheme
-from pipelines.rewrite import Facts
-from pipelines.store.schema import Rows
+from fakeit.model.adapter import alignment
+from fakeit.model.backends import Backend, open_backend
+from fakeit.model.inference import confidence
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.landmarks import scheme
+from fakeit.pipelines.rewrite import Facts
+from fakeit.pipelines.store.schema import Rows
 
 Points = NDArray[np.float32]
 BATCH = 64

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from model.missing.ensemble import Member, predict
-from pipelines.errors import FakeitError, Rejected
-from pipelines.sources.kaggle import SIDE, Kaggle
-from pipelines.sources.kaggle_tables import LookupEntry, member, read_table
-from pipelines.storage import write_atomically
+from fakeit.model.missing.ensemble import Member, predict
+from fakeit.pipelines.errors import FakeitError, Rejected
+from fakeit.pipelines.sources.kaggle import SIDE, Kaggle
+from fakeit.pipelines.sources.kaggle_tables import LookupEntry, member, read_table
+from fakeit.pipelines.storage import write_atomically
 
 Points = NDArray[np.float32]
 LABELS = ("15 points", "4 points")

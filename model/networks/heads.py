@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.networks.network import Backbone, NetworkConfig, Prediction
-from pipelines.errors import FakeitError
+from fakeit.model.networks.network import Backbone, NetworkConfig, Prediction
+from fakeit.pipelines.errors import FakeitError
 
 OUTSIDE = 0.25  # how far beyond the crop's edges maps reach, share of the crop: points may lie outside
 SIGMA_RANGE = (-7.0, 1.0)  # of log sigma: 0.1 % of the crop to 270 %

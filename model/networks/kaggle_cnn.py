@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from model.networks.network import Backbone, NetworkConfig, activation
+from fakeit.model.networks.network import Backbone, NetworkConfig, activation
 
 
 class KaggleCNN(Backbone):

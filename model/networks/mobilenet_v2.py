@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from model.networks.network import Backbone, NetworkConfig
+from fakeit.model.networks.network import Backbone, NetworkConfig
 
 # t expansion, c channels, n repeats, s stride of the first.
 TABLE = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))

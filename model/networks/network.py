@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from pipelines.errors import FakeitError
+from fakeit.pipelines.errors import FakeitError
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -22,7 +22,7 @@ class NetworkConfig:
     """Which network.
 
     Attributes:
-        name: a key of the registry (`model.networks.registry`).
+        name: a key of the registry (`fakeit.model.networks.registry`).
         width: factor of the channels, for networks that have one (mobilenet_v2, resnet_lean).
         activation: replaces the network's own, for networks that offer it (lenet, kaggle_cnn, resnet_lean, Xceptions).
         dropout: before the last linear layer.

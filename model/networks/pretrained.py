@@ -6,7 +6,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pipelines.errors import FakeitError
+from fakeit.pipelines.errors import FakeitError
 
 
 def load_backbone(backbone: nn.Module, path: str) -> None:

@@ -7,18 +7,18 @@ from dataclasses import replace
 
 from torch import nn
 
-from model.networks.heads import build_head
-from model.networks.kaggle_cnn import KaggleCNN
-from model.networks.lenet import LeNet
-from model.networks.mobilenet_v2 import MobileNetV2
-from model.networks.network import Backbone, LandmarkNetwork, NetworkConfig
-from model.networks.pretrained import load_backbone
-from model.networks.resnet import resnet18, resnet50
-from model.networks.resnet_lean import ResNetLean
-from model.networks.xception import xception, xception_leaky, xception_mid6
-from model.networks.xception_small import XceptionSmall
-from pipelines.config import nearest
-from pipelines.errors import FakeitError
+from fakeit.model.networks.heads import build_head
+from fakeit.model.networks.kaggle_cnn import KaggleCNN
+from fakeit.model.networks.lenet import LeNet
+from fakeit.model.networks.mobilenet_v2 import MobileNetV2
+from fakeit.model.networks.network import Backbone, LandmarkNetwork, NetworkConfig
+from fakeit.model.networks.pretrained import load_backbone
+from fakeit.model.networks.resnet import resnet18, resnet50
+from fakeit.model.networks.resnet_lean import ResNetLean
+from fakeit.model.networks.xception import xception, xception_leaky, xception_mid6
+from fakeit.model.networks.xception_small import XceptionSmall
+from fakeit.pipelines.config import nearest
+from fakeit.pipelines.errors import FakeitError
 
 NETWORKS: dict[str, Callable[[NetworkConfig, int, int], Backbone]] = {
     "xception_small": XceptionSmall,

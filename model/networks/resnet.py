@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from model.networks.network import Backbone, NetworkConfig
+from fakeit.model.networks.network import Backbone, NetworkConfig
 
 
 class BasicBlock(nn.Module):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.networks.network import Backbone, NetworkConfig, activation
+from fakeit.model.networks.network import Backbone, NetworkConfig, activation
 
 WIDTHS, DEPTHS = (32, 64, 128, 256), (2, 2, 2, 2)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from model.networks.network import Backbone, NetworkConfig, activation
+from fakeit.model.networks.network import Backbone, NetworkConfig, activation
 
 
 class Separable(nn.Sequential):

@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.errors import FakeitError
-from pipelines.faces.crop import Matrix
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.faces.crop import Matrix
 
 Pixels = NDArray[np.uint8]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.errors import Rejected
+from fakeit.pipelines.errors import Rejected
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 Training crops around the tight box of the true points. Every detector has its own idea of a face (Haar: square, from
 the brows down; MTCNN: from the hairline to the chin). The difference is nearly the same for every face, so it is three
 numbers for a detector and a scheme, fitted on faces with true points and kept as data in `box_fits.json` beside this
-file (`python -m jobs.evaluate --fit-boxes …` writes them).
+file (`python -m fakeit.jobs.evaluate --fit-boxes …` writes them).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.faces.box import Box
+from fakeit.pipelines.faces.box import Box
 
 DATA = Path(__file__).with_name("box_fits.json")
 # Points of the whole face, jaw included, span nearly one box whatever their number.

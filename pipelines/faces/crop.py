@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.errors import FakeitError
-from pipelines.faces.box import Box
-from pipelines.landmarks import eye_corners
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.faces.box import Box
+from fakeit.pipelines.landmarks import eye_corners
 
 Matrix = NDArray[np.float64]
 

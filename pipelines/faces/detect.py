@@ -18,9 +18,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.config import nearest
-from pipelines.errors import FakeitError
-from pipelines.faces.box import Box
+from fakeit.pipelines.config import nearest
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.faces.box import Box
 
 Pixels = NDArray[np.uint8]
 

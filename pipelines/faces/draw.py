@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.landmarks import scheme
+from fakeit.pipelines.landmarks import scheme
 
 Pixels = NDArray[np.uint8]
 GREEN, RED, WHITE = (60, 230, 90), (255, 70, 60), (255, 255, 255)

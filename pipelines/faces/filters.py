@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.config import nearest
-from pipelines.errors import FakeitError
-from pipelines.faces.art import ART, CANONICAL, SIDE, Art
-from pipelines.landmarks import scheme
+from fakeit.pipelines.config import nearest
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.faces.art import ART, CANONICAL, SIDE, Art
+from fakeit.pipelines.landmarks import scheme
 
 Pixels = NDArray[np.uint8]
 Points = NDArray[np.floating]

@@ -14,10 +14,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.errors import Rejected
-from pipelines.faces.box import Box, from_landmarks
-from pipelines.faces.box_fit import box_fit
-from pipelines.faces.detect import Detector, detector
+from fakeit.pipelines.errors import Rejected
+from fakeit.pipelines.faces.box import Box, from_landmarks
+from fakeit.pipelines.faces.box_fit import box_fit
+from fakeit.pipelines.faces.detect import Detector, detector
 
 BoxKind = Literal["landmarks", "annotation", "csv", "haar", "mtcnn", "image"]
 LEAST_OVERLAP = 0.2  # intersection over union with the points' box below which a box is another face's

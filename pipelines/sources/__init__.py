@@ -14,8 +14,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.config import nearest
-from pipelines.errors import FakeitError
+from fakeit.pipelines.config import nearest
+from fakeit.pipelines.errors import FakeitError
 
 HIDDEN, VISIBLE = 1, 2  # COCO's visibility: 0 not labelled, 1 labelled but hidden, 2 labelled and visible
 
@@ -82,15 +82,15 @@ class Source(Protocol):
 
 # kind → "module:class"; a module is imported when its kind is opened.
 KINDS: dict[str, str] = {
-    "face_synthetics": "pipelines.sources.face_synthetics:FaceSynthetics",
-    "300w": "pipelines.sources.ibug:Ibug",
-    "300vw": "pipelines.sources.ibug_video:IbugVideo",
-    "wflw": "pipelines.sources.wflw:Wflw",
-    "mmlab": "pipelines.sources.mmlab:Mmlab",
-    "kaggle": "pipelines.sources.kaggle:Kaggle",
-    "youtube_faces": "pipelines.sources.folder:youtube_faces",
-    "ffhq": "pipelines.sources.folder:ffhq",
-    "folder": "pipelines.sources.folder:Folder",
+    "face_synthetics": "fakeit.pipelines.sources.face_synthetics:FaceSynthetics",
+    "300w": "fakeit.pipelines.sources.ibug:Ibug",
+    "300vw": "fakeit.pipelines.sources.ibug_video:IbugVideo",
+    "wflw": "fakeit.pipelines.sources.wflw:Wflw",
+    "mmlab": "fakeit.pipelines.sources.mmlab:Mmlab",
+    "kaggle": "fakeit.pipelines.sources.kaggle:Kaggle",
+    "youtube_faces": "fakeit.pipelines.sources.folder:youtube_faces",
+    "ffhq": "fakeit.pipelines.sources.folder:ffhq",
+    "folder": "fakeit.pipelines.sources.folder:Folder",
 }
 
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.errors import FakeitError, Rejected
-from pipelines.sources import Annotation, Sample, annotate
-from pipelines.sources.pixels import read_image
-from pipelines.storage import below, exists, list_files, read_bytes
+from fakeit.pipelines.errors import FakeitError, Rejected
+from fakeit.pipelines.sources import Annotation, Sample, annotate
+from fakeit.pipelines.sources.pixels import read_image
+from fakeit.pipelines.storage import below, exists, list_files, read_bytes
 
 POINTS = 70
 

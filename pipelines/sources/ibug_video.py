@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.errors import FakeitError, Rejected
-from pipelines.sources import Annotation, Sample, annotate
-from pipelines.sources.pixels import read_image
-from pipelines.sources.point_files import read_pts
-from pipelines.storage import below, exists, list_files
+from fakeit.pipelines.errors import FakeitError, Rejected
+from fakeit.pipelines.sources import Annotation, Sample, annotate
+from fakeit.pipelines.sources.pixels import read_image
+from fakeit.pipelines.sources.point_files import read_pts
+from fakeit.pipelines.storage import below, exists, list_files
 
 POINTS = 68
 FRAME = "#"  # location of a frame: video#number, counted from 1

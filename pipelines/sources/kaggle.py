@@ -20,12 +20,12 @@ import fsspec
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.config import nearest
-from pipelines.errors import FakeitError, Rejected
-from pipelines.landmarks import KAGGLE_NAMES
-from pipelines.sources import VISIBLE, Annotation, Sample
-from pipelines.sources.kaggle_tables import COORDINATES, member, read_file, read_solution
-from pipelines.storage import MEMBER, is_url
+from fakeit.pipelines.config import nearest
+from fakeit.pipelines.errors import FakeitError, Rejected
+from fakeit.pipelines.landmarks import KAGGLE_NAMES
+from fakeit.pipelines.sources import VISIBLE, Annotation, Sample
+from fakeit.pipelines.sources.kaggle_tables import COORDINATES, member, read_file, read_solution
+from fakeit.pipelines.storage import MEMBER, is_url
 
 SIDE = 96
 WHOLE = (-0.5, -0.5, float(SIDE), float(SIDE))  # the whole picture as a box, source pixels

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.config import nearest
-from pipelines.errors import FakeitError
-from pipelines.landmarks import KAGGLE_NAMES
-from pipelines.storage import below, list_files, read_bytes
+from fakeit.pipelines.config import nearest
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.landmarks import KAGGLE_NAMES
+from fakeit.pipelines.storage import below, list_files, read_bytes
 
 COORDINATES = tuple(f"{name}_{axis}" for name in KAGGLE_NAMES for axis in "xy")
 

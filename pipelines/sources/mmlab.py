@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.errors import FakeitError
-from pipelines.sources import Annotation, Sample, annotate
-from pipelines.sources.pixels import read_image
-from pipelines.sources.point_files import parse_numbers
-from pipelines.storage import below, exists, list_files, read_bytes
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.sources import Annotation, Sample, annotate
+from fakeit.pipelines.sources.pixels import read_image
+from fakeit.pipelines.sources.point_files import parse_numbers
+from fakeit.pipelines.storage import below, exists, list_files, read_bytes
 
 
 @dataclass(frozen=True)

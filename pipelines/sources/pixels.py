@@ -17,8 +17,8 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from pipelines.errors import Rejected
-from pipelines.storage import read_bytes
+from fakeit.pipelines.errors import Rejected
+from fakeit.pipelines.storage import read_bytes
 
 MAX_PIXELS = 64_000_000  # no picture of one face is larger; 20,000 × 20,000 would take 1.2 GB
 _PNG = b"\x89PNG\r\n\x1a\n"

@@ -7,8 +7,8 @@ import re
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.errors import Rejected
-from pipelines.storage import read_bytes
+from fakeit.pipelines.errors import Rejected
+from fakeit.pipelines.storage import read_bytes
 
 _HEADER = re.compile(r"^\s*(version|n_points)\s*:.*$", re.IGNORECASE | re.MULTILINE)
 

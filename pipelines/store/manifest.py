@@ -13,12 +13,12 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pipelines.errors import FakeitError
-from pipelines.faces.crop import CropConfig
-from pipelines.landmarks import scheme
-from pipelines.storage import join, read_bytes, write_atomically
-from pipelines.store.schema import RowShape
-from pipelines.store.shards import Shard, file_hash, file_size
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.faces.crop import CropConfig
+from fakeit.pipelines.landmarks import scheme
+from fakeit.pipelines.storage import join, read_bytes, write_atomically
+from fakeit.pipelines.store.schema import RowShape
+from fakeit.pipelines.store.shards import Shard, file_hash, file_size
 
 FORMAT = 1
 NAME = "manifest.json"

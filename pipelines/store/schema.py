@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipelines.errors import FakeitError
+from fakeit.pipelines.errors import FakeitError
 
 Rows = dict[str, Any]
 

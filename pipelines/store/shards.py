@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.errors import FakeitError
-from pipelines.storage import is_url, read_bytes, write_atomically
-from pipelines.store.schema import Rows, RowShape, decode_column, from_table, to_table
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.storage import is_url, read_bytes, write_atomically
+from fakeit.pipelines.store.schema import Rows, RowShape, decode_column, from_table, to_table
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.synth.camera import Camera
-from pipelines.synth.config import AccessoryConfig
-from pipelines.synth.hand import draw_hand
-from pipelines.synth.noise import SIDE, tiles
+from fakeit.pipelines.synth.camera import Camera
+from fakeit.pipelines.synth.config import AccessoryConfig
+from fakeit.pipelines.synth.hand import draw_hand
+from fakeit.pipelines.synth.noise import SIDE, tiles
 
 Floats = NDArray[np.float32]
 Classes = NDArray[np.uint8]

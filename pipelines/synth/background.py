@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.errors import FakeitError
-from pipelines.sources.pixels import read_image
-from pipelines.synth.config import BackgroundConfig
-from pipelines.synth.noise import tiles
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.sources.pixels import read_image
+from fakeit.pipelines.synth.config import BackgroundConfig
+from fakeit.pipelines.synth.noise import tiles
 
 Floats = NDArray[np.float32]
 DRAWN = 160  # pixels of the side that clutter is drawn at

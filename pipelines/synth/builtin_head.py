@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.synth.head import Head, Material
+from fakeit.pipelines.synth.head import Head, Material
 
 Floats = NDArray[np.float32]
 _ACROSS, _UP = 150, 140  # vertices around and from pole to pole

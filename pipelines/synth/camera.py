@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.synth.config import CameraConfig
+from fakeit.pipelines.synth.config import CameraConfig
 
 Floats = NDArray[np.float32]
 

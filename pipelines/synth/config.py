@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pipelines.errors import FakeitError
+from fakeit.pipelines.errors import FakeitError
 
 Range = tuple[float, float]
 

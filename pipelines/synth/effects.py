@@ -9,8 +9,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.synth.config import EffectConfig
-from pipelines.synth.noise import SIDE, tiles
+from fakeit.pipelines.synth.config import EffectConfig
+from fakeit.pipelines.synth.noise import SIDE, tiles
 
 Floats = NDArray[np.float32]
 _STEPS = 4096  # of the tone curve's table

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.synth.config import ExpressionConfig
+from fakeit.pipelines.synth.config import ExpressionConfig
 
 # name → (probability, largest strength); drawn for the two sides together, with a little asymmetry
 _PAIRED = {

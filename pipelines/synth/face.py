@@ -12,20 +12,20 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.sources import HIDDEN, VISIBLE
-from pipelines.synth.accessories import draw_accessories, draw_clothes
-from pipelines.synth.background import draw_background
-from pipelines.synth.camera import draw_camera
-from pipelines.synth.config import SynthesisConfig
-from pipelines.synth.effects import depth_blur, photograph
-from pipelines.synth.expression import draw_expression, draw_gaze
-from pipelines.synth.hair import draw_behind, draw_fringe, draw_hair
-from pipelines.synth.head import Head
-from pipelines.synth.heads import load_head
-from pipelines.synth.light import draw_lighting
-from pipelines.synth.paint import paint
-from pipelines.synth.raster import rasterise, vertex_normals
-from pipelines.synth.shade import CLOTH, draw_coat, shade
+from fakeit.pipelines.sources import HIDDEN, VISIBLE
+from fakeit.pipelines.synth.accessories import draw_accessories, draw_clothes
+from fakeit.pipelines.synth.background import draw_background
+from fakeit.pipelines.synth.camera import draw_camera
+from fakeit.pipelines.synth.config import SynthesisConfig
+from fakeit.pipelines.synth.effects import depth_blur, photograph
+from fakeit.pipelines.synth.expression import draw_expression, draw_gaze
+from fakeit.pipelines.synth.hair import draw_behind, draw_fringe, draw_hair
+from fakeit.pipelines.synth.head import Head
+from fakeit.pipelines.synth.heads import load_head
+from fakeit.pipelines.synth.light import draw_lighting
+from fakeit.pipelines.synth.paint import paint
+from fakeit.pipelines.synth.raster import rasterise, vertex_normals
+from fakeit.pipelines.synth.shade import CLOTH, draw_coat, shade
 
 Floats = NDArray[np.float32]
 _HIDDEN_BY = 0.6  # cm that a point may lie behind the surface that is seen and still count as visible

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.synth.camera import Camera
-from pipelines.synth.config import HairConfig
-from pipelines.synth.noise import SIDE, tiles
+from fakeit.pipelines.synth.camera import Camera
+from fakeit.pipelines.synth.config import HairConfig
+from fakeit.pipelines.synth.noise import SIDE, tiles
 
 Floats = NDArray[np.float32]
 HAIR_CLASS = 13

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.synth.noise import SIDE, tiles
+from fakeit.pipelines.synth.noise import SIDE, tiles
 
 Floats = NDArray[np.float32]
 Chain = list[tuple[float, float, float]]  # x, y, radius of its discs, cm; the wrist is the origin, fingers point to +y

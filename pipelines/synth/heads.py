@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Literal
 
-from pipelines.errors import FakeitError
-from pipelines.synth.builtin_head import builtin_head
-from pipelines.synth.head import Head
-from pipelines.synth.ict_head import load_ict
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.synth.builtin_head import builtin_head
+from fakeit.pipelines.synth.head import Head
+from fakeit.pipelines.synth.ict_head import load_ict
 
 
 @lru_cache(maxsize=2)

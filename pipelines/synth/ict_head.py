@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.errors import FakeitError
-from pipelines.landmarks import scheme
-from pipelines.storage import write_atomically
-from pipelines.synth.head import Head, Material
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.landmarks import scheme
+from fakeit.pipelines.storage import write_atomically
+from fakeit.pipelines.synth.head import Head, Material
 
 MODES = 60  # of 100: the rest move a vertex by less than 0.1 mm (measured: 0.07 mm and less)
 # Seen from the viewer, the subject's right eye is at the left (x < 0).

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.synth.config import LightConfig
-from pipelines.synth.raster import rasterise
+from fakeit.pipelines.synth.config import LightConfig
+from fakeit.pipelines.synth.raster import rasterise
 
 Floats = NDArray[np.float32]
 SHADOW_SIDE = 160

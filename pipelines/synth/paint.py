@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.synth.config import SkinConfig
-from pipelines.synth.head import Head
+from fakeit.pipelines.synth.config import SkinConfig
+from fakeit.pipelines.synth.head import Head
 
 Floats = NDArray[np.float32]
 SIDE, REACH = 256, 13.0  # texels, and the cm from the middle to an edge

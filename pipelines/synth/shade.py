@@ -15,10 +15,10 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.synth.config import ClothesConfig, SynthesisConfig
-from pipelines.synth.hair import Hair
-from pipelines.synth.light import Lighting, shadow_map
-from pipelines.synth.noise import tiles
+from fakeit.pipelines.synth.config import ClothesConfig, SynthesisConfig
+from fakeit.pipelines.synth.hair import Hair
+from fakeit.pipelines.synth.light import Lighting, shadow_map
+from fakeit.pipelines.synth.noise import tiles
 
 Floats = NDArray[np.float32]
 
