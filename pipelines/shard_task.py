@@ -203,7 +203,7 @@ def row_shape(config: PreprocessConfig, scheme_name: str) -> RowShape:
 
 
 def make_rows(task: ShardTask) -> tuple[Rows, list[Rejection]]:
-    """Samples → columns (fakeit.pipelines.store.schema). Each picture is decoded once, however many variants it gets."""
+    """Samples → columns (fakeit.pipelines.store.schema). Each picture is decoded once, whatever its variants."""
     config, count = task.config, variants(task.split, task.config)
     shape = row_shape(config, task.source.scheme)
     capacity = len(task.samples) * count
