@@ -26,10 +26,10 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import cv2
 import numpy as np
 
-from fakeit.jobs.door import Parser, run
-from fakeit.model import evaluation, scoring
-from fakeit.model.inference import Landmarker, LandmarkerConfig
-from fakeit.model.protocols import open_protocol, protocol
+from fakeit.jobs.cli import Parser, run
+from fakeit.model.evaluation import metrics, scoring
+from fakeit.model.evaluation.protocols import open_protocol, protocol
+from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig
 from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.faces.box import from_landmarks
 
@@ -126,7 +126,7 @@ def measure_mediapipe(arguments: argparse.Namespace) -> dict[str, float]:
     from fakeit.pipelines.landmarks import convert
 
     points, truth = convert(points, "ibug68", name), convert(truth.astype(np.float64), source.scheme, name)
-    errors = evaluation.face_errors(points, truth, evaluation.normaliser(truth, name, chosen.normaliser))
+    errors = metrics.face_errors(points, truth, metrics.normaliser(truth, name, chosen.normaliser))
     nme, missed = round(100 * float(np.nanmean(errors)), 3), sum(p is None for p in found)
     return {"mediapipe_ms": round(result["ms"], 3), "mediapipe_nme": nme, "mediapipe_missed": missed}
 

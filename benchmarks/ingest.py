@@ -28,9 +28,9 @@ import numpy as np
 import torch
 from tiny_dataset import make_dataset
 
-from fakeit.model.loading.loader import Loader
-from fakeit.model.loading.plan import Plan
-from fakeit.model.loading.store import DatasetShare, Store
+from fakeit.model.data.batch_plan import Plan
+from fakeit.model.data.dataset import DatasetShare, Store
+from fakeit.model.data.loader import Loader
 
 BATCH = 64
 SIZE = 128

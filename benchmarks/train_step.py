@@ -29,17 +29,17 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from tiny_dataset import make_dataset  # noqa: E402
 from train_job import go, job, sets  # noqa: E402
 
-from fakeit.model.augmentation import Augmenter  # noqa: E402
-from fakeit.model.comm import Single  # noqa: E402
 from fakeit.model.comparison.cell import count_macs  # noqa: E402
-from fakeit.model.loading.loader import Batch, Loader  # noqa: E402
-from fakeit.model.loading.plan import Plan  # noqa: E402
-from fakeit.model.loading.store import DatasetShare, Store  # noqa: E402
-from fakeit.model.losses import LossConfig, per_point, weighted_sum  # noqa: E402
+from fakeit.model.data.batch_augmentation import Augmenter  # noqa: E402
+from fakeit.model.data.batch_plan import Plan  # noqa: E402
+from fakeit.model.data.dataset import DatasetShare, Store  # noqa: E402
+from fakeit.model.data.loader import Batch, Loader  # noqa: E402
+from fakeit.model.distributed.communicator import Single  # noqa: E402
 from fakeit.model.networks import LandmarkNetwork, NetworkConfig, build  # noqa: E402
-from fakeit.model.session import DTYPES, Session  # noqa: E402
-from fakeit.model.start import device_of  # noqa: E402
-from fakeit.model.train_config import TrainConfig  # noqa: E402
+from fakeit.model.training.config import TrainConfig  # noqa: E402
+from fakeit.model.training.loop import DTYPES, Session  # noqa: E402
+from fakeit.model.training.losses import LossConfig, per_point, weighted_sum  # noqa: E402
+from fakeit.model.training.setup import device_of  # noqa: E402
 from fakeit.pipelines.config import load  # noqa: E402
 from fakeit.pipelines.landmarks import scheme  # noqa: E402
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fakeit.model.inference import Face, Landmarker, LandmarkerConfig
+    from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig
+    from fakeit.model.inference.results import Face
 
 __all__ = ["Face", "Landmarker", "LandmarkerConfig"]
 
@@ -17,7 +18,7 @@ __all__ = ["Face", "Landmarker", "LandmarkerConfig"]
 def __getattr__(name: str) -> Any:
     # Imported when asked for: training on many machines needs none of it.
     if name in __all__:
-        from fakeit.model import inference
+        from fakeit.model.inference import landmarker
 
-        return getattr(inference, name)
+        return getattr(landmarker, name)
     raise AttributeError(f"module 'fakeit' has no attribute '{name}'")

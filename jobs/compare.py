@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from fakeit.jobs.door import Parser, run
+from fakeit.jobs.cli import Parser, run
 
 EXAMPLE = """examples:
   python jobs/compare.py --config conf/compare/architectures.toml --dataset DATASET
@@ -24,7 +24,7 @@ EXAMPLE = """examples:
 def main(arguments: argparse.Namespace) -> int:
     from fakeit.model.comparison import grid
     from fakeit.model.comparison.compare import compare, plan
-    from fakeit.model.tracking import address
+    from fakeit.model.tracking.mlflow_tracker import address
     from fakeit.pipelines.errors import FakeitError
 
     config = grid.load(arguments.config, tuple(arguments.set))

@@ -9,7 +9,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from fakeit.jobs.door import Parser, run
+from fakeit.jobs.cli import Parser, run
 
 EXAMPLE = """example:
   python jobs/demo_web.py --models runs/ models:/fakeit-landmarks --port 7860"""
@@ -17,7 +17,7 @@ EXAMPLE = """example:
 
 def main(arguments: argparse.Namespace) -> None:
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-    from fakeit.model.web import known_models, page
+    from fakeit.model.inference.web import known_models, page
     from fakeit.pipelines.errors import FakeitError
 
     models = known_models(arguments.models)

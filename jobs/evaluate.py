@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from fakeit.jobs.door import Parser, run
+from fakeit.jobs.cli import Parser, run
 
 EXAMPLE = """examples:
   python jobs/evaluate.py --model best.pt --source 300w-full --input 300W --report report.html
@@ -21,8 +21,8 @@ EXAMPLE = """examples:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    from fakeit.model.benchmark import BenchmarkConfig, benchmark, fit_adapter_on, fit_boxes_on, log
-    from fakeit.model.inference import Landmarker, LandmarkerConfig
+    from fakeit.model.evaluation.runner import BenchmarkConfig, benchmark, fit_adapter_on, fit_boxes_on, log
+    from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig
     from fakeit.pipelines.errors import FakeitError
 
     if (arguments.source is None or arguments.input is None) and arguments.unlabelled is None:

@@ -10,7 +10,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from fakeit.jobs.door import Parser, run
+from fakeit.jobs.cli import Parser, run
 
 EXAMPLE = """examples:
   python jobs/export.py --model runs/best.pt --output face70.onnx
@@ -19,9 +19,9 @@ EXAMPLE = """examples:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    from fakeit.model.adapter import adapter_path, stored_names
-    from fakeit.model.backends import load_network
     from fakeit.model.export import export, sample_crops
+    from fakeit.model.inference.adapter import adapter_path, stored_names
+    from fakeit.model.inference.backends import load_network
     from fakeit.pipelines.errors import FakeitError
 
     if not arguments.output.endswith(".onnx"):

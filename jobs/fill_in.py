@@ -9,7 +9,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from fakeit.jobs.door import Parser, run
+from fakeit.jobs.cli import Parser, run
 
 EXAMPLE = """example:
   ./spark-submit.sh jobs/fill_in.py --config conf/train/kaggle_generalise.toml --dataset KAGGLE --output KAGGLE_FILLED
@@ -17,9 +17,9 @@ EXAMPLE = """example:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    from fakeit.model.missing.rounds import Round, fill_in, trainer
-    from fakeit.model.missing.shard import FillConfig
-    from fakeit.model.train_config import TrainConfig
+    from fakeit.model.kaggle.imputation import Round, fill_in, trainer
+    from fakeit.model.kaggle.shard_imputation import FillConfig
+    from fakeit.model.training.config import TrainConfig
     from fakeit.pipelines import runners
     from fakeit.pipelines.config import load
 

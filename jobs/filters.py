@@ -9,7 +9,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from fakeit.jobs.door import Parser, run
+from fakeit.jobs.cli import Parser, run
 
 EXAMPLE = """examples:
   python jobs/filters.py --filter glasses moustache --images photos/ --output worn/
@@ -18,8 +18,8 @@ EXAMPLE = """examples:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    from fakeit.model.dress import dress, make_edit
-    from fakeit.model.inference import Landmarker, LandmarkerConfig
+    from fakeit.model.inference.filters import dress, make_edit
+    from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig
     from fakeit.pipelines.pictures import expand
 
     landmarker = Landmarker.load(arguments.model, LandmarkerConfig(arguments.detector), arguments.adapter)

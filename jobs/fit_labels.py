@@ -9,7 +9,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from fakeit.jobs.door import Parser, run
+from fakeit.jobs.cli import Parser, run
 
 EXAMPLE = """example:
   python jobs/fit_labels.py --model synthetic.pt --input KAGGLE --output synthetic.adapter-kaggle15.npz --images 50
@@ -17,7 +17,7 @@ EXAMPLE = """example:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    from fakeit.model.missing.ensemble import fit_labels, open_member
+    from fakeit.model.kaggle.ensemble import fit_labels, open_member
     from fakeit.pipelines.sources import open_source
 
     source = open_source("kaggle", arguments.input)

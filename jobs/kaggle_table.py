@@ -9,7 +9,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from fakeit.jobs.door import Parser, run
+from fakeit.jobs.cli import Parser, run
 
 EXAMPLE = """example:
   python jobs/kaggle_table.py --input KAGGLE --solution KAGGLE/solution.csv --run baseline runs/a/checkpoints/best.pt \\
@@ -17,8 +17,8 @@ EXAMPLE = """example:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    from fakeit.model.missing.ensemble import open_member
-    from fakeit.model.missing.submission import LABELS, mean_points, score, score_by_labels, submit, test_points
+    from fakeit.model.kaggle.ensemble import open_member
+    from fakeit.model.kaggle.submission import LABELS, mean_points, score, score_by_labels, submit, test_points
     from fakeit.pipelines.sources.kaggle_tables import member, read_lookup
 
     lookup_file = member(arguments.input, "IdLookupTable.csv")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from fakeit.jobs.door import Parser, run
+from fakeit.jobs.cli import Parser, run
 
 EXAMPLE = """examples:
   python jobs/predict.py --images photos/ --output points.csv --draw drawn/
@@ -21,11 +21,11 @@ EXAMPLE = """examples:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    from fakeit.model.face_tracker import VideoConfig
-    from fakeit.model.inference import Landmarker, LandmarkerConfig
-    from fakeit.model.predict import Summary, predict, stage_line
-    from fakeit.model.predictions import choose_format, write
-    from fakeit.model.video import run_video
+    from fakeit.model.inference.batch import Summary, predict, stage_line
+    from fakeit.model.inference.face_tracker import VideoConfig
+    from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig
+    from fakeit.model.inference.output_formats import choose_format, write
+    from fakeit.model.inference.video import run_video
     from fakeit.pipelines.errors import FakeitError
     from fakeit.pipelines.pictures import expand, read_boxes
 

@@ -9,7 +9,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from fakeit.jobs.door import Parser, run
+from fakeit.jobs.cli import Parser, run
 
 EXAMPLE = """example:
   ./spark-submit.sh jobs/preprocess.py --config conf/preprocess/face_synthetics.toml --input FACES --output DATASET"""
@@ -19,7 +19,7 @@ def main(arguments: argparse.Namespace) -> None:
     from fakeit.pipelines import dataset_report, preprocess, runners
     from fakeit.pipelines import preview as previews
     from fakeit.pipelines.config import load
-    from fakeit.pipelines.shard_task import PreprocessConfig
+    from fakeit.pipelines.preprocess_config import PreprocessConfig
     from fakeit.pipelines.store.manifest import SPLITS
 
     config = load(arguments.config, PreprocessConfig, arguments.set)

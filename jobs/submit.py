@@ -9,7 +9,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from fakeit.jobs.door import Parser, run
+from fakeit.jobs.cli import Parser, run
 
 EXAMPLE = """example:
   python jobs/submit.py --model runs/kaggle/best.pt --input KAGGLE --output submission.csv
@@ -17,8 +17,8 @@ EXAMPLE = """example:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    from fakeit.model.missing.ensemble import open_member, weighted
-    from fakeit.model.missing.submission import score, score_by_labels, submit, test_points, write_submission
+    from fakeit.model.kaggle.ensemble import open_member, weighted
+    from fakeit.model.kaggle.submission import score, score_by_labels, submit, test_points, write_submission
     from fakeit.pipelines.sources.kaggle_tables import member, read_lookup
 
     members = [open_member(text, flip=not arguments.no_flip) for text in arguments.model]

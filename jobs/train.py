@@ -11,7 +11,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from fakeit.jobs.door import Parser, run
+from fakeit.jobs.cli import Parser, run
 from fakeit.pipelines.errors import FakeitError
 
 EXAMPLE = """example, with OPTIONS = --config conf/train/xception_small.toml --dataset DATASET:
@@ -21,7 +21,7 @@ EXAMPLE = """example, with OPTIONS = --config conf/train/xception_small.toml --d
 
 
 def main(arguments: argparse.Namespace) -> int:
-    from fakeit.model.train_config import TrainConfig
+    from fakeit.model.training.config import TrainConfig
     from fakeit.pipelines.config import load
     from fakeit.pipelines.store import manifest
 
@@ -38,9 +38,9 @@ def main(arguments: argparse.Namespace) -> int:
 
 def work(config: object, options: dict[str, object]) -> int:
     """One rank's part; runs in the launcher's process or in an executor's."""
-    from fakeit.model.comm import connect
-    from fakeit.model.train_config import TrainConfig
-    from fakeit.model.training import PREEMPTED, train
+    from fakeit.model.distributed.communicator import connect
+    from fakeit.model.training.config import TrainConfig
+    from fakeit.model.training.trainer import PREEMPTED, train
 
     assert isinstance(config, TrainConfig)
     faulthandler.enable()  # native code that crashes says where

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fakeit.model.backends import METADATA_KEY, OnnxBackend, Recipe
+from fakeit.model.inference.backends import METADATA_KEY, OnnxBackend, Recipe
 from fakeit.model.networks import LandmarkNetwork
 from fakeit.pipelines.errors import FakeitError
 
@@ -207,8 +207,8 @@ def sample_crops(dataset: str, count: int, recipe: Recipe) -> NDArray[np.uint8]:
     Raises:
         FakeitError: the dataset's crops are grey and the network's are not, or are aligned otherwise.
     """
-    from fakeit.model.augmentation import Augmenter
-    from fakeit.model.train_config import InputConfig
+    from fakeit.model.data.batch_augmentation import Augmenter
+    from fakeit.model.data.config import InputConfig
     from fakeit.pipelines.landmarks import scheme
     from fakeit.pipelines.storage import join
     from fakeit.pipelines.store import manifest

@@ -8,26 +8,25 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import Literal
 
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
+from fakeit.pipelines.code_version import code_version
 from fakeit.pipelines.config import to_dict
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.pictures import read_boxes
+from fakeit.pipelines.preprocess_config import PreprocessConfig
 from fakeit.pipelines.runners import Runner
 from fakeit.pipelines.shard_task import (
     TASKS,
-    PreprocessConfig,
     ShardResult,
     ShardTask,
     make_shard,
@@ -187,13 +186,3 @@ def _check_rejected(rejected: list[Rejection], samples: int, allowed: float) -> 
             f"{len(rejected)} of {samples} samples were rejected, more than store.max_rejected = {allowed:.2%} allows; "
             f"no manifest was written. The first:\n{first}"
         )
-
-
-def code_version() -> str:
-    """The commit that this code is at, `+` behind it when files differ; "unknown" outside a checkout."""
-    root = Path(__file__).resolve().parent.parent
-    try:
-        git = ["git", "-C", str(root), "describe", "--always", "--dirty=+", "--abbrev=12"]
-        return subprocess.run(git, capture_output=True, text=True, check=True, timeout=10).stdout.strip() or "unknown"
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"

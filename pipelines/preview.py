@@ -14,7 +14,8 @@ from fakeit.pipelines.faces.augment import Draw, generator
 from fakeit.pipelines.faces.crop import from_unit, transform
 from fakeit.pipelines.faces.draw import contact_sheet, draw_landmarks
 from fakeit.pipelines.preprocess import open_samples
-from fakeit.pipelines.shard_task import PreprocessConfig, ShardTask, make_rows, plan_tasks
+from fakeit.pipelines.preprocess_config import PreprocessConfig
+from fakeit.pipelines.shard_task import ShardTask, make_rows, plan_tasks
 from fakeit.pipelines.sources import Source
 from fakeit.pipelines.storage import make_folder, write_atomically
 from fakeit.pipelines.store.schema import Rows

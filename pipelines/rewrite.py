@@ -15,8 +15,8 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow.parquet as pq
 
+from fakeit.pipelines.code_version import code_version
 from fakeit.pipelines.errors import FakeitError
-from fakeit.pipelines.preprocess import code_version
 from fakeit.pipelines.runners import Runner
 from fakeit.pipelines.storage import exists, join, list_files, make_folder, remove, write_atomically
 from fakeit.pipelines.store import manifest as manifests

@@ -9,21 +9,21 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from fakeit.pipelines.config import to_dict
-from fakeit.pipelines.errors import FakeitError, Rejected
+from fakeit.pipelines.errors import Rejected
 from fakeit.pipelines.faces import locate
-from fakeit.pipelines.faces.augment import AugmentConfig, Draw, generator
+from fakeit.pipelines.faces.augment import Draw, generator
 from fakeit.pipelines.faces.box import Box, check_inside, from_landmarks
-from fakeit.pipelines.faces.crop import CropConfig, Picture, crop_from_source, equalise, eye_angle, to_unit, transform
-from fakeit.pipelines.faces.locate import BoxKind
+from fakeit.pipelines.faces.crop import Picture, crop_from_source, equalise, eye_angle, to_unit, transform
 from fakeit.pipelines.landmarks import scheme
+from fakeit.pipelines.preprocess_config import PreprocessConfig, SourceConfig, SplitConfig
 from fakeit.pipelines.sources import Annotation, Sample, Source
 from fakeit.pipelines.storage import exists, join, read_bytes, write_atomically
 from fakeit.pipelines.store.manifest import Rejection
@@ -31,68 +31,6 @@ from fakeit.pipelines.store.schema import Rows, RowShape
 from fakeit.pipelines.store.shards import Shard, file_hash, write_shard
 
 TASKS = "_tasks"  # results of finished shards while a job runs; readers skip names that begin with an underscore
-
-
-@dataclass(frozen=True)
-class SplitConfig:
-    """Shares of the images, by a hash of their ids, so that all variants of an image fall on one side and an image
-    keeps its split when others are added. A dataset's own splits win over these."""
-
-    val: float = 0.1
-    test: float = 0.1
-
-    def __post_init__(self) -> None:
-        if min(self.val, self.test) < 0 or self.val + self.test > 1:
-            raise FakeitError(f"split.val {self.val} and split.test {self.test} must add up to at most 1")
-
-
-@dataclass(frozen=True)
-class StoreConfig:
-    """How rows are stored. A task peaks at 0.12 GB and six times `rows_per_shard` × bytes a row."""
-
-    rows_per_shard: int = 1024
-    image_codec: Literal["raw", "png"] = "raw"
-    max_rejected: float = 0.01
-
-    def __post_init__(self) -> None:
-        if self.rows_per_shard < 1:
-            raise FakeitError(f"store.rows_per_shard is {self.rows_per_shard}; at least 1 is needed")
-
-
-@dataclass(frozen=True)
-class SourceConfig:
-    """What is read.
-
-    Attributes:
-        kind: of `fakeit.pipelines.sources`.
-        box: where a face is: the tight box of its "landmarks", the dataset's "annotation", a "csv", what a detector
-            finds ("haar", "mtcnn", mapped to the tight box), or the whole "image".
-        boxes: the CSV, `image,x,y,width,height` with image as relative to the input, or its name, or the sample's id.
-        options: the kind's own, see its class.
-    """
-
-    kind: str = "face_synthetics"
-    box: BoxKind = "landmarks"
-    boxes: str = ""
-    options: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if (self.box == "csv") != bool(self.boxes):
-            raise FakeitError(
-                f"source.box is '{self.box}' and source.boxes '{self.boxes}': a CSV needs both, 'csv' and file"
-            )
-
-
-@dataclass(frozen=True)
-class PreprocessConfig:
-    """One conf file of conf/preprocess."""
-
-    seed: int = 1
-    source: SourceConfig = field(default_factory=SourceConfig)
-    crop: CropConfig = field(default_factory=CropConfig)
-    augment: AugmentConfig = field(default_factory=AugmentConfig)
-    split: SplitConfig = field(default_factory=SplitConfig)
-    store: StoreConfig = field(default_factory=StoreConfig)
 
 
 @dataclass(frozen=True)

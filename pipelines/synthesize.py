@@ -17,9 +17,9 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from fakeit.pipelines.code_version import code_version
 from fakeit.pipelines.config import digest, to_dict
 from fakeit.pipelines.errors import FakeitError
-from fakeit.pipelines.preprocess import code_version
 from fakeit.pipelines.runners import Runner
 from fakeit.pipelines.storage import exists, join, list_files, make_folder, read_bytes, write_atomically
 from fakeit.pipelines.synth.config import SynthesisConfig

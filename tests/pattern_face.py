@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fakeit.model.backends import Output, Recipe
+from fakeit.model.inference.backends import Output, Recipe
 from fakeit.pipelines.faces.art import CANONICAL
 from fakeit.pipelines.faces.box import Box, from_landmarks
 from fakeit.pipelines.faces.crop import CropConfig

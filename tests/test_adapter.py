@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fakeit.model import scoring
-from fakeit.model.adapter import (
+from fakeit.model.evaluation import scoring
+from fakeit.model.inference.adapter import (
     Adapter,
     adapter_path,
     alignment,
@@ -18,7 +18,7 @@ from fakeit.model.adapter import (
     mean_shape,
     sample_hash,
 )
-from fakeit.model.inference import Landmarker, LandmarkerConfig
+from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.landmarks import convert, scheme
 from fakeit.pipelines.sources import Sample

@@ -158,7 +158,7 @@ def test_every_way_to_start_the_job_gives_the_same_dataset(way: str, tmp_path: P
     from fakeit.pipelines import preprocess as flow
     from fakeit.pipelines import runners
     from fakeit.pipelines.config import load
-    from fakeit.pipelines.shard_task import PreprocessConfig
+    from fakeit.pipelines.preprocess_config import PreprocessConfig
 
     faces = draw_faces(tmp_path / "faces", 12)
     own = Path(pyspark.__file__).parent / "bin" / "spark-submit"

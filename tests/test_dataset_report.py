@@ -17,7 +17,7 @@ from tiny_dataset import make_dataset
 from fakeit.pipelines import dataset_report, preprocess, preview
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.crop import CropConfig
-from fakeit.pipelines.shard_task import SourceConfig
+from fakeit.pipelines.preprocess_config import SourceConfig
 from fakeit.pipelines.store import manifest as manifests
 
 

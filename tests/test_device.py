@@ -14,16 +14,16 @@ from tiny_dataset import make_dataset
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from fakeit.model import session as session_module
-from fakeit.model.augmentation import Augmenter, Draws
-from fakeit.model.comm import Single
-from fakeit.model.loading.loader import Loader
-from fakeit.model.loading.plan import Plan
-from fakeit.model.loading.store import DatasetShare, Store
+from fakeit.model.data.batch_augmentation import Augmenter, Draws
+from fakeit.model.data.batch_plan import Plan
+from fakeit.model.data.dataset import DatasetShare, Store
+from fakeit.model.data.loader import Loader
+from fakeit.model.distributed.communicator import Single
 from fakeit.model.networks import NetworkConfig, build
-from fakeit.model.session import Session
-from fakeit.model.train_config import TrainConfig
-from fakeit.model.validation import validate
+from fakeit.model.training import loop as session_module
+from fakeit.model.training.config import TrainConfig
+from fakeit.model.training.loop import Session
+from fakeit.model.training.validation import validate
 from fakeit.pipelines.config import load
 from fakeit.pipelines.landmarks import scheme
 

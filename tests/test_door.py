@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from fakeit.jobs.door import Parser, run
+from fakeit.jobs.cli import Parser, run
 from fakeit.pipelines import environment
 from fakeit.pipelines.errors import FakeitError
 

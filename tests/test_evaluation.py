@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fakeit.model import evaluation, scoring
-from fakeit.model.benchmark import BenchmarkConfig, agreement_on, benchmark, fit_boxes_on, log
-from fakeit.model.inference import Landmarker, LandmarkerConfig
-from fakeit.model.protocols import PROTOCOLS, protocol
-from fakeit.model.scoring import common_scheme, nearest_box
+from fakeit.model.evaluation import metrics, scoring
+from fakeit.model.evaluation.protocols import PROTOCOLS, protocol
+from fakeit.model.evaluation.runner import BenchmarkConfig, agreement_on, benchmark, fit_boxes_on, log
+from fakeit.model.evaluation.scoring import common_scheme, nearest_box
+from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig
 from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.faces import box_fit
 from fakeit.pipelines.faces.box import Box
@@ -69,18 +69,18 @@ def landmarker() -> Landmarker:
 def test_normalisers_are_what_they_are_called() -> None:
     truth = POINTS_68[None].astype(np.float64)
     eyes = np.linalg.norm(POINTS_68[45] - POINTS_68[36])
-    assert evaluation.normaliser(truth, "ibug68", "inter-ocular")[0] == pytest.approx(eyes)
+    assert metrics.normaliser(truth, "ibug68", "inter-ocular")[0] == pytest.approx(eyes)
     width, height = np.ptp(POINTS_68, axis=0)
-    assert evaluation.normaliser(truth, "ibug68", "box")[0] == pytest.approx(max(width, height))
-    assert evaluation.normaliser(truth, "ibug68", "sqrt-area")[0] == pytest.approx(np.sqrt(width * height))
-    inner = evaluation.normaliser(truth, "ibug68", "inter-pupil")[0]
+    assert metrics.normaliser(truth, "ibug68", "box")[0] == pytest.approx(max(width, height))
+    assert metrics.normaliser(truth, "ibug68", "sqrt-area")[0] == pytest.approx(np.sqrt(width * height))
+    inner = metrics.normaliser(truth, "ibug68", "inter-pupil")[0]
     assert inner == pytest.approx(np.linalg.norm(POINTS_68[42:48].mean(0) - POINTS_68[36:42].mean(0)))
     with pytest.raises(FakeitError, match="inter-ocular"):
-        evaluation.normaliser(truth, "ibug68", "inter-ear")
+        metrics.normaliser(truth, "ibug68", "inter-ear")
 
 
 def test_summary_by_hand() -> None:
-    s = evaluation.summarise(np.array([0.01, 0.03, 0.06, 1.0]), missing=1)
+    s = metrics.summarise(np.array([0.01, 0.03, 0.06, 1.0]), missing=1)
     assert (s.faces, s.missing) == (4, 1)
     assert s.nme == pytest.approx(27.5) and s.median == pytest.approx(4.5)
     assert s.failures[0.05] == 50 and s.failures[0.08] == 25
@@ -91,10 +91,10 @@ def test_a_face_that_was_not_found_is_wholly_wrong() -> None:
     truth = np.stack([POINTS_68, POINTS_68])
     predicted = truth.copy()
     predicted[1] = np.nan
-    errors = evaluation.face_errors(predicted, truth, evaluation.normaliser(truth, "ibug68", "inter-ocular"))
+    errors = metrics.face_errors(predicted, truth, metrics.normaliser(truth, "ibug68", "inter-ocular"))
     assert errors.tolist() == [0, 1]
     truth[0, :30] = np.nan  # what is not labelled counts for nothing
-    assert evaluation.face_errors(predicted, truth, np.ones(2))[0] == 0
+    assert metrics.face_errors(predicted, truth, np.ones(2))[0] == 0
 
 
 def test_agrees_with_the_independent_scorer(shared: Path, tmp_path: Path) -> None:
@@ -116,8 +116,8 @@ def test_agrees_with_the_independent_scorer(shared: Path, tmp_path: Path) -> Non
     command = [sys.executable, "-c", shim + run, str(tmp_path / "truth.csv"), str(tmp_path / "predicted.csv")]
     made = subprocess.run(command, capture_output=True, text=True, check=True)
     theirs = json.loads(made.stdout)
-    ours = evaluation.summarise(
-        evaluation.face_errors(predicted, truth, evaluation.normaliser(truth, "ibug68", "inter-ocular"))
+    ours = metrics.summarise(
+        metrics.face_errors(predicted, truth, metrics.normaliser(truth, "ibug68", "inter-ocular"))
     )
     assert ours.nme == pytest.approx(theirs["nme"], abs=1e-3) and ours.p90 == pytest.approx(theirs["p90"], abs=1e-3)
     assert ours.auc[0.1] == pytest.approx(theirs["auc10"], abs=2e-3)
@@ -134,7 +134,7 @@ def test_yaw_of_a_turned_head(yaw: float) -> None:
     points = np.zeros((1, 68, 2))
     for index, place in zip((36, 45, 30), range(3), strict=True):
         points[0, index] = [x[place] * 50, eyes[place, 1] * 50]
-    found = evaluation.yaw_degrees(points, "ibug68")
+    found = metrics.yaw_degrees(points, "ibug68")
     assert found is not None and found[0] == pytest.approx(yaw, abs=0.5)
 
 
@@ -146,26 +146,26 @@ def test_skin_tones_by_the_cheeks(colour: tuple[int, int, int], named: str) -> N
     side = int(points.max()) + 40
     picture = np.full((side, side, 3), colour, np.uint8)
     picture[: int(points[27, 1])] = (10, 200, 10)  # whatever is above the eyes does not count
-    tone = evaluation.skin_tone(picture, points, "ibug68")
-    (group,) = evaluation.by_skin_tone(np.array([0.05]), np.array([tone]))
+    tone = metrics.skin_tone(picture, points, "ibug68")
+    (group,) = metrics.by_skin_tone(np.array([0.05]), np.array([tone]))
     assert named in group
     grey = np.repeat(picture[..., :1], 3, axis=2)
-    assert np.isnan(evaluation.skin_tone(grey, points, "ibug68"))
-    assert np.isnan(evaluation.skin_tone(picture, points - 10_000, "ibug68"))
-    assert evaluation.by_skin_tone(np.array([0.05]), np.array([np.nan])) == {}
+    assert np.isnan(metrics.skin_tone(grey, points, "ibug68"))
+    assert np.isnan(metrics.skin_tone(picture, points - 10_000, "ibug68"))
+    assert metrics.by_skin_tone(np.array([0.05]), np.array([np.nan])) == {}
 
 
 def test_jitter_ignores_a_steady_offset() -> None:
     truth = np.stack([POINTS_68 + [t, 0] for t in range(10)]).astype(np.float64)
     length = np.full(10, 50.0)
-    assert evaluation.jitter(truth + 5, truth, length) == pytest.approx(0)
+    assert metrics.jitter(truth + 5, truth, length) == pytest.approx(0)
     trembling = truth + np.where(np.arange(10) % 2, 1.0, 0.0)[:, None, None] * [1, 0]
-    assert evaluation.jitter(trembling, truth, length) == pytest.approx(2.0)
+    assert metrics.jitter(trembling, truth, length) == pytest.approx(2.0)
 
 
 def test_mean_shape_floor_is_exact_for_one_shape() -> None:
     truth = np.stack([POINTS_68, POINTS_68 * 3 + 10]).astype(np.float64)
-    assert np.allclose(evaluation.mean_shape_floor(truth), truth)
+    assert np.allclose(metrics.mean_shape_floor(truth), truth)
 
 
 def test_both_ways_of_finding_faces(patches: None) -> None:
@@ -184,7 +184,7 @@ def test_an_adapter_removes_the_labels_habit(patches: None) -> None:
     source = Patches(count=30)
     held = scoring.collect(made, source, source.samples(), "true")
     made.adapter, left = scoring.fit(held, "ibug68", "patches")
-    from fakeit.model.benchmark import score
+    from fakeit.model.evaluation.runner import score
 
     without, with_one = score(made, held, "inter-ocular")
     assert with_one.scores.nme < 0.5 * without.scores.nme and "cross-validated" in with_one.title
@@ -234,7 +234,7 @@ def test_names() -> None:
     assert protocol("face_synthetics").kind == "face_synthetics"
     with pytest.raises(FakeitError, match="did you mean '300w-full'"):
         protocol("300w-ful")
-    assert all(p.normaliser in evaluation.NORMALISERS for p in PROTOCOLS.values())
+    assert all(p.normaliser in metrics.NORMALISERS for p in PROTOCOLS.values())
     assert common_scheme("face70", "wflw98") == "ibug68" and common_scheme("face70", "kaggle15") == "kaggle15"
     assert len(scheme(common_scheme("kaggle15", "five")).names) == 5
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 from tiny_dataset import make_dataset
 
-from fakeit.model.backends import OnnxBackend, Recipe, load_network
 from fakeit.model.export import PARITY, export, sample_crops
-from fakeit.model.inference import Landmarker
+from fakeit.model.inference.backends import OnnxBackend, Recipe, load_network
+from fakeit.model.inference.landmarker import Landmarker
 from fakeit.model.networks import LandmarkNetwork, NetworkConfig, build
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.box import Box
@@ -111,7 +111,7 @@ def test_opencv_runs_it(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_comes_back_as_network_and_recipe(tmp_path: Path) -> None:
-    from fakeit.model.checkpoint import Checkpoint, dump
+    from fakeit.model.training.checkpoint import Checkpoint, dump
 
     net = network()
     config = NetworkConfig(name="resnet_lean", head="gaussian", width=0.25)

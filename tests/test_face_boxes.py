@@ -14,7 +14,7 @@ from fakeit.pipelines.config import from_dict
 from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.faces import locate
 from fakeit.pipelines.faces.box import Box
-from fakeit.pipelines.shard_task import PreprocessConfig
+from fakeit.pipelines.preprocess_config import PreprocessConfig
 from fakeit.pipelines.store.manifest import Manifest
 from fakeit.pipelines.store.shards import read_shard
 

@@ -61,18 +61,18 @@ def train(folder: Path, ranks: int, name: str, die_at: int = 0, resume: bool = F
 def run(folder: str, name: str, die_at: str, resume: str) -> int:
     """The process that `train` starts."""
     from fakeit.jobs.train import work
-    from fakeit.model import training
-    from fakeit.model.train_config import TrainConfig
+    from fakeit.model.training import trainer
+    from fakeit.model.training.config import TrainConfig
     from fakeit.pipelines.config import load
 
-    after = training.Run._after_step
+    after = trainer.Run._after_step
 
     def dying(self: Any, session: Any, report: Any, epoch: int, steps: Any) -> None:
         after(self, session, report, epoch, steps)
         if report.step == int(die_at) and self.lead:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    training.Run._after_step = dying  # type: ignore[method-assign]
+    trainer.Run._after_step = dying  # type: ignore[method-assign]
     config = load(f"{folder}/conf.toml", TrainConfig, [])
     options = {"dataset": f"{folder}/set", "output": f"{folder}/{name}", "resume": resume == "1", "init": None}
     return work(config, options)

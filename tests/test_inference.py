@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fakeit.model.backends import Recipe, open_backend, recipe_from_json
-from fakeit.model.inference import Landmarker, LandmarkerConfig, as_pixels, confidence
+from fakeit.model.inference.backends import Recipe, open_backend, recipe_from_json
+from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig, as_pixels, confidence
 from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.faces.box import Box, from_landmarks
 from fakeit.pipelines.faces.box_fit import BoxFit, fit_boxes

@@ -11,17 +11,17 @@ import pytest
 from numpy.typing import NDArray
 from test_kaggle_source import write_set
 
-from fakeit.model.backends import Recipe
-from fakeit.model.missing import rounds, shard
-from fakeit.model.missing.rounds import fill_in as fill
-from fakeit.model.missing.shard import Expert, FillConfig
-from fakeit.model.train_config import TrainConfig
+from fakeit.model.inference.backends import Recipe
+from fakeit.model.kaggle import imputation, shard_imputation
+from fakeit.model.kaggle.imputation import fill_in as fill
+from fakeit.model.kaggle.shard_imputation import Expert, FillConfig
+from fakeit.model.training.config import TrainConfig
 from fakeit.pipelines import preprocess, runners
 from fakeit.pipelines.config import load
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.crop import CropConfig
 from fakeit.pipelines.landmarks import KAGGLE_NAMES, scheme
-from fakeit.pipelines.shard_task import PreprocessConfig
+from fakeit.pipelines.preprocess_config import PreprocessConfig
 from fakeit.pipelines.store import manifest as manifests
 from fakeit.pipelines.store.schema import Rows
 from fakeit.pipelines.store.shards import read_shard
@@ -60,7 +60,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(autouse=True)
 def fakes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(shard, "_backend", lambda path: Fake(float(Path(path).name.split("=")[1])))
+    monkeypatch.setattr(shard_imputation, "_backend", lambda path: Fake(float(Path(path).name.split("=")[1])))
     yield
 
 
@@ -102,8 +102,8 @@ def test_validation_rows_keep_their_gaps(dataset: str, tmp_path: Path) -> None:
 def test_experts_that_disagree_have_no_confidence() -> None:
     images = np.zeros((3, 96, 96, 1), np.uint8)
     floor = (0.01,) * 15
-    sure = shard.Fill((Expert("m=0"),), "kaggle15", floor, FillConfig())
-    torn = shard.Fill((Expert("m=0.2"), Expert("m=-0.2")), "kaggle15", floor, FillConfig())
+    sure = shard_imputation.Fill((Expert("m=0"),), "kaggle15", floor, FillConfig())
+    torn = shard_imputation.Fill((Expert("m=0.2"), Expert("m=-0.2")), "kaggle15", floor, FillConfig())
     unknown = np.full((3, 15, 2), np.nan, np.float32)
     assert sure.answers(images, unknown)[1].min() > 0.95
     assert torn.answers(images, unknown)[1].max() < 0.05
@@ -115,7 +115,7 @@ def test_a_face_is_laid_onto_the_points_that_are_known() -> None:
     known = np.where(np.isin(np.arange(15), (0, 1, 10, 14))[:, None], truth, np.float32(np.nan))
     one = np.where(np.arange(15)[:, None] == 10, FACE + np.float32(0.1), np.float32(np.nan))
     none = np.full_like(FACE, np.nan)
-    laid = shard.laid_onto(np.stack([FACE] * 3), np.stack([known, one, none]))
+    laid = shard_imputation.laid_onto(np.stack([FACE] * 3), np.stack([known, one, none]))
     for found, wanted in zip(laid, (truth, FACE + 0.1, FACE), strict=True):
         np.testing.assert_allclose(found, wanted, atol=1e-5)
 
@@ -157,7 +157,7 @@ def test_trained_and_filled_on_spark(
     dataset: str, tmp_path: Path, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.undo()  # a real model this time
-    train = rounds.trainer(
+    train = imputation.trainer(
         load(
             ROOT / "conf/train/kaggle_cnn.toml",
             TrainConfig,

@@ -12,7 +12,7 @@ from fakeit.pipelines import preprocess, runners
 from fakeit.pipelines.config import load
 from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.landmarks import KAGGLE_NAMES
-from fakeit.pipelines.shard_task import PreprocessConfig
+from fakeit.pipelines.preprocess_config import PreprocessConfig
 from fakeit.pipelines.sources import open_source
 from fakeit.pipelines.sources.kaggle import Kaggle
 from fakeit.pipelines.sources.kaggle_tables import COORDINATES, read_lookup

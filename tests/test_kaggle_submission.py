@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fakeit.model.backends import Recipe
-from fakeit.model.missing.ensemble import Member, fit_labels, predict
-from fakeit.model.missing.submission import score, score_by_labels, submit, test_points, write_submission
+from fakeit.model.inference.backends import Recipe
+from fakeit.model.kaggle.ensemble import Member, fit_labels, predict
+from fakeit.model.kaggle.submission import score, score_by_labels, submit, test_points, write_submission
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.crop import CropConfig
 from fakeit.pipelines.sources import open_source

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fakeit.model.augmentation import Augmenter, mixup
+from fakeit.model.data.batch_augmentation import Augmenter, mixup
 from fakeit.pipelines.faces.augment import BLOCKS, AugmentConfig, Block, Draw, generator
 from fakeit.pipelines.faces.crop import CropConfig
 from fakeit.pipelines.landmarks import scheme

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import torch
 
-from fakeit.model import checkpoint as checkpoints
-from fakeit.model.checkpoint import BEST, Checkpoint, Position, Shelf, load
 from fakeit.model.networks import NetworkConfig, build
+from fakeit.model.training import checkpoint as checkpoints
+from fakeit.model.training.checkpoint import BEST, Checkpoint, Position, Shelf, load
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.crop import CropConfig
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 from tiny_dataset import make_dataset
 
-from fakeit.model.loading.loader import Batch, Loader, ahead
-from fakeit.model.loading.plan import Plan
-from fakeit.model.loading.store import READERS, DatasetShare, Store
+from fakeit.model.data.batch_plan import Plan
+from fakeit.model.data.dataset import READERS, DatasetShare, Store
+from fakeit.model.data.loader import Batch, Loader, ahead
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.store import manifest as manifests
 from fakeit.pipelines.store.shards import read_shard

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from fakeit.model.losses import TERMS, LossConfig, per_point, weighted_sum
-from fakeit.model.metrics import batch_sums, face_nme, from_sums
 from fakeit.model.networks.network import Prediction
+from fakeit.model.training.losses import TERMS, LossConfig, per_point, weighted_sum
+from fakeit.model.training.metrics import batch_sums, face_nme, from_sums
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.landmarks import scheme
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fakeit.model.optimisation import OptimiserConfig, ScheduleConfig, Smoothed, lr_factor, make_optimiser, scaled_lr
+from fakeit.model.training.optim import OptimiserConfig, ScheduleConfig, Smoothed, lr_factor, make_optimiser, scaled_lr
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fakeit.model.loading.plan import Part, Plan, batch_at, bounds, rank_bounds
+from fakeit.model.data.batch_plan import Part, Plan, batch_at, bounds, rank_bounds
 from fakeit.pipelines.errors import FakeitError
 
 SHARDS = (13, 12, 12, 12)

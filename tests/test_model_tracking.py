@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fakeit.model.tracking import JOURNAL, DatasetInfo, Mlflow, Silent, TrackingConfig, make
+from fakeit.model.tracking.mlflow_tracker import JOURNAL, DatasetInfo, Mlflow, Silent, TrackingConfig, make
 
 INFO = DatasetInfo("faces", "abc123", "/data/faces", {"train": 10, "val": 2})
 

@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fakeit.model.inference import Landmarker, LandmarkerConfig
-from fakeit.model.predict import Summary, predict
-from fakeit.model.predictions import as_coco, as_csv, as_json, choose_format, write
+from fakeit.model.inference.batch import Summary, predict
+from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig
+from fakeit.model.inference.output_formats import as_coco, as_csv, as_json, choose_format, write
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.box import Box, from_landmarks
 from fakeit.pipelines.faces.draw import write_image
+from fakeit.pipelines.image_io import read_image
 from fakeit.pipelines.pictures import expand, read_boxes
-from fakeit.pipelines.sources.pixels import read_image
 from tests.pattern_face import Finder, Reader, picture, placed
 
 ROOT = Path(__file__).resolve().parent.parent

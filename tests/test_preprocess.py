@@ -19,7 +19,8 @@ from fakeit.pipelines.config import load
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.augment import AugmentConfig, Block
 from fakeit.pipelines.faces.crop import CropConfig
-from fakeit.pipelines.shard_task import PreprocessConfig, ShardTask, StoreConfig, make_shard, plan_tasks
+from fakeit.pipelines.preprocess_config import PreprocessConfig, StoreConfig
+from fakeit.pipelines.shard_task import ShardTask, make_shard, plan_tasks
 from fakeit.pipelines.sources import open_source
 from fakeit.pipelines.store import manifest as manifests
 from fakeit.pipelines.store.shards import read_shard

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
-from fakeit.model import registry, web
-from fakeit.model.backends import Recipe
 from fakeit.model.export import export
-from fakeit.model.inference import Landmarker
+from fakeit.model.inference import web
+from fakeit.model.inference.backends import Recipe
+from fakeit.model.inference.landmarker import Landmarker
 from fakeit.model.networks import NetworkConfig, build
+from fakeit.model.tracking import model_registry
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.box import Box
 from fakeit.pipelines.faces.crop import CropConfig
@@ -23,18 +24,17 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A store with two versions of one name; the first is champion, the second holds no network."""
     folder = tmp_path_factory.mktemp("store")
     client = MlflowClient(tracking_uri=f"sqlite:///{folder}/mlflow.db")
-    made = export(
-        build(NetworkConfig(name="lenet"), 70, 3, 32), Recipe("face70", CropConfig(size=32)), folder / registry.FILE
-    )
+    network, recipe = build(NetworkConfig(name="lenet"), 70, 3, 32), Recipe("face70", CropConfig(size=32))
+    made = export(network, recipe, folder / model_registry.FILE)
     experiment = client.create_experiment("x", artifact_location=str(folder / "artifacts"))
-    client.create_registered_model(registry.NAME)
+    client.create_registered_model(model_registry.NAME)
     for holds in (True, False):
         run = client.create_run(experiment).info.run_id
         if holds:
-            client.log_artifact(run, str(made.path), registry.FOLDER)
+            client.log_artifact(run, str(made.path), model_registry.FOLDER)
         source = str(folder / "artifacts" / run / "artifacts")
-        client.create_model_version(registry.NAME, source, run, tags={"test_nme": "7.1", "dataset": "d"})
-    client.set_registered_model_alias(registry.NAME, "champion", "1")
+        client.create_model_version(model_registry.NAME, source, run, tags={"test_nme": "7.1", "dataset": "d"})
+    client.set_registered_model_alias(model_registry.NAME, "champion", "1")
     return f"sqlite:///{folder}/mlflow.db"
 
 
@@ -49,9 +49,9 @@ def here(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_registered_model_is_loaded_by_its_name(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
     landmarker = Landmarker.load(place)
     assert landmarker.fit(np.zeros((60, 60, 3), np.uint8), [Box(10, 10, 40, 40)])[0].points.shape == (70, 2)
-    fetched = registry.fetch(place)
+    fetched = model_registry.fetch(place)
     before = fetched.stat().st_mtime_ns
-    assert registry.fetch(place) == fetched and fetched.stat().st_mtime_ns == before
+    assert model_registry.fetch(place) == fetched and fetched.stat().st_mtime_ns == before
 
 
 def test_the_web_demo_offers_the_versions() -> None:
@@ -74,11 +74,11 @@ def test_the_web_demo_offers_the_versions() -> None:
 )
 def test_what_is_not_there_is_said_in_one_line(place: str, message: str) -> None:
     with pytest.raises(FakeitError, match=message):
-        registry.fetch(place)
+        model_registry.fetch(place)
 
 
 def test_no_store_is_not_made_by_asking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     with pytest.raises(FakeitError, match="mlflow.db: no such file"):
-        registry.fetch("models:/fakeit-landmarks@champion")
+        model_registry.fetch("models:/fakeit-landmarks@champion")
     assert not (tmp_path / "mlflow.db").exists()

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from fakeit.pipelines.errors import FakeitError, Rejected
+from fakeit.pipelines.image_io import MAX_PIXELS, decode
 from fakeit.pipelines.sources import Source, open_source
-from fakeit.pipelines.sources.pixels import MAX_PIXELS, decode
 from fakeit.pipelines.sources.point_files import read_pts
 
 FACE = "".join(f"{20 + 3 * (i % 10)} {20 + 3 * (i // 10)}\n" for i in range(70))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fakeit.model.networks import build
-from fakeit.model.train_config import TrainConfig
+from fakeit.model.training.config import TrainConfig
 from fakeit.pipelines.config import load
 
 CONFS = sorted((Path(__file__).resolve().parent.parent / "conf" / "train").glob("*.toml"))

@@ -17,16 +17,17 @@ import torch
 from tiny_dataset import make_dataset
 from train_job import losses
 
-from fakeit.model import training
-from fakeit.model.checkpoint import BEST, Shelf, load
-from fakeit.model.comm import Single
-from fakeit.model.loading.store import DatasetShare
-from fakeit.model.losses import LossConfig
+from fakeit.model.data.config import DataConfig, InputConfig
+from fakeit.model.data.dataset import DatasetShare
+from fakeit.model.distributed.communicator import Single
 from fakeit.model.networks import NetworkConfig
-from fakeit.model.optimisation import OptimiserConfig, ScheduleConfig
-from fakeit.model.tracking import TrackingConfig
-from fakeit.model.train_config import DataConfig, InputConfig, LoopConfig, SecondSession, TrainConfig
-from fakeit.model.training import Outcome, train
+from fakeit.model.tracking.mlflow_tracker import TrackingConfig
+from fakeit.model.training import trainer
+from fakeit.model.training.checkpoint import BEST, Shelf, load
+from fakeit.model.training.config import LoopConfig, SecondSession, TrainConfig
+from fakeit.model.training.losses import LossConfig
+from fakeit.model.training.optim import OptimiserConfig, ScheduleConfig
+from fakeit.model.training.trainer import Outcome, train
 from fakeit.pipelines.config import from_dict
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.augment import AugmentConfig, Block
@@ -81,7 +82,7 @@ def test_a_run_that_died_at_any_step_goes_on_bit_for_bit(
 ) -> None:
     config = replace(CONFIG, augment=ROTATION, input=InputConfig(margin=0.2))
     whole = run(config, dataset, tmp_path / "whole")
-    after = training.Run._after_step
+    after = trainer.Run._after_step
 
     def dying(self: Any, session: Any, report: Any, epoch: int, steps: Any) -> None:
         after(self, session, report, epoch, steps)
@@ -89,7 +90,7 @@ def test_a_run_that_died_at_any_step_goes_on_bit_for_bit(
             raise MemoryError("killed")
 
     with monkeypatch.context() as broken:
-        broken.setattr(training.Run, "_after_step", dying)
+        broken.setattr(trainer.Run, "_after_step", dying)
         with pytest.raises(MemoryError):
             run(config, dataset, tmp_path / "died")
     if not list((tmp_path / "died" / "checkpoints").glob("*.pt")):
@@ -211,7 +212,7 @@ def test_it_trains_where_there_is_no_spark(dataset: str, tmp_path: Path) -> None
         "for name in ('pyspark', 'petastorm', 'horovod'): sys.modules[name] = None\n"
         "from model.comm import Single\n"
         "from model.train_config import TrainConfig\n"
-        "from fakeit.model.training import train\n"
+        "from fakeit.model.training.trainer import train\n"
         "from fakeit.pipelines.config import from_dict\n"
         "values = {'network': {'name': 'lenet'}, 'train': {'epochs': 1}, 'tracking': {'uri': ''}}\n"
         "train(from_dict(values, TrainConfig), sys.argv[1], sys.argv[2], Single())\n"
@@ -231,7 +232,7 @@ def test_datasets_are_mixed(dataset: str, tmp_path: Path) -> None:
 
 def test_validation_is_that_of_the_saved_network(dataset: str, tmp_path: Path) -> None:
     outcome = run(CONFIG, dataset, tmp_path / "run")
-    from fakeit.model.loading.store import Store
+    from fakeit.model.data.dataset import Store
 
     store = Store([DatasetShare(dataset)], "val")
     images = torch.empty((store.rows, 32, 32, 3), dtype=torch.uint8)
@@ -246,12 +247,12 @@ def test_validation_is_that_of_the_saved_network(dataset: str, tmp_path: Path) -
 def test_a_loss_that_is_not_finite_names_the_batch(
     dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    forward, count = training.Session._forward, iter(range(99))
+    forward, count = trainer.Session._forward, iter(range(99))
 
     def broken(self: Any, batch: Any, epoch: int) -> Any:
         return forward(self, batch, epoch) * (float("nan") if next(count) == 5 else 1.0)
 
-    monkeypatch.setattr(training.Session, "_forward", broken)
+    monkeypatch.setattr(trainer.Session, "_forward", broken)
     with pytest.raises(
         FakeitError, match=r"step 6 is not a finite number; its batch is face-\d+-\d+#0, .*lower optimiser.lr"
     ):
@@ -262,14 +263,14 @@ def test_a_loss_that_is_not_finite_names_the_batch(
 @pytest.mark.fault
 def test_a_shard_that_vanishes_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = make_dataset(tmp_path / "set", train=(2,) * 40, codec="png")
-    after = training.Run._after_step
+    after = trainer.Run._after_step
 
     def vanish(self: Any, session: Any, report: Any, epoch: int, steps: Any) -> None:
         after(self, session, report, epoch, steps)
         for path in (folder / "train").glob("*.parquet"):
             path.unlink()
 
-    monkeypatch.setattr(training.Run, "_after_step", vanish)
+    monkeypatch.setattr(trainer.Run, "_after_step", vanish)
     with pytest.raises(FakeitError, match=r"shard .*parquet is missing"):
         run(CONFIG, str(folder), tmp_path / "run")
 
@@ -278,13 +279,13 @@ def test_a_shard_that_vanishes_is_named(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_mapped_shard_that_is_cut_short_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not SIGBUS: the file is looked at before its pages are."""
     folder = make_dataset(tmp_path / "set", train=(20,) * 4)
-    after = training.Run._after_step
+    after = trainer.Run._after_step
 
     def cut(self: Any, session: Any, report: Any, epoch: int, steps: Any) -> None:
         after(self, session, report, epoch, steps)
         os.truncate(folder / "train" / "shard-00002.parquet", 5000)
 
-    monkeypatch.setattr(training.Run, "_after_step", cut)
+    monkeypatch.setattr(trainer.Run, "_after_step", cut)
     with pytest.raises(FakeitError, match=r"shard .*shard-00002.parquet has 5000 bytes, it had \d+ when"):
         run(replace(CONFIG, data=DataConfig(batch_size=8)), str(folder), tmp_path / "run")
 

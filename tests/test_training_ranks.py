@@ -14,11 +14,11 @@ import torch
 from tiny_dataset import make_dataset
 from train_job import ROOT, go, job, launcher, losses, sets
 
-from fakeit.model.checkpoint import load
+from fakeit.model.training.checkpoint import load
 
 PROBE = """
 import json, os, sys, torch
-from fakeit.model.comm import CommConfig, connect, mean_buffers, total
+from fakeit.model.distributed.communicator import CommConfig, connect, mean_buffers, total
 comm = connect(CommConfig())
 torch.manual_seed(comm.rank)
 network = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))

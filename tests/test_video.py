@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from fakeit.model.face_tracker import OneEuro, Tracker, VideoConfig
-from fakeit.model.inference import Landmarker, LandmarkerConfig
-from fakeit.model.video import Frames, VideoWriter, run_video
+from fakeit.model.inference.face_tracker import OneEuro, Tracker, VideoConfig
+from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig
+from fakeit.model.inference.video import Frames, VideoWriter, run_video
 from fakeit.pipelines.errors import FakeitError
 from tests.pattern_face import Finder, Reader, picture, placed
 

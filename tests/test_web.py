@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fakeit.model import web
-from fakeit.model.inference import Landmarker, LandmarkerConfig
+from fakeit.model.inference import web
+from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig
 from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.faces.draw import write_image
 from tests.pattern_face import Finder, Reader, picture, placed
@@ -62,8 +62,8 @@ def test_models_to_pick_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[str]:
     pytest.importorskip("gradio", reason="the web demo's extra is not installed")
-    from fakeit.model.backends import Recipe
     from fakeit.model.export import export
+    from fakeit.model.inference.backends import Recipe
     from fakeit.model.networks import NetworkConfig, build
     from fakeit.pipelines.faces.crop import CropConfig
 

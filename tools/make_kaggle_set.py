@@ -27,14 +27,14 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from fakeit.jobs.door import Parser, run
+from fakeit.jobs.cli import Parser, run
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.box import Box, from_landmarks
 from fakeit.pipelines.faces.crop import CropConfig, Picture, crop_from_source, transform
+from fakeit.pipelines.image_io import read_image
 from fakeit.pipelines.landmarks import KAGGLE_NAMES, convert
 from fakeit.pipelines.sources.kaggle import SIDE
 from fakeit.pipelines.sources.kaggle_tables import COORDINATES
-from fakeit.pipelines.sources.pixels import read_image
 
 ROWS = 7049
 # Missing values of each point's columns in the original training.csv.

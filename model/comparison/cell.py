@@ -17,12 +17,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fakeit.model.augmentation import Augmenter
-from fakeit.model.checkpoint import BEST, Checkpoint, Shelf, load
-from fakeit.model.evaluation import Scores, face_errors, normaliser, summarise
-from fakeit.model.loading.store import DatasetShare, Store
+from fakeit.model.data.batch_augmentation import Augmenter
+from fakeit.model.data.dataset import DatasetShare, Store
+from fakeit.model.evaluation.metrics import Scores, face_errors, normaliser, summarise
 from fakeit.model.networks import LandmarkNetwork, parameter_count
-from fakeit.model.train_config import TrainConfig
+from fakeit.model.training.checkpoint import BEST, Checkpoint, Shelf, load
+from fakeit.model.training.config import TrainConfig
 from fakeit.pipelines.config import from_dict
 from fakeit.pipelines.faces.crop import from_unit
 from fakeit.pipelines.faces.draw import GREEN, RED, contact_sheet, draw_landmarks, write_image
@@ -40,7 +40,7 @@ def judge(folder: Path, dataset: str, real: dict[str, str] | None = None) -> dic
     Args:
         folder: of the cell; `run/` in it is what jobs/train.py wrote.
         dataset: that it was trained on.
-        real: benchmark (see `fakeit.model.protocols`) → its folder, for errors on real faces with true boxes.
+        real: benchmark (`fakeit.model.evaluation.protocols`) → its folder, for errors on real faces, true boxes.
 
     Returns:
         What was written to `result.json`.
@@ -182,9 +182,9 @@ def _real(model: Path, benchmarks: dict[str, str]) -> dict[str, dict[str, float]
     """Scores on real faces, true boxes, no adapter: the network's own points mapped to the benchmark's scheme."""
     if not benchmarks:
         return {}
-    from fakeit.model import scoring
-    from fakeit.model.inference import Landmarker
-    from fakeit.model.protocols import open_protocol, protocol
+    from fakeit.model.evaluation import scoring
+    from fakeit.model.evaluation.protocols import open_protocol, protocol
+    from fakeit.model.inference.landmarker import Landmarker
 
     landmarker, found = Landmarker.load(model), {}
     for name, path in benchmarks.items():

@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
 from fakeit.model.comparison.scaling import PowerLaw
-from fakeit.model.evaluation import cumulative
+from fakeit.model.evaluation.metrics import cumulative
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c564b", "#7f7f7f", "#bcbd22")
 DASHES = ("-", "--", ":", "-.")

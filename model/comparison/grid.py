@@ -20,9 +20,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fakeit.model import registry
-from fakeit.model.tracking import STORE
-from fakeit.model.train_config import TrainConfig
+from fakeit.model.tracking import model_registry
+from fakeit.model.tracking.mlflow_tracker import STORE
+from fakeit.model.training.config import TrainConfig
 from fakeit.pipelines import config as confs
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.storage import join
@@ -155,7 +155,7 @@ class ComparisonConfig:
     currency: str = "USD"
     uri: str = STORE
     experiment: str = "fakeit"
-    register: str = registry.NAME
+    register: str = model_registry.NAME
     search: SearchConfig | None = None
 
     def __post_init__(self) -> None:

@@ -25,7 +25,7 @@ from typing import Any, Literal
 
 from fakeit.model.comparison.cell import ERRORS, RESULT
 from fakeit.model.comparison.grid import Cell
-from fakeit.model.training import PREEMPTED
+from fakeit.model.training.trainer import PREEMPTED
 from fakeit.pipelines.config import digest
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.storage import write_atomically

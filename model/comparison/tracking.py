@@ -16,11 +16,12 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunT
 from mlflow.exceptions import MlflowException
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
-from fakeit.model import checkpoint, registry
-from fakeit.model.backends import load_network
 from fakeit.model.comparison.grid import Cell, ComparisonConfig
 from fakeit.model.export import export
-from fakeit.model.tracking import Mlflow, TrackingConfig, address
+from fakeit.model.inference.backends import load_network
+from fakeit.model.tracking import model_registry
+from fakeit.model.tracking.mlflow_tracker import Mlflow, TrackingConfig, address
+from fakeit.model.training import checkpoint
 from fakeit.pipelines.store.manifest import Manifest
 
 CHAMPION, CHALLENGER = "champion", "challenger"
@@ -146,8 +147,8 @@ class ComparisonTracker:
         if not run or self.client.search_model_versions(f"name = '{name}' and run_id = '{run}'"):
             return
         network, recipe = load_network(folder / "run" / "checkpoints" / checkpoint.BEST)
-        made = export(network, recipe, folder / registry.FILE)
-        self.client.log_artifact(run, str(made.path), registry.FOLDER)
+        made = export(network, recipe, folder / model_registry.FILE)
+        self.client.log_artifact(run, str(made.path), model_registry.FOLDER)
         logger = Mlflow(TrackingConfig(self.uri, self.config.experiment), folder / "run", "", run)
         logger.finish("FINISHED", network)
         mlflow.set_tracking_uri(self.uri)

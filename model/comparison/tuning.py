@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fakeit.model.checkpoint import Shelf
 from fakeit.model.comparison import grid
 from fakeit.model.comparison.grid import Cell, ComparisonConfig, Dimension, SearchConfig
 from fakeit.model.comparison.running import CellState, Runner, read_result
 from fakeit.model.comparison.tracking import ComparisonTracker
-from fakeit.model.tracking import JOURNAL
+from fakeit.model.tracking.mlflow_tracker import JOURNAL
+from fakeit.model.training.checkpoint import Shelf
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.storage import write_atomically
 from fakeit.pipelines.store.manifest import Manifest

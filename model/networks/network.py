@@ -22,7 +22,7 @@ class NetworkConfig:
     """Which network.
 
     Attributes:
-        name: a key of the registry (`fakeit.model.networks.registry`).
+        name: a key of the registry (`fakeit.model.networks.factory`).
         width: factor of the channels, for networks that have one (mobilenet_v2, resnet_lean).
         activation: replaces the network's own, for networks that offer it (lenet, kaggle_cnn, resnet_lean, Xceptions).
         dropout: before the last linear layer.

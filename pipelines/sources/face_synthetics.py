@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakeit.pipelines.errors import FakeitError, Rejected
+from fakeit.pipelines.image_io import read_image
 from fakeit.pipelines.sources import Annotation, Sample, annotate
-from fakeit.pipelines.sources.pixels import read_image
 from fakeit.pipelines.storage import below, exists, list_files, read_bytes
 
 POINTS = 70

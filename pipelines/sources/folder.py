@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakeit.pipelines.errors import FakeitError, Rejected
+from fakeit.pipelines.image_io import read_image
 from fakeit.pipelines.landmarks import scheme
 from fakeit.pipelines.sources import Annotation, Sample, annotate
-from fakeit.pipelines.sources.pixels import read_image
 from fakeit.pipelines.storage import below, exists, is_url, join, list_files, read_bytes
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.image_io import read_image
 from fakeit.pipelines.sources import Annotation, Sample, annotate
-from fakeit.pipelines.sources.pixels import read_image
 from fakeit.pipelines.sources.point_files import read_pts
 from fakeit.pipelines.storage import below, exists, list_files
 

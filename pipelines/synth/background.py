@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakeit.pipelines.errors import FakeitError
-from fakeit.pipelines.sources.pixels import read_image
+from fakeit.pipelines.image_io import read_image
 from fakeit.pipelines.synth.config import BackgroundConfig
 from fakeit.pipelines.synth.noise import tiles
 

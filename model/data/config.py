@@ -1,0 +1,63 @@
+"""What a training reads, and the crops that its network sees: the tables [data] and [input] of a training conf."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from fakeit.model.data.dataset import DatasetShare, ReaderName
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.faces.crop import CropConfig
+
+
+@dataclass(frozen=True)
+class InputConfig:
+    """The network's crops, where they differ from the stored ones: None is "as stored". Cut on the device, so that one
+    dataset of roomy crops (margin 0.4, 160 px) serves any smaller input, turned and shifted anew in every epoch."""
+
+    size: int | None = None
+    margin: float | None = None
+    colour: Literal["rgb", "grey"] | None = None
+    scheme: str | None = None
+
+    def crop(self, stored: CropConfig) -> CropConfig:
+        """The recipe of the network's crops. Raises FakeitError: colour out of grey."""
+        if self.colour == "rgb" and stored.colour == "grey":
+            raise FakeitError("input.colour is 'rgb' but the dataset is grey")
+        return replace(
+            stored,
+            size=self.size or stored.size,
+            margin=stored.margin if self.margin is None else self.margin,
+            colour=self.colour or stored.colour,
+        )
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What is read, and how.
+
+    Attributes:
+        batch_size: rows of a batch. batch_per: of the whole world's batch (the same training on any number of ranks),
+            or of each rank's (the world's grows with the ranks; see optimiser.scaling).
+        images: train on the first so many images only (nested subsets); 0 is all.
+        mix: further datasets, beside --dataset, each with its share of an epoch.
+        share: of the first dataset itself.
+        reader: "arrow", or "petastorm".
+        resident: keep the training split on the device and shuffle it there.
+        block: shards that are shuffled together.
+        mixup: α of mixup; 0 is none.
+    """
+
+    batch_size: int = 64
+    batch_per: Literal["world", "rank"] = "world"
+    images: int = 0
+    mix: tuple[DatasetShare, ...] = ()
+    share: float = 1.0
+    reader: ReaderName = "arrow"
+    resident: bool = False
+    block: int = 8
+    mixup: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise FakeitError(f"data.batch_size is {self.batch_size}; at least 1 is needed")

@@ -1,0 +1,182 @@
+"""Some datasets opened as one: global row numbers, shards opened when they are needed, rows gathered into batches."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fakeit.model.data import arrow_reader, petastorm_reader
+from fakeit.model.data.batch_plan import Part
+from fakeit.model.data.shard_reader import OpenShard, Reader, check, in_scheme
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.faces.crop import CropConfig
+from fakeit.pipelines.landmarks import scheme as scheme_named
+from fakeit.pipelines.storage import join
+from fakeit.pipelines.store import manifest as manifests
+from fakeit.pipelines.store.manifest import Manifest
+from fakeit.pipelines.store.shards import Shard
+
+ReaderName = Literal["arrow", "petastorm"]
+READERS: dict[str, Reader] = {"arrow": arrow_reader.read, "petastorm": petastorm_reader.read}
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class DatasetShare:
+    """One dataset of a mix: its folder, and how many times an epoch sees it (see `plan.Part.share`)."""
+
+    path: str
+    share: float = 1.0
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a shard lies and what the manifest says about it."""
+
+    location: str
+    shard: Shard
+    manifest: Manifest
+
+
+class Store:
+    """The rows of one split of some datasets, under one numbering, in one scheme.
+
+    Local raw shards are mapped and stay open; others are decoded and kept only as long as `keep` shards allow.
+
+    Args:
+        mix: the datasets; their crops must be made alike.
+        split: train, val or test.
+        reader: who opens shards.
+        scheme: of the points that come out; None: the first dataset's.
+        images: use the first so many images of each dataset only (its shards are fair draws); 0 is all.
+        keep: shards held in memory where they are not mapped.
+    """
+
+    def __init__(
+        self,
+        mix: Sequence[DatasetShare],
+        split: str,
+        reader: ReaderName = "arrow",
+        scheme: str | None = None,
+        images: int = 0,
+        keep: int = 24,
+    ) -> None:
+        self.mix, self.split, self._read, self._keep = tuple(mix), split, READERS[reader], keep
+        self.manifests = tuple(manifests.load(item.path) for item in mix)
+        first = self.manifests[0]
+        self.scheme, self.crop, self.shape = scheme or first.scheme, first.crop, first.shape
+        for item, manifest in zip(self.mix[1:], self.manifests[1:], strict=True):
+            _check_alike(self.mix[0].path, self.crop, item.path, manifest.crop)
+        self.places = [
+            Place(join(item.path, shard.path), shard, manifest)
+            for item, manifest in zip(self.mix, self.manifests, strict=True)
+            for shard in manifest.of(split)
+        ]
+        self.used = tuple(_first_images(manifest.of(split), images) for manifest in self.manifests)
+        self.firsts = np.concatenate(([0], np.cumsum([rows for part in self.used for rows in part]))).astype(np.int64)
+        points = scheme_named(self.scheme).count  # of all rows; filled when their shard is opened
+        self._landmarks = np.empty((self.rows, points, 2), np.float32)
+        self._weight = np.empty((self.rows, points), np.float32)
+        self._row_weight = np.full(self.rows, np.nan)  # Σ weight of a row's points
+        self._opened: OrderedDict[int, Future[OpenShard]] = OrderedDict()
+        self._pool = ThreadPoolExecutor(1, "shards")
+
+    def verify(self) -> None:
+        """Holds every shard's size against the manifest. Raises FakeitError naming the first that is not whole."""
+        for item, manifest in zip(self.mix, self.manifests, strict=True):
+            manifests.verify(item.path, manifest.of(self.split))
+
+    @property
+    def rows(self) -> int:
+        return int(self.firsts[-1])
+
+    def parts(self) -> tuple[Part, ...]:
+        """The datasets as the plan sees them."""
+        return tuple(Part(used, item.share) for item, used in zip(self.mix, self.used, strict=True))
+
+    def _open(self, index: int) -> OpenShard:
+        place = self.places[index]
+        opened = self._read(place.location, place.manifest.shape)
+        check(opened, place.shard, place.location)
+        opened = in_scheme(opened, place.manifest.scheme, self.scheme)
+        span = slice(self.firsts[index], self.firsts[index + 1])
+        used = int(span.stop - span.start)
+        self._landmarks[span], self._weight[span] = opened.landmarks[:used], opened.weight[:used]
+        self._row_weight[span] = opened.weight[:used].sum(1, dtype=np.float64)
+        return replace(opened, landmarks=self._landmarks[span], weight=self._weight[span])
+
+    def _shards_of(self, rows: Rows) -> NDArray[np.int64]:
+        return np.searchsorted(self.firsts, rows, "right") - 1
+
+    def prepare(self, rows: Rows) -> None:
+        """Begins to open the shards of these rows, in the background."""
+        needed = set(self._shards_of(rows).tolist())
+        for index in sorted(needed):
+            if index in self._opened:
+                self._opened.move_to_end(index)
+            else:
+                self._opened[index] = self._pool.submit(self._open, index)
+        while len(self._opened) > self._keep:
+            index, future = next(iter(self._opened.items()))
+            if index in needed or not future.done() or (future.exception() is None and future.result().mapped):
+                break
+            del self._opened[index]
+
+    def opened(self, index: int) -> OpenShard:
+        """A shard, opened at the latest now."""
+        if index not in self._opened:
+            self.prepare(self.firsts[index : index + 1])
+        return self._opened[index].result()
+
+    def row_weights(self, rows: Rows) -> float:
+        """Σ weight of all points of these rows."""
+        weights = self._row_weight[rows]
+        if np.isnan(weights).any():
+            for index in set(self._shards_of(rows).tolist()):
+                self.opened(index)
+            weights = self._row_weight[rows]
+        return float(weights.sum())
+
+    def gather(self, rows: Rows, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Copies the rows' pixels into `images` (N, H, W, C); returns landmarks (N, K, 2) and weight (N, K)."""
+        shards = self._shards_of(rows)
+        inside = (rows - self.firsts[shards]).tolist()
+        numbers = shards.tolist()
+        opened = {index: self.opened(index) for index in set(numbers)}
+        for shard in opened.values():
+            if shard.mapped:
+                shard.mapped.check()
+        pixels = {index: shard.images for index, shard in opened.items()}
+        for position, (index, row) in enumerate(zip(numbers, inside, strict=True)):
+            images[position] = pixels[index][row]  # one memcpy; faster than fancy indexing over strided rows
+        return self._landmarks[rows], self._weight[rows]
+
+    def ids(self, rows: Rows) -> list[str]:
+        """`image id#variant` of each row."""
+        names = []
+        for index, row in zip(self._shards_of(rows).tolist(), rows.tolist(), strict=True):
+            shard, inside = self.opened(index), row - int(self.firsts[index])
+            names.append(f"{shard.image_ids[inside]}#{shard.variants[inside]}")
+        return names
+
+
+def _first_images(shards: Sequence[Shard], images: int) -> tuple[int, ...]:
+    """Rows to use of each shard, so that `images` images are used in all; an image's rows lie together."""
+    used: list[tuple[int, int]] = []
+    for shard in shards:
+        taken = shard.images if not images else max(0, min(shard.images, images - sum(used_ for _, used_ in used)))
+        used.append((shard.rows * taken // shard.images if shard.images else 0, taken))
+    return tuple(rows for rows, _ in used)
+
+
+def _check_alike(first: str, crop: CropConfig, other: str, found: CropConfig) -> None:
+    for field in ("size", "margin", "colour", "align", "equalise"):
+        wanted, is_ = getattr(crop, field), getattr(found, field)
+        if wanted != is_:
+            raise FakeitError(f"datasets cannot be mixed: crop.{field} is {wanted} in {first} and {is_} in {other}")

@@ -1,0 +1,216 @@
+"""One benchmark run, from a landmarker and a source to the table, the page and the figures that are kept."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fakeit.model.evaluation import html_report, scoring
+from fakeit.model.evaluation.protocols import open_protocol, protocol
+from fakeit.model.evaluation.scoring import Boxes, Collected, Evaluation
+from fakeit.model.inference.adapter import adapter_path
+from fakeit.model.inference.landmarker import BOX, Landmarker
+from fakeit.pipelines.errors import FakeitError, Rejected
+from fakeit.pipelines.faces.box import from_landmarks
+from fakeit.pipelines.faces.box_fit import fit_boxes, store
+from fakeit.pipelines.image_io import read_image
+from fakeit.pipelines.landmarks import convert
+from fakeit.pipelines.pictures import expand
+
+TURNS = (-10.0, -5.0, 5.0, 10.0)
+
+
+@dataclass(frozen=True)
+class BenchmarkConfig:
+    """What is scored.
+
+    Attributes:
+        source: a protocol's name or a source's kind; "" with `unlabelled` alone.
+        path: of the source.
+        boxes: the ways faces are found.
+        limit: the first samples only.
+        unlabelled: folder of faces for the agreement figures.
+    """
+
+    source: str = ""
+    path: str = ""
+    boxes: tuple[Boxes, ...] = ("true", "detector")
+    limit: int | None = None
+    unlabelled: str | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """A run's outcome. `text` for the terminal, `html` the page, `json` and `figures` for machines."""
+
+    name: str
+    text: str
+    html: str
+    figures: dict[str, float]
+    facts: dict[str, str]
+    worst: NDArray[np.uint8] | None
+
+    @property
+    def json(self) -> str:
+        return json.dumps({"facts": self.facts, "figures": self.figures}, indent=1) + "\n"
+
+
+def benchmark(landmarker: Landmarker, config: BenchmarkConfig, model: str) -> Result:
+    """Scores a model.
+
+    Args:
+        landmarker: with the adapter to score with, if any.
+        config: on what.
+        model: what the report calls it.
+    """
+    facts = {
+        "model": f"{model} ({landmarker.recipe.network}, {landmarker.recipe.precision}, {landmarker.recipe.scheme})",
+        "crop": f"{landmarker.recipe.crop.size} px, margin {landmarker.recipe.crop.margin}",
+        "detector": f"{landmarker.config.detector}, {landmarker.config.refine} passes after the first",
+    }
+    evaluations: list[Evaluation] = []
+    worst = None
+    if config.source:
+        chosen = protocol(config.source)
+        source, samples = open_protocol(chosen, config.path)
+        samples = samples[: config.limit]
+        facts |= {"benchmark": f"{chosen.name}: {len(samples)} faces of {config.path}", "about": chosen.about}
+        for boxes in config.boxes:
+            collected = scoring.collect(landmarker, source, samples, boxes, _progress(len(samples)))
+            evaluations += score(landmarker, collected, chosen.normaliser, chosen.video)
+            if worst is None:
+                worst = html_report.worst_sheet(evaluations[-1], collected, source)
+            if collected.rejected:
+                facts["not read"] = f"{len(collected.rejected)}; the first: {collected.rejected[0]}"
+    agreements = agreement_on(landmarker, config.unlabelled, config.limit) if config.unlabelled else {}
+    figures = {f"{_key(e.title)}/{k}": v for e in evaluations for k, v in e.scores.flat().items()}
+    figures |= {f"agreement/{_key(k)}": v for k, v in agreements.items()}
+    lines = [html_report.table_text(evaluations)] if evaluations else []
+    lines += [f"agreement, {name}: {value:.2f} % of the eyes' distance" for name, value in agreements.items()]
+    title = f"{Path(model).name} on {config.source or config.unlabelled}"
+    html = html_report.page(title, {k: v for k, v in facts.items() if v}, evaluations, worst, agreements)
+    return Result(title, "\n".join(lines), html, figures, facts, worst)
+
+
+def score(landmarker: Landmarker, collected: Collected, normaliser: str, video: bool = False) -> list[Evaluation]:
+    """Without an adapter, and with the landmarker's where it has one."""
+    boxes = "true boxes" if collected.boxes == "true" else f"boxes of {landmarker.config.detector}"
+    made = []
+    try:
+        made.append(scoring.evaluate(collected, *scoring.plain(collected), normaliser, boxes, video))
+    except FakeitError:
+        if landmarker.adapter is None:
+            raise
+    if landmarker.adapter is not None:
+        points, truth, name, note = scoring.adapted(collected, landmarker.adapter)
+        made.append(scoring.evaluate(collected, points, truth, name, normaliser, f"{boxes}, {note}", video))
+    return made
+
+
+def _progress(total: int) -> Callable[[int], None]:
+    def show(done: int) -> None:
+        if sys.stderr.isatty() and (done % 10 == 0 or done == total):
+            print(f"\r{done}/{total}", end="\n" if done == total else "", file=sys.stderr, flush=True)
+
+    return show
+
+
+def _key(title: str) -> str:
+    """A metric's name of a way's title: MLflow allows letters, digits and `_-. /`."""
+    if "adapter" in title:
+        title = title.split(",")[0] + (" cross-validated adapter" if "cross" in title else " adapter")
+    return "".join(c if c.isalnum() or c in "-." else "_" for c in title)
+
+
+def agreement_on(landmarker: Landmarker, folder: str, limit: int | None) -> dict[str, float]:
+    """Change → median agreement over the pictures of a folder, percent of the eyes' distance."""
+    table: dict[str, list[float]] = {}
+    for file in expand([folder])[:limit]:
+        try:
+            pixels = read_image(file.location)
+        except Rejected:
+            continue
+        table.setdefault("mirrored", []).append(scoring.agreement(landmarker, pixels))
+        for angle in TURNS:
+            table.setdefault(f"turned by {angle:+.0f}°", []).append(scoring.agreement(landmarker, pixels, angle))
+    if not table:
+        raise FakeitError(f"{folder}: no picture could be read")
+    lost = {f"{k}: without a face": 100 * float(np.mean(np.isnan(v))) for k, v in table.items() if np.isnan(v).any()}
+    return {k: float(np.nanmedian(v)) for k, v in table.items() if not np.isnan(v).all()} | lost
+
+
+def fit_adapter_on(landmarker: Landmarker, config: BenchmarkConfig, name: str, model: str | None) -> str:
+    """Fits a label adapter on a source with true boxes and stores it beside the model; a line on how it went."""
+    chosen = protocol(config.source)
+    source, samples = open_protocol(chosen, config.path)
+    collected = scoring.collect(landmarker, source, samples[: config.limit], "true", _progress(len(samples)))
+    adapter, left = scoring.fit(collected, name, f"{chosen.name} ({len(collected.samples)} faces)")
+    path = adapter_path(model or BOX, name)
+    adapter.save(path)
+    return (
+        f"{path}: {adapter.source} to {adapter.target}, fitted on {adapter.faces} faces of {chosen.name}; "
+        f"cross-validated, {100 * left:.0f} % of the error is left (strength {adapter.strength})"
+    )
+
+
+def fit_boxes_on(landmarker: Landmarker, config: BenchmarkConfig) -> str:
+    """Fits the map from the detector's boxes to tight ones for every scheme the labels give, and stores it."""
+    chosen = protocol(config.source)
+    source, samples = open_protocol(chosen, config.path)
+    found, truths = [], []
+    for sample in samples[: config.limit]:
+        try:
+            truth = source.read(sample).landmarks
+            box = scoring.nearest_box(landmarker.detector_boxes(source.image(sample)), from_landmarks(truth))
+        except Rejected:
+            continue
+        if box is not None:
+            found.append(box)
+            truths.append(truth)
+    if len(found) < 10:
+        raise FakeitError(f"{config.path}: the detector found {len(found)} of its faces; a fit needs 10 or more")
+    lines = [f"{landmarker.config.detector}: {len(found)} of {len(samples[: config.limit])} faces found"]
+    for target in _schemes_from(source.scheme):
+        fit = fit_boxes(found, [from_landmarks(convert(t, source.scheme, target)) for t in truths])
+        store(landmarker.config.detector, target, fit)
+        lines.append(f"  {target}: {fit}")
+        if target != source.scheme and source.scheme == "ibug68":  # and from few points to the whole face
+            few = [from_landmarks(convert(t, source.scheme, target)) for t in truths]
+            store(f"points of {target}", "ibug68", fit_boxes(few, [from_landmarks(t) for t in truths]))
+    return "\n".join(lines)
+
+
+def _schemes_from(name: str) -> Iterable[str]:
+    return [s for s in ("ibug68", "kaggle15", "five") if _mappable(name, s)]
+
+
+def _mappable(source: str, target: str) -> bool:
+    from fakeit.pipelines.landmarks import mapping
+
+    try:
+        mapping(source, target)
+    except FakeitError:
+        return False
+    return True
+
+
+def log(result: Result, uri: str) -> str:
+    """Figures, the page and the worst faces into MLflow; a line that says where."""
+    from fakeit.model.tracking.mlflow_tracker import Mlflow, TrackingConfig
+
+    with tempfile.TemporaryDirectory() as folder:
+        run = Mlflow(TrackingConfig(uri=uri, experiment="fakeit-evaluate", model=False), Path(folder), result.name)
+        run.start(dict(result.facts), [])
+        run.metrics(0, result.figures)
+        run.text("report.html", result.html)
+        if result.worst is not None:
+            run.picture("worst.png", result.worst)
+        run.finish("FINISHED")
+    return f"MLflow run {run.run_id} at {uri}"

@@ -1,0 +1,1 @@
+"""A trained network in use: pictures, videos and cameras in, points out."""

@@ -1,0 +1,151 @@
+"""What runs a trained network: torch for a checkpoint, onnxruntime for an ONNX file. Above this file nobody asks which.
+
+Both take crops as the training saw them, uint8 (N, size, size, channels), and give points in the unit crop. How a crop
+is made (`Recipe`) travels inside the file: in the checkpoint, or as one JSON entry of the ONNX metadata.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fakeit.pipelines.config import from_dict, to_dict
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.faces.crop import CropConfig
+from fakeit.pipelines.landmarks import scheme
+
+if TYPE_CHECKING:
+    from fakeit.model.networks import LandmarkNetwork
+
+METADATA_KEY = "fakeit"
+FORMAT = 1
+Output = tuple[NDArray[np.float32], "NDArray[np.float32] | None"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that a network's user must know of it.
+
+    Attributes:
+        scheme: the numbering of its points.
+        crop: how its crops are made.
+        network: the network's registered name, for reports.
+        normalisation: what happens to pixel values before the first layer; always inside the network.
+        precision: "float32", "float16" or "int8".
+        sigma: whether the network gives log σ (unit crop) for each point beside the points.
+        version: of this description.
+    """
+
+    scheme: str
+    crop: CropConfig
+    network: str = ""
+    normalisation: str = "inside the network: uint8 pixels 0 to 255 in"
+    precision: str = "float32"
+    sigma: bool = False
+    version: int = FORMAT
+
+    def to_json(self) -> str:
+        return json.dumps(to_dict(self))
+
+
+def recipe_from_json(text: str, where: str) -> Recipe:
+    """Raises FakeitError naming `where` and what is wrong with the description."""
+    try:
+        values = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise FakeitError(f"{where}: its '{METADATA_KEY}' metadata is not JSON ({error})") from error
+    if isinstance(values, dict) and values.get("version", 0) > FORMAT:
+        raise FakeitError(f"{where}: written by a newer fakeit (format {values['version']}, this one reads {FORMAT})")
+    recipe = from_dict(values, Recipe, f"{where}: metadata")
+    scheme(recipe.scheme)  # raises for an unknown one
+    return recipe
+
+
+class Backend(Protocol):
+    """A network that is ready to run."""
+
+    recipe: Recipe
+
+    def run(self, crops: NDArray[np.uint8]) -> Output:
+        """Crops (N, size, size, channels) uint8 → points (N, K, 2) float32 unit crop, log σ (N, K) or None."""
+
+
+class OnnxBackend:
+    """An ONNX file in onnxruntime."""
+
+    def __init__(self, path: Path, threads: int = 1) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime raises classes of its own without a common base
+            raise FakeitError(f"model {path}: not an ONNX file that onnxruntime reads ({_line(error)})") from error
+        found = self.session.get_modelmeta().custom_metadata_map
+        if METADATA_KEY not in found:
+            raise FakeitError(f"model {path}: an ONNX file without '{METADATA_KEY}' metadata; jobs/export.py writes it")
+        self.recipe = recipe_from_json(found[METADATA_KEY], f"model {path}")
+        self._input = self.session.get_inputs()[0].name
+        self._count = scheme(self.recipe.scheme).count
+
+    def run(self, crops: NDArray[np.uint8]) -> Output:
+        outputs = self.session.run(None, {self._input: np.ascontiguousarray(crops)})
+        points = np.asarray(outputs[0], np.float32).reshape(len(crops), self._count, 2)
+        return points, np.asarray(outputs[1], np.float32) if self.recipe.sigma else None
+
+
+class TorchBackend:
+    """A checkpoint of ours in torch, on the CPU or a GPU."""
+
+    def __init__(self, path: Path, threads: int = 1, device: str = "cpu") -> None:
+        import torch
+
+        torch.set_num_threads(threads)
+        self.network, self.recipe = load_network(path)
+        self.device = torch.device(device)
+        self.network.eval().to(self.device)
+
+    def run(self, crops: NDArray[np.uint8]) -> Output:
+        import torch
+
+        with torch.inference_mode():
+            made: Any = self.network(torch.from_numpy(np.ascontiguousarray(crops)).to(self.device))
+        sigma = None if made.log_sigma is None else made.log_sigma.float().cpu().numpy()
+        return made.points.float().cpu().numpy(), sigma
+
+
+def load_network(path: str | Path) -> tuple[LandmarkNetwork, Recipe]:
+    """A checkpoint's network, ready to predict, and its recipe. Raises FakeitError when it is none."""
+    from fakeit.model.training import checkpoint
+
+    stored = checkpoint.load(path)
+    scheme(stored.scheme)
+    network = stored.build()
+    sigma = stored.network.head == "gaussian"
+    return network, Recipe(stored.scheme, stored.crop, stored.network.name, sigma=sigma)
+
+
+def open_backend(path: str | Path, threads: int = 1, device: str = "cpu") -> Backend:
+    """The network in a file: `.onnx`, or a checkpoint of training.
+
+    Raises:
+        FakeitError: no such file, or not a model.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise FakeitError(f"model {file}: no such file")
+    if file.suffix.lower() == ".onnx":
+        return OnnxBackend(file, threads)
+    return TorchBackend(file, threads, device)
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:160]

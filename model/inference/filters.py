@@ -1,0 +1,82 @@
+"""Filters over whole pictures and videos: every face found wears what was asked for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fakeit.model.inference.batch import stage_line
+from fakeit.model.inference.landmarker import Landmarker
+from fakeit.model.inference.results import Face
+from fakeit.model.inference.video import Edit, run_video
+from fakeit.pipelines.errors import FakeitError, Rejected
+from fakeit.pipelines.faces import filters
+from fakeit.pipelines.faces.draw import write_image
+from fakeit.pipelines.image_io import read_image
+from fakeit.pipelines.landmarks import convert
+from fakeit.pipelines.pictures import PictureFile
+
+Pixels = NDArray[np.uint8]
+
+
+def make_edit(landmarker: Landmarker, names: Sequence[str], swap_with: str | None = None) -> Edit:
+    """What happens to a picture and its faces: the swap first, then the filters in order.
+
+    Raises:
+        FakeitError: an unknown filter, nothing to do, or no face in the picture to swap with.
+    """
+    for name in names:
+        if name != "blur":
+            filters.art(name)
+    if not names and swap_with is None:
+        raise FakeitError(f"nothing to do: say --filter ({', '.join(filters.FILTERS)}) or --swap PICTURE")
+    other: tuple[Pixels, NDArray[np.float32]] | None = None
+    if swap_with is not None:
+        try:
+            pixels = read_image(swap_with)
+        except Rejected as error:
+            raise FakeitError(f"swap: {error}") from error
+        found = landmarker(pixels)
+        if not found:
+            raise FakeitError(f"swap: no face found in {swap_with}")
+        other = pixels, points_68(found[0])
+
+    def edit(pixels: Pixels, faces: list[Face]) -> Pixels:
+        for face in faces:
+            points = points_68(face)
+            if other is not None:
+                pixels = filters.swap(pixels, points, *other)
+            for name in names:
+                pixels = filters.apply_filter(name, pixels, points)
+        return pixels
+
+    return edit
+
+
+def points_68(face: Face) -> NDArray[np.float32]:
+    """A face's points as iBUG's 68. Raises FakeitError where its scheme has too few."""
+    return np.asarray(convert(face.points, face.scheme, "ibug68"), np.float32)
+
+
+def dress(landmarker: Landmarker, pictures: Iterable[PictureFile], edit: Edit, output: str) -> Iterator[str]:
+    """Writes every picture and video, edited, into a folder; yields a line on each."""
+    for picture in pictures:
+        path = Path(output, picture.name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            if picture.is_video:
+                result = run_video(landmarker, picture.location, path.with_suffix(".mp4"), edit=edit)
+                yield f"{path.with_suffix('.mp4')}: {len(result.found)} frames, {stage_line(result.milliseconds)}"
+                continue
+            pixels = read_image(picture.location)
+            faces = landmarker(pixels)
+            if path.suffix.lower() not in (".jpg", ".jpeg", ".png", ".webp"):
+                path = path.with_name(f"{os.path.basename(path)}.png")
+            write_image(str(path), edit(pixels, faces))
+            yield f"{path}: {len(faces)} face{'s' * (len(faces) != 1)}"
+        except (Rejected, FakeitError) as error:
+            yield f"left out: {error}"

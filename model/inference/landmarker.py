@@ -1,0 +1,246 @@
+"""A picture in, its faces out: the five-line API of a trained network.
+
+    from fakeit import Landmarker
+    landmarker = Landmarker.load()                  # or a checkpoint, or an .onnx file
+    for face in landmarker("me.jpg"):
+        print(face.box, face.points, face.confidence)
+
+A detector finds boxes; a fitted map turns them into the boxes that training used (tight around the points); the crop
+is made exactly as for training. A second pass can crop again by the first pass's points, which helps where a
+detector's boxes scatter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fakeit.model.inference.adapter import Adapter, beside
+from fakeit.model.inference.backends import Backend, Recipe, open_backend
+from fakeit.model.inference.results import Face
+from fakeit.model.tracking import model_registry
+from fakeit.pipelines.errors import FakeitError, Rejected
+from fakeit.pipelines.faces.box import Box, from_landmarks
+from fakeit.pipelines.faces.box_fit import BoxFit, box_fit
+from fakeit.pipelines.faces.crop import Matrix, Picture, crop_from_source, equalise, eye_angle, from_unit, transform
+from fakeit.pipelines.image_io import read_image
+from fakeit.pipelines.landmarks import scheme
+
+BOX = Path(__file__).resolve().parent.parent / "box" / "face70.onnx"
+NEAR = 0.03  # confidence is the chance that a point lies within this share of the crop's side
+
+
+@dataclass(frozen=True)
+class LandmarkerConfig:
+    """How faces are found and read.
+
+    Attributes:
+        detector: a name of `fakeit.pipelines.faces.detect`.
+        refine: passes after the first, each cropped by the points before; at least 1 where the recipe turns crops by
+            the eyes.
+        flip: average with the mirrored crop's points; twice the time for a little accuracy.
+        detect_side: pictures are shrunk to this longer side before detection.
+    """
+
+    detector: str = "mtcnn"
+    refine: int = 0
+    flip: bool = False
+    detect_side: int = 960
+
+
+class Landmarker:
+    """Finds faces and their points. Not thread-safe: one per thread."""
+
+    def __init__(
+        self, backend: Backend, config: LandmarkerConfig | None = None, adapter: Adapter | None = None
+    ) -> None:
+        self.backend = backend
+        self.config = config or LandmarkerConfig()
+        self.adapter = adapter
+        self._detector: Any = None
+        if adapter and adapter.source != self.recipe.scheme:
+            raise FakeitError(f"adapter '{adapter.name}' is for {adapter.source}, the model gives {self.recipe.scheme}")
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path | None = None,
+        config: LandmarkerConfig | None = None,
+        adapter: str | Path | None = None,
+        threads: int = 1,
+        device: str = "cpu",
+    ) -> Landmarker:
+        """A landmarker from a file.
+
+        Args:
+            path: a training checkpoint, an ONNX file, or `models:/NAME@ALIAS` in MLflow's registry; None: the model in
+                the box.
+            config: detector and passes.
+            adapter: a label adapter's file, or its name when it is stored beside the model.
+            threads: CPU threads of the network.
+            device: for checkpoints, "cpu" or "cuda".
+
+        Raises:
+            FakeitError: no such file, or not a model of ours.
+        """
+        if path is not None and model_registry.is_registered(path):
+            path = model_registry.fetch(str(path))
+        file = BOX if path is None else Path(path)
+        if path is None and not file.is_file():
+            raise FakeitError(f"the model in the box ({file}) is missing; name one with --model")
+        return cls(open_backend(file, threads, device), config, beside(adapter, file) if adapter else None)
+
+    @property
+    def recipe(self) -> Recipe:
+        return self.backend.recipe
+
+    @property
+    def scheme(self) -> str:
+        """The numbering of the points that come out."""
+        return self.adapter.target if self.adapter else self.recipe.scheme
+
+    def __call__(self, image: NDArray[Any] | str | Path, boxes: Sequence[Box] | None = None) -> list[Face]:
+        """The faces of one picture, the most prominent first.
+
+        Args:
+            image: uint8 RGB (H, W, 3), grey, RGBA or 16 bits a channel; or a file's path.
+            boxes: where the faces are, tight around their points, source pixels; None: the detector looks.
+
+        Raises:
+            Rejected: the file or the array is not a picture.
+        """
+        pixels = read_image(str(image)) if isinstance(image, str | Path) else as_pixels(image)
+        return self.fit(pixels, self.detect(pixels) if boxes is None else boxes)
+
+    def detect(self, pixels: NDArray[np.uint8]) -> list[Box]:
+        """Boxes as training used them, of all faces that the detector finds in (H, W, 3) RGB, most prominent first."""
+        height, width = pixels.shape[:2]
+        fit: BoxFit = box_fit(self.config.detector, self.recipe.scheme)
+        boxes = [fit.apply(box) for box in self.detector_boxes(pixels)]
+        return sorted(boxes, key=lambda box: -prominence(box, width, height))
+
+    def load_detector(self) -> None:
+        """Loads the detector, which else happens when it is first needed: one that needs torch takes seconds."""
+        if self._detector is None:
+            from fakeit.pipelines.faces.detect import detector  # brings its weights: not for a user who has boxes
+
+            self._detector = detector(self.config.detector)
+
+    def detector_boxes(self, pixels: NDArray[np.uint8]) -> list[Box]:
+        """What the detector itself calls faces in (H, W, 3) RGB, source pixels."""
+        height, width = pixels.shape[:2]
+        if min(height, width) < 8:
+            return []
+        self.load_detector()
+        shrink = min(1.0, self.config.detect_side / max(height, width))
+        small = shrunk(pixels, shrink)
+        scale_x, scale_y = width / small.shape[1], height / small.shape[0]
+        found = [f.box for f in self._detector.detect(small)]
+        return [Box(b.x * scale_x, b.y * scale_y, b.width * scale_x, b.height * scale_y) for b in found]
+
+    def fit(self, pixels: NDArray[np.uint8], boxes: Sequence[Box], refine: int | None = None) -> list[Face]:
+        """The points of the faces in known boxes.
+
+        Args:
+            pixels: (H, W, 3) uint8 RGB.
+            boxes: tight around the points, source pixels.
+            refine: passes after the first, cropped by the points before; None: as configured.
+        """
+        if not boxes:
+            return []
+        picture = Picture(pixels, self.recipe.crop.colour)
+        crops = [(box, 0.0) for box in boxes]
+        made, confidence = self._pass(picture, crops)
+        passes = self.config.refine if refine is None else refine
+        if refine is None and self.recipe.crop.align == "eyes":
+            passes = max(passes, 1)
+        for _ in range(passes):
+            crops = [self._again(points, crop) for points, crop in zip(made, crops, strict=True)]
+            made, confidence = self._pass(picture, crops)
+        return [self._face(points, trust, box) for points, trust, (box, _) in zip(made, confidence, crops, strict=True)]
+
+    def _face(self, points: NDArray[np.float32], confidence: NDArray[np.float32], box: Box) -> Face:
+        face = Face(points, confidence, box, self.recipe.scheme)
+        if self.adapter is None:
+            return face
+        points, confidence = self.adapter.apply(points), self.adapter.confidence(confidence)
+        return replace(face, points=points, confidence=confidence, scheme=self.adapter.target)
+
+    def _again(self, points: NDArray[np.float32], crop: tuple[Box, float]) -> tuple[Box, float]:
+        try:
+            box = from_landmarks(points)
+        except Rejected:
+            return crop
+        turn = self.recipe.crop.align == "eyes"
+        return box, eye_angle(points, self.recipe.scheme) if turn else 0.0
+
+    def _pass(
+        self, picture: Picture, crops: Sequence[tuple[Box, float]]
+    ) -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]:
+        config = self.recipe.crop
+        matrices = [crop_from_source(box, config, angle) for box, angle in crops]
+        images = np.stack([equalise(picture.warp(m, config.size), config.equalise) for m in matrices])
+        points, log_sigma = self.run_crops(images)
+        back: list[Matrix] = [np.linalg.inv(m) for m in matrices]
+        source = [transform(from_unit(p, config.size), m).astype(np.float32) for p, m in zip(points, back, strict=True)]
+        if log_sigma is None:
+            return source, [np.ones(len(p), np.float32) for p in source]
+        return source, list(confidence(log_sigma))
+
+    def run_crops(self, crops: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+        """Crops (N, size, size, channels) uint8 → points (N, K, 2) unit crop and log σ (N, K) or None."""
+        points, log_sigma = self.backend.run(crops)
+        if not self.config.flip:
+            return points, log_sigma
+        order = list(scheme(self.recipe.scheme).flip)
+        mirrored, mirrored_sigma = self.backend.run(np.ascontiguousarray(crops[:, :, ::-1]))
+        mirrored = mirrored[:, order] * np.array([-1, 1], np.float32) + np.array([1, 0], np.float32)
+        if log_sigma is not None and mirrored_sigma is not None:
+            log_sigma = (log_sigma + mirrored_sigma[:, order]) / 2
+        return (points + mirrored) / 2, log_sigma
+
+
+def confidence(log_sigma: NDArray[np.float32]) -> NDArray[np.float32]:
+    """log σ (…,) of a round Gaussian in the unit crop → the chance of lying within NEAR of its centre."""
+    sigma = np.exp(np.clip(log_sigma, -12, 6))
+    return (1 - np.exp(-0.5 * (NEAR / sigma) ** 2)).astype(np.float32)
+
+
+def prominence(box: Box, width: int, height: int) -> float:
+    """How much a face is the subject of a picture: its area, halved towards the picture's edge."""
+    x, y = box.centre
+    away = np.hypot(2 * x / width - 1, 2 * y / height - 1) / np.sqrt(2)
+    return float(box.width * box.height * (1 - 0.5 * min(float(away), 1.0)))
+
+
+def shrunk(pixels: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
+    """`pixels` resized by `scale` ≤ 1, averaging; never below one pixel."""
+    if scale >= 1:
+        return pixels
+    size = max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale))
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def as_pixels(image: NDArray[Any]) -> NDArray[np.uint8]:
+    """Any common array of a picture as (H, W, 3) uint8 RGB: grey is repeated, alpha dropped, 16 bits scaled to 8.
+
+    Raises:
+        Rejected: another shape or dtype.
+    """
+    pixels = np.asarray(image)
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    if pixels.ndim != 3 or pixels.shape[2] not in (1, 2, 3, 4) or 0 in pixels.shape:
+        raise Rejected(f"an array of shape {pixels.shape} is not a picture; expected (H, W), (H, W, 1), (H, W, 3) or 4")
+    if pixels.dtype == np.uint16:
+        pixels = (pixels >> 8).astype(np.uint8)
+    if pixels.dtype != np.uint8:
+        raise Rejected(f"an array of {pixels.dtype} is not a picture; expected uint8 or uint16")
+    colours = pixels[..., :3] if pixels.shape[2] >= 3 else np.repeat(pixels[..., :1], 3, axis=2)
+    return np.ascontiguousarray(colours)

@@ -1,0 +1,147 @@
+"""Several networks that look at the same face pictures and answer in one scheme: their mean, and how far they differ.
+
+A network trained on whole pictures (its crop recipe has no margin) sees a picture whole. One trained on face boxes
+starts from a guess in the picture's middle and crops again by its own points. A label adapter (or the plain mapping of
+schemes) turns the points into the scheme that is wanted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fakeit.model.inference.adapter import Adapter, fit_adapter, load_adapter
+from fakeit.model.inference.backends import Backend, open_backend
+from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.faces.box import Box
+from fakeit.pipelines.faces.crop import Picture, crop_from_source, equalise, from_unit, transform
+from fakeit.pipelines.landmarks import convert, scheme
+from fakeit.pipelines.sources import Sample, Source
+
+Pictures = Sequence[NDArray[np.uint8]]
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class Member:
+    """One network of an ensemble.
+
+    Attributes:
+        backend: the network.
+        adapter: from its scheme to the wanted one; None: the plain mapping.
+        weight: of its vote.
+        flip: also ask about the mirrored picture.
+    """
+
+    backend: Backend
+    adapter: Adapter | None = None
+    weight: float = 1.0
+    flip: bool = True
+
+
+def open_member(text: str, flip: bool = True) -> Member:
+    """`MODEL` or `MODEL=ADAPTER.npz` → a member. Raises FakeitError."""
+    model, _, adapter = text.partition("=")
+    return Member(open_backend(Path(model)), load_adapter(adapter) if adapter else None, flip=flip)
+
+
+def whole(picture: NDArray[np.uint8]) -> Box:
+    """The whole picture as a box, source pixels."""
+    return Box(-0.5, -0.5, float(picture.shape[1]), float(picture.shape[0]))
+
+
+def predict(
+    members: Sequence[Member], pictures: Pictures, target: str
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The points of face pictures.
+
+    Args:
+        members: at least one.
+        pictures: (H, W, 3) uint8 RGB, each one face from edge to edge.
+        target: the scheme that is wanted.
+
+    Returns:
+        (N, K, 2) float32 weighted mean, source pixels, and (N, K) float32 the members' spread about it.
+    """
+    if not members:
+        raise FakeitError("no model named; at least one is needed")
+    votes = np.stack([_vote(member, pictures, target) for member in members])
+    weight = np.array([member.weight for member in members], np.float32)[:, None, None, None]
+    mean = (votes * weight).sum(0) / weight.sum()
+    return mean, np.sqrt(((votes - mean) ** 2).sum(-1).mean(0))
+
+
+def _vote(member: Member, pictures: Pictures, target: str) -> NDArray[np.float32]:
+    adapter, recipe = member.adapter, member.backend.recipe
+    if adapter is not None and (adapter.source, adapter.target) != (recipe.scheme, target):
+        raise FakeitError(
+            f"adapter '{adapter.name}' maps {adapter.source} to {adapter.target}, wanted is {recipe.scheme} to {target}"
+        )
+    own = own_points(member, pictures)
+    if adapter is not None:
+        return np.stack([adapter.apply(points) for points in own])
+    return np.asarray(convert(own, recipe.scheme, target), np.float32)
+
+
+def own_points(member: Member, pictures: Pictures) -> NDArray[np.float32]:
+    """A member's points in its own scheme, (N, K, 2), source pixels."""
+    if member.backend.recipe.crop.margin == 0:
+        return _whole_pictures(member, pictures)
+    landmarker = Landmarker(member.backend, LandmarkerConfig(refine=2, flip=member.flip))
+    return np.stack([landmarker.fit(picture, [_guess(picture)])[0].points for picture in pictures])
+
+
+def _guess(picture: NDArray[np.uint8]) -> Box:
+    """Where a face's tight box is in a picture of one face: three quarters of it, a little below the middle."""
+    height, width = picture.shape[:2]
+    return Box(0.12 * width, 0.2 * height, 0.76 * width, 0.74 * height)
+
+
+def _whole_pictures(member: Member, pictures: Pictures) -> NDArray[np.float32]:
+    crop = member.backend.recipe.crop
+    back, crops = [], []
+    for picture in pictures:
+        matrix = crop_from_source(whole(picture), crop)
+        crops.append(equalise(Picture(picture, crop.colour).warp(matrix, crop.size), crop.equalise))
+        back.append(np.linalg.inv(matrix))
+    made = _run(member.backend, np.stack(crops))
+    if member.flip:
+        order = list(scheme(member.backend.recipe.scheme).flip)
+        mirrored = _run(member.backend, np.ascontiguousarray(np.stack(crops)[:, :, ::-1]))[:, order]
+        made = (made + mirrored * np.array([-1, 1], np.float32) + np.array([1, 0], np.float32)) / 2
+    source = [transform(from_unit(points, crop.size), matrix) for points, matrix in zip(made, back, strict=True)]
+    return np.stack(source).astype(np.float32)
+
+
+def _run(backend: Backend, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return np.concatenate([backend.run(crops[i : i + BATCH])[0] for i in range(0, len(crops), BATCH)])
+
+
+def weighted(members: Sequence[Member], weights: Sequence[float]) -> list[Member]:
+    """The members with other votes. Raises FakeitError unless there is a positive weight for each."""
+    if len(weights) != len(members) or min(weights, default=1.0) <= 0:
+        raise FakeitError(f"{len(weights)} weights for {len(members)} models; one above 0 is needed for each")
+    return [replace(member, weight=weight) for member, weight in zip(members, weights, strict=True)]
+
+
+def fit_labels(member: Member, source: Source, samples: Sequence[Sample], name: str) -> tuple[Adapter, float]:
+    """An adapter from a member's points to a source's labels: what little real data can teach without training.
+
+    Args:
+        member: the network; its adapter is not asked.
+        source: of whole pictures.
+        samples: labelled, none that the result is scored on.
+        name: of the adapter.
+
+    Returns:
+        The adapter, and the share of the error that is left in cross-validation.
+    """
+    truth = np.stack([source.read(sample).landmarks for sample in samples])
+    own = own_points(member, [source.image(sample) for sample in samples])
+    fitted_on = f"{len(samples)} pictures"
+    return fit_adapter(own, truth, member.backend.recipe.scheme, source.scheme, name, fitted_on)

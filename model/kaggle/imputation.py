@@ -1,0 +1,208 @@
+"""Missing points filled in by models that learnt from the points that are there (semi-supervised), in rounds.
+
+A round trains on the dataset as it stands, predicts what is missing in the training rows, and writes a dataset whose
+filled points have a weight between 0 and 1, their confidence, and visibility 0: nobody takes them for labels. The next
+round trains on that one, but always fills the gaps of the first dataset anew, so that mistakes do not add up. The
+models are one with a masked loss, or one for every point that has gaps, as the first solution of the competition did.
+
+The points that a row does have tell where its face is: the predicted face is moved, turned and scaled onto them before
+its other points are taken. Confidence comes from two things that need no label of the point: how far the models and
+their answers to the mirrored crop lie apart, and how far off they are, point by point, on validation rows.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fakeit.model.kaggle.shard_imputation import Expert, Fill, FillConfig, Only, Points, laid_onto, predict
+from fakeit.model.training.config import TrainConfig
+from fakeit.pipelines.config import to_dict
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.landmarks import scheme
+from fakeit.pipelines.rewrite import Facts, rewrite
+from fakeit.pipelines.runners import Runner
+from fakeit.pipelines.storage import join
+from fakeit.pipelines.store import manifest as manifests
+from fakeit.pipelines.store.shards import read_shard
+
+
+def usual_errors(dataset: str, experts: Sequence[Expert], config: FillConfig) -> tuple[float, ...]:
+    """(K,) each point's standard deviation of an axis on validation rows, unit crop; `typical` where none can tell."""
+    manifest = manifests.load(dataset)
+    often = missing_share(dataset) > 0.3
+    errors: list[Points] = []
+    for shard in manifest.of("val"):
+        rows = read_shard(join(dataset, shard.path), manifest.shape)
+        truth = rows["landmarks"]
+        points = predict(experts, rows["image"], manifest.scheme)[0]
+        laid = laid_onto(points, np.where(often[:, None], np.float32(np.nan), truth))  # as in a row that has gaps
+        errors.append(np.where(often[:, None], laid, points) - truth)
+    if not errors:
+        return (config.typical,) * manifest.shape.points
+    square = np.concatenate(errors) ** 2
+    known = np.isfinite(square).all(-1)
+    return tuple(
+        float(np.sqrt(square[known[:, k], k].mean())) if known[:, k].sum() >= 5 else config.typical
+        for k in range(square.shape[1])
+    )
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round: the dataset it made, who predicted, seconds of training and of the prediction pass."""
+
+    dataset: str
+    experts: tuple[Expert, ...]
+    training_seconds: float
+    filling_seconds: float
+    filled: dict[str, int] = field(default_factory=dict)
+    missing: int = 0
+    confidence: float = 0.0
+
+
+def fill_in(
+    dataset: str,
+    output: str,
+    scratch: str,
+    train: Callable[[str, str], str],
+    runner: Runner,
+    config: FillConfig,
+    overwrite: bool = False,
+    report: Callable[[int, Round], None] = lambda number, ended: None,
+) -> list[Round]:
+    """Fills the gaps of a dataset's training rows.
+
+    Args:
+        dataset: with gaps.
+        output: the filled dataset to write.
+        scratch: local folder for the rounds' datasets and models.
+        train: (dataset, name of the run) → path of the checkpoint.
+        runner: for the prediction passes.
+        config: see `FillConfig`.
+        overwrite: replace a dataset at `output`.
+        report: called after each round with its number, from 1.
+
+    Raises:
+        FakeitError: nothing is missing, or a dataset or model that cannot be read.
+    """
+    points = gaps(dataset)
+    if not points:
+        raise FakeitError(f"dataset {dataset}: no training row lacks a point, there is nothing to fill in")
+    rounds: list[Round] = []
+    current = dataset
+    for number in range(1, config.rounds + 1):
+        started = time.monotonic()
+        experts = _experts(current, points, join(scratch, f"round-{number}"), number, train, runner, config)
+        trained = time.monotonic()
+        last = number == config.rounds
+        target = output if last else join(scratch, f"round-{number}", "filled")
+        change = Fill(experts, manifests.load(dataset).scheme, usual_errors(dataset, experts, config), config)
+        note = _Note(config, number, experts, change.floor)
+        made = rewrite(dataset, target, change, runner, note, overwrite or not last)
+        told = note(made.facts)["fill_in"]
+        ended = time.monotonic()
+        rounds.append(
+            Round(
+                target, experts, trained - started, ended - trained, told["filled"], told["missing"], told["confidence"]
+            )
+        )
+        report(number, rounds[-1])
+        current = target
+    return rounds
+
+
+def gaps(dataset: str) -> list[int]:
+    """The points that some training row lacks."""
+    return [int(k) for k in np.flatnonzero(missing_share(dataset))]
+
+
+def missing_share(dataset: str) -> NDArray[np.float64]:
+    """(K,) share of the training rows that lack each point."""
+    manifest = manifests.load(dataset)
+    lacking, rows = np.zeros(manifest.shape.points), 0
+    for shard in manifest.of("train"):
+        landmarks = read_shard(join(dataset, shard.path), manifest.shape)["landmarks"]
+        lacking += (~np.isfinite(landmarks).all(-1)).sum(0)
+        rows += len(landmarks)
+    return lacking / max(rows, 1)
+
+
+def _experts(
+    dataset: str,
+    points: Sequence[int],
+    folder: str,
+    number: int,
+    train: Callable[[str, str], str],
+    runner: Runner,
+    config: FillConfig,
+) -> tuple[Expert, ...]:
+    if config.models == "one":
+        return (Expert(train(dataset, f"round-{number}")),)
+    names = scheme(manifests.load(dataset).scheme).names
+    experts = []
+    for point in points:
+        alone = join(folder, names[point])
+        rewrite(dataset, alone, Only(point), runner, lambda facts, p=point: {"only": names[p]}, overwrite=True)  # type: ignore[misc]
+        experts.append(Expert(train(alone, f"round-{number}-{names[point]}"), (point,)))
+    return tuple(experts)
+
+
+@dataclass(frozen=True)
+class _Note:
+    """What the manifest's conf says of a filled dataset."""
+
+    config: FillConfig
+    number: int
+    experts: tuple[Expert, ...]
+    floor: tuple[float, ...]
+
+    def __call__(self, facts: Sequence[Facts]) -> dict[str, Any]:
+        filled: dict[str, int] = {}
+        for fact in facts:
+            for name, count in fact["filled"].items():
+                filled[name] = filled.get(name, 0) + count
+        count = sum(filled.values())
+        return {
+            "fill_in": {
+                **to_dict(self.config),
+                "round": self.number,
+                "predicted": "points of weight above 0 and visibility 0",
+                "filled": filled,
+                "missing": sum(fact["missing"] for fact in facts),
+                "confidence": sum(fact["confidence"] for fact in facts) / count if count else 0.0,
+                "usual_error": [round(value, 5) for value in self.floor],
+                "models": [Path(expert.path).name for expert in self.experts],
+            }
+        }
+
+
+def trainer(config: TrainConfig, scratch: str) -> Callable[[str, str], str]:
+    """How a round's models are trained: alone in this process, from the same start, tracked under their own names.
+
+    Args:
+        config: of each training; its tracking's experiment is kept.
+        scratch: the runs lie below it; an older run of the same name is replaced.
+    """
+
+    def train(dataset: str, name: str) -> str:
+        from fakeit.model.distributed.communicator import connect
+        from fakeit.model.training.trainer import train
+
+        output = Path(scratch) / "runs" / name
+        shutil.rmtree(output, ignore_errors=True)
+        tracking = replace(config.tracking, run=f"fill-in {name}", model=False)
+        comm = connect(config.comm)
+        try:
+            return str(train(replace(config, tracking=tracking), dataset, output, comm).best.absolute())
+        finally:
+            comm.close()
+
+    return train

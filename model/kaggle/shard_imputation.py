@@ -1,0 +1,176 @@
+"""How the missing points of one shard are predicted: what several models say, laid onto the points that are known.
+
+Confidence comes from two things that need no label of the point: how far the models and their answers to the mirrored
+crop lie apart, and how far off each point usually is. The changes of shards here are pure (pipelines.rewrite).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fakeit.model.inference.adapter import alignment
+from fakeit.model.inference.backends import Backend, open_backend
+from fakeit.model.inference.landmarker import confidence
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.landmarks import scheme
+from fakeit.pipelines.rewrite import Facts
+from fakeit.pipelines.store.schema import Rows
+
+Points = NDArray[np.float32]
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class FillConfig:
+    """How gaps are filled.
+
+    Attributes:
+        rounds: of training and filling.
+        models: "one" with a masked loss, or "each": one for every point that has gaps.
+        least: points of less confidence stay missing.
+        strength: the weight of a filled point of confidence 1; labels weigh 1.
+        typical: unit crop, the error assumed where no validation row can tell.
+    """
+
+    rounds: int = 2
+    models: Literal["one", "each"] = "one"
+    least: float = 0.2
+    strength: float = 0.5
+    typical: float = 0.03
+
+    def __post_init__(self) -> None:
+        if self.rounds < 1:
+            raise FakeitError(f"fill.rounds is {self.rounds}; at least 1 is needed")
+        if not (0 <= self.least < 1 and 0 < self.strength < 1):
+            raise FakeitError(
+                f"fill.least is {self.least} and fill.strength {self.strength}; both must lie in 0 to 1, "
+                "since a filled point may never weigh as much as a label"
+            )
+
+
+@dataclass(frozen=True)
+class Expert:
+    """A trained model and the points it answers for (None: all)."""
+
+    path: str
+    points: tuple[int, ...] | None = None
+
+
+@lru_cache(maxsize=32)
+def _backend(path: str) -> Backend:
+    return open_backend(Path(path))  # once for each executor process
+
+
+def predict(experts: Sequence[Expert], images: NDArray[np.uint8], scheme_name: str) -> tuple[Points, Points]:
+    """What the experts say about crops, each crop also mirrored.
+
+    Args:
+        experts: at least one for every point.
+        images: (N, H, W, C) uint8 crops as the experts' datasets have them.
+        scheme_name: of the points.
+
+    Returns:
+        (N, K, 2) mean points, unit crop, and (N, K) their spread: the root mean square distance from it.
+    """
+    flip = list(scheme(scheme_name).flip)
+    votes: list[list[Points]] = [[] for _ in flip]
+    for expert in experts:
+        backend = _backend(expert.path)
+        if backend.recipe.scheme != scheme_name:
+            raise FakeitError(
+                f"model {expert.path} gives {backend.recipe.scheme} points, the dataset has {scheme_name}"
+            )
+        straight = _run(backend, images)
+        mirrored = _run(backend, np.ascontiguousarray(images[:, :, ::-1]))[:, flip]
+        mirrored = mirrored * np.array([-1, 1], np.float32) + np.array([1, 0], np.float32)
+        own = range(len(flip)) if expert.points is None else expert.points
+        for index in own:
+            votes[index].append(straight[:, index])
+            if expert.points is None or flip[index] in expert.points:  # its twin may be another expert's
+                votes[index].append(mirrored[:, index])
+    means = np.full((len(images), len(flip), 2), np.nan, np.float32)
+    spread = np.zeros((len(images), len(flip)), np.float32)
+    for index, said in enumerate(votes):
+        if said:
+            stacked = np.stack(said)
+            means[:, index] = stacked.mean(0)
+            spread[:, index] = np.sqrt(((stacked - means[:, index]) ** 2).sum(-1).mean(0))
+    return means, spread
+
+
+def _run(backend: Backend, images: NDArray[np.uint8]) -> Points:
+    parts = [backend.run(images[i : i + BATCH])[0] for i in range(0, len(images), BATCH)]
+    return np.concatenate(parts)
+
+
+@dataclass(frozen=True)
+class Fill:
+    """The change of one shard (pipelines.rewrite): gaps of training rows → predicted points with their confidence.
+
+    Attributes:
+        experts: who predicts; files that every executor can read.
+        scheme: of the dataset.
+        floor: (K,) each point's usual error, unit crop.
+        config: see `FillConfig`.
+    """
+
+    experts: tuple[Expert, ...]
+    scheme: str
+    floor: tuple[float, ...]
+    config: FillConfig
+
+    def __call__(self, rows: Rows, split: str) -> tuple[Rows, Facts]:
+        missing = ~np.isfinite(rows["landmarks"]).all(-1)
+        names = scheme(self.scheme).names
+        if split != "train" or not missing.any():
+            return rows, {"split": split, "filled": {}, "missing": 0, "confidence": 0.0}
+        points, trust = self.answers(rows["image"], rows["landmarks"])
+        chosen = missing & (trust >= self.config.least) & np.isfinite(points).all(-1)
+        filled = {names[i]: int(chosen[:, i].sum()) for i in np.flatnonzero(chosen.any(0))}
+        facts = {"split": split, "filled": filled, "missing": int(missing.sum())}
+        facts["confidence"] = float(trust[chosen].sum())
+        landmarks = np.where(chosen[..., None], points, rows["landmarks"])
+        weight = np.where(chosen, self.config.strength * trust, rows["weight"]).astype(np.float32)
+        return {**rows, "landmarks": landmarks.astype(np.float32), "weight": weight}, facts
+
+    def answers(self, images: NDArray[np.uint8], known: Points) -> tuple[Points, Points]:
+        """(N, K, 2) predicted points laid onto the `known` ones, unit crop, and (N, K) confidence in [0, 1]."""
+        points, spread = predict(self.experts, images, self.scheme)
+        points = laid_onto(points, known)
+        sigma = np.sqrt(spread**2 / 2 + np.array(self.floor, np.float32) ** 2)  # of one axis
+        return points, confidence(np.log(np.maximum(sigma, 1e-6)))
+
+
+@dataclass(frozen=True)
+class Only:
+    """The change that leaves the loss of one point alone: the dataset for its own model."""
+
+    point: int
+
+    def __call__(self, rows: Rows, split: str) -> tuple[Rows, Facts]:
+        weight = np.zeros_like(rows["weight"])
+        weight[:, self.point] = rows["weight"][:, self.point]
+        landmarks = np.where(weight[..., None] > 0, rows["landmarks"], np.float32(np.nan))
+        return {**rows, "weight": weight, "landmarks": landmarks}, {}
+
+
+def laid_onto(predicted: Points, known: Points) -> Points:
+    """Predicted faces (N, K, 2), each moved, turned and scaled so that it fits its known points (N, K, 2, NaN where
+    missing) best; only moved where less than three are known and predicted."""
+    laid = predicted.copy()
+    for face, (points, truth) in enumerate(zip(predicted, known, strict=True)):
+        both = np.isfinite(points).all(-1) & np.isfinite(truth).all(-1)
+        if both.sum() >= 3:
+            centre = truth[both].mean(0, dtype=np.float64)
+            turn, middle = alignment(points[both], truth[both] - centre)
+            laid[face] = (points - middle) @ turn + centre
+        elif both.any():
+            laid[face] = points + (truth[both] - points[both]).mean(0)
+    return laid

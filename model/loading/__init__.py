@@ -1,1 +1,0 @@
-"""From a dataset to batches: a pure plan of who reads what, two readers of shards, one loader."""

@@ -1,0 +1,1 @@
+"""The one seam to MLflow: runs, figures and the registry of models."""

@@ -1,0 +1,247 @@
+"""One session of training on one rank: a network, its optimiser, its batches, and the loop over them.
+
+The order of collective calls is the same on every rank, whatever happens to one of them: each step adds up one small
+vector (loss, weight, flags) over all ranks without waiting, and reads it one step later. So a signal, a loss that is
+not finite, the time limit or a due checkpoint are agreed on without stopping for it.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fakeit.model.data.batch_augmentation import Augmenter, mixup
+from fakeit.model.data.device import send
+from fakeit.model.data.loader import Batch, Loader
+from fakeit.model.distributed.communicator import Comm
+from fakeit.model.networks import LandmarkNetwork
+from fakeit.model.networks.heads import Dropout
+from fakeit.model.training.config import TrainConfig
+from fakeit.model.training.losses import per_point, weighted_sum
+from fakeit.model.training.optim import Smoothed, lr_factor, make_optimiser, scaled_lr
+from fakeit.pipelines.errors import FakeitError
+
+LOSS, WEIGHT, BROKEN, STOP, TIME, SAVE = range(6)
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass
+class StepReport:
+    """What all ranks know of one step."""
+
+    step: int
+    rows: int
+    loss: float
+    weight: float
+    stop: bool
+    time_up: bool
+    save: bool
+
+
+@dataclass
+class _Pending:
+    """A step whose sum is under way."""
+
+    step: int
+    rows: int
+    total: float
+    batches: list[Batch]
+    wait: Callable[[], Tensor]
+
+
+@dataclass
+class Wishes:
+    """What this rank asks of all: set at any time, by a signal handler too."""
+
+    stop: bool = False
+    save_every: float = math.inf  # seconds; rank 0's counts
+    time_up_at: float = math.inf
+    saved_at: float = field(default_factory=time.monotonic)
+
+
+class Session:
+    """See the module.
+
+    Args:
+        config: of this session.
+        network: to train; on the device, weights as they are to start with.
+        loader: of the training split.
+        augmenter: from stored crops to the network's.
+        comm: the other ranks.
+        optimiser_state: of a checkpoint that is resumed.
+    """
+
+    def __init__(
+        self, config: TrainConfig, network: LandmarkNetwork, loader: Loader, augmenter: Augmenter, comm: Comm,
+        optimiser_state: dict[str, Any] | None = None,
+    ) -> None:  # fmt: skip
+        self.config, self.network, self.loader, self.augmenter, self.comm = config, network, loader, augmenter, comm
+        growth = comm.size if config.data.batch_per == "rank" else 1
+        self.lr = scaled_lr(config.optimiser, growth)
+        self.optimiser = make_optimiser(network, config.optimiser, self.lr)
+        self.module = comm.attach(network)
+        if optimiser_state is not None:
+            self.optimiser.load_state_dict(optimiser_state)
+        if config.train.compile:
+            self.module = torch.compile(self.module)  # type: ignore[assignment]
+        self.ema = Smoothed(network, config.optimiser.ema) if config.optimiser.ema else None
+        self._dropouts = [m for m in network.modules() if isinstance(m, Dropout) and m.share]
+        self._draws = config.augment is not None or config.data.mixup > 0
+        self.wishes = Wishes()
+        cuda = loader.device.type == "cuda"
+        self.scaler = torch.amp.GradScaler(enabled=config.train.precision == "fp16" and cuda)
+        self._autocast: Any = nullcontext
+        if config.train.precision != "float32":
+            kind, dtype = loader.device.type, DTYPES[config.train.precision]
+            self._autocast = lambda: torch.autocast(kind, dtype)
+
+    def epoch(self, epoch: int, rows: int, first: int, step: int, history: list[float]) -> Iterator[StepReport]:
+        """Trains from global batch `first` of an epoch of `rows` rows to its end, or as long as it is asked on.
+
+        Args:
+            epoch: counted through all sessions; orders and draws depend on it.
+            rows: of the epoch.
+            first: the global batch to begin with.
+            step: optimiser steps done so far.
+            history: validation figures of this session's epochs so far.
+
+        Yields:
+            A report of each step, in order; the weights may already be one step further, except at the last.
+
+        Raises:
+            FakeitError: the loss is not finite; names the rows.
+        """
+        self.network.train()
+        if self._epochs_done(epoch) >= self.config.train.freeze_norms * self.config.train.epochs:
+            for module in self.network.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+        pending: _Pending | None = None
+        for batches in _grouped(self.loader.epoch(epoch, first), self.config.optimiser.accumulate):
+            step += 1
+            begun = self._step(batches, epoch, rows, step, history)
+            if pending is not None:
+                report = self._finish(pending)
+                if report.stop or report.save or report.time_up:  # weights and report must be of one step to be saved
+                    later = self._finish(begun)
+                    later.stop, later.save = report.stop or later.stop, report.save or later.save
+                    later.time_up = report.time_up or later.time_up
+                    yield report_without_wishes(report)
+                    yield later
+                    pending = None
+                    continue
+                yield report
+            pending = begun
+        if pending is not None:
+            yield self._finish(pending)
+
+    def _step(self, batches: list[Batch], epoch: int, rows: int, step: int, history: list[float]) -> _Pending:
+        config, comm = self.config, self.comm
+        done = self._epochs_done(epoch) + batches[0].end / rows
+        lr = self.lr * lr_factor(config.schedule, done, config.train.epochs, history)
+        for group in self.optimiser.param_groups:
+            group["lr"] = lr
+        if self._dropouts:
+            self._seed(config.train.seed * 1_000_003 + step)
+        total = sum(batch.total_weight for batch in batches)
+        local = torch.zeros((), dtype=torch.float64, device=self.loader.device)
+        for index, batch in enumerate(batches):
+            with comm.quiet(self.module, last=index == len(batches) - 1):
+                loss = self._forward(batch, epoch)
+                self.scaler.scale(loss * (comm.size / max(total, 1e-9))).backward()
+            local += loss.detach().double()
+        comm.reduce_gradients()
+        self.scaler.unscale_(self.optimiser)
+        if config.optimiser.clip:
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), config.optimiser.clip)
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        self.optimiser.zero_grad()
+        if self.ema is not None:
+            self.ema.update(step)
+        return _Pending(step, batches[-1].end, total, batches, comm.start_sum(self._signals(local, total)))
+
+    def _seed(self, seed: int) -> None:
+        """Masks of dropout are a function of the step, alike on all ranks. (torch.manual_seed asks every kind of
+        device that there may be, which takes half a millisecond.)"""
+        if self.loader.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
+        else:
+            torch.default_generator.manual_seed(seed)
+
+    def _epochs_done(self, epoch: int) -> int:
+        return epoch - self.first_epoch
+
+    first_epoch = 0  # of this session, among all sessions' epochs
+
+    def _forward(self, batch: Batch, epoch: int) -> Tensor:
+        draws = None
+        if self._draws:
+            first, count = batch.first - batch.lead, len(batch.images)
+            draws = self.augmenter.draw(epoch, batch.number, first, count, batch.global_size)
+        with torch.no_grad():
+            pixels, landmarks, order = self.augmenter(batch.images, batch.landmarks, draws)
+            weight = batch.weight.gather(1, order)
+            if self.config.data.mixup and draws is not None:
+                pixels, landmarks, weight = mixup(pixels, landmarks, weight, self.config.data.mixup, draws)
+        for dropout in self._dropouts:
+            dropout.first, dropout.total = batch.first, batch.global_size
+        with self._autocast():
+            prediction = self.module(pixels)
+        return weighted_sum(per_point(prediction, landmarks, weight, self.config.loss), weight)
+
+    def _signals(self, local: Tensor, total: float) -> Tensor:
+        now, wishes = time.monotonic(), self.wishes
+        lead = self.comm.rank == 0
+        flags = torch.tensor(
+            [wishes.stop, lead and now > wishes.time_up_at, lead and now - wishes.saved_at > wishes.save_every],
+            dtype=torch.float64,
+        )
+        values = torch.stack((local, torch.zeros_like(local), (~torch.isfinite(local)).double()))
+        values = torch.where(torch.isfinite(values), values, 0.0)
+        return torch.cat((values, send(flags, values.device)))
+
+    def _finish(self, pending: _Pending) -> StepReport:
+        """Waits for a step's sum."""
+        summed = pending.wait().tolist()
+        if summed[BROKEN]:
+            self._name_broken(pending)
+        loss = summed[LOSS] / pending.total if pending.total else 0.0
+        stop, time_up, save = summed[STOP] > 0, summed[TIME] > 0, summed[SAVE] > 0
+        if save:
+            self.wishes.saved_at = time.monotonic()
+        return StepReport(pending.step, pending.rows, loss, pending.total, stop, time_up, save)
+
+    def _name_broken(self, pending: _Pending) -> None:
+        names = [name for batch in pending.batches for name in self.loader.store.ids(batch.rows)]
+        everyone = [name for part in self.comm.gather(names) for name in part]
+        shown = ", ".join(everyone[:8]) + (f" and {len(everyone) - 8} more" if len(everyone) > 8 else "")
+        raise FakeitError(
+            f"the loss of step {pending.step} is not a finite number; its batch is {shown}. "
+            f"Look at these rows, lower optimiser.lr ({self.lr:g}) or set optimiser.clip; checkpoints before it stand"
+        )
+
+
+def report_without_wishes(report: StepReport) -> StepReport:
+    """The report of a step that must not be acted on, since the weights are already one step further."""
+    report.stop = report.save = report.time_up = False
+    return report
+
+
+def _grouped(batches: Iterator[Batch], count: int) -> Iterator[list[Batch]]:
+    """Batches in lists of `count`; the last may be shorter."""
+    group: list[Batch] = []
+    for batch in batches:
+        group.append(batch)
+        if len(group) == count:
+            yield group
+            group = []
+    if group:
+        yield group

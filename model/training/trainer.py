@@ -1,0 +1,340 @@
+"""A training run from conf to best checkpoint: sessions, epochs, validation, what is kept and what is told.
+
+The run's state is (session, epoch, rows consumed, step) + weights + optimiser + history. Everything else follows from
+seeds: so a run that was killed goes on, bit for bit on a CPU, with the same next batches, on any number of ranks.
+"""
+
+from __future__ import annotations
+
+import copy
+import signal
+import sys
+import threading
+import time
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from fakeit.model.data.batch_augmentation import Augmenter
+from fakeit.model.data.batch_plan import Plan, batch_at
+from fakeit.model.data.dataset import DatasetShare, Store
+from fakeit.model.data.loader import Loader
+from fakeit.model.distributed.communicator import Comm, mean_buffers, total
+from fakeit.model.networks import LandmarkNetwork, parameter_count
+from fakeit.model.tracking import mlflow_tracker
+from fakeit.model.training.checkpoint import BEST, Checkpoint, Position, Shelf, load
+from fakeit.model.training.config import TrainConfig
+from fakeit.model.training.console import StepLog, announce, epoch_line, prediction_sheet
+from fakeit.model.training.loop import Session, StepReport
+from fakeit.model.training.metrics import Metrics
+from fakeit.model.training.setup import STEPS, check_fits, device_of, make_network, prepare_folder, warn
+from fakeit.model.training.validation import validate
+from fakeit.pipelines.config import to_dict
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.faces.draw import write_image
+from fakeit.pipelines.landmarks import scheme as scheme_named
+
+PREEMPTED = 75  # exit code after SIGTERM: a checkpoint stands, run again with --resume (EX_TEMPFAIL)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a run: the best checkpoint, its figures, why training ended, and images a second of all ranks."""
+
+    best: Path
+    metrics: dict[str, float]
+    ended: str
+    epochs: int
+    images_per_s: float
+    run_id: str | None
+
+
+@dataclass
+class Progress:
+    """What a resumed run must know beside weights: plain values, kept in the checkpoint."""
+
+    history: list[dict[str, float]] = field(default_factory=list)
+    best: float = float("inf")
+    best_epoch: int = -1
+    loss_sum: float = 0.0  # of the epoch under way
+    weight_sum: float = 0.0
+    session_start: int = 0  # first epoch of the session
+
+
+def train(
+    config: TrainConfig,
+    dataset: str,
+    output: str | Path,
+    comm: Comm,
+    resume: bool = False,
+    init: str | None = None,
+) -> Outcome:
+    """Trains.
+
+    Args:
+        config: the whole conf.
+        dataset: the first dataset; `config.data.mix` names more.
+        output: the run's folder: checkpoints, steps, journal.
+        comm: this process among its ranks.
+        resume: go on from the newest whole checkpoint in `output`.
+        init: a checkpoint whose weights, as far as they fit, are the start.
+
+    Raises:
+        FakeitError: something the user must change.
+    """
+    run = Run(config, dataset, Path(output), comm, resume, init)
+    status = "FAILED"
+    try:
+        outcome = run.go()
+        status = "KILLED" if outcome.ended == "preempted" else "FINISHED"
+        return outcome
+    finally:
+        run.tracker.finish(status, run.best_network() if status == "FINISHED" else None)
+
+
+class Run:
+    """The state of a run, and its steps in order."""
+
+    def __init__(
+        self, config: TrainConfig, dataset: str, output: Path, comm: Comm, resume: bool, init: str | None
+    ) -> None:
+        self.config, self.output, self.comm, self.lead = config, output, comm, comm.rank == 0
+        self.device = device_of(config, comm)
+        self.tracker: mlflow_tracker.Tracker = mlflow_tracker.Silent()
+        mix = (DatasetShare(dataset, config.data.share), *config.data.mix)
+        reader, points = config.data.reader, config.input.scheme
+        keep = 3 * config.data.block * len(mix)
+        self.training = Store(mix, "train", reader, points, config.data.images, keep)
+        self.validation = Store(mix[:1], "val", reader, self.training.scheme)
+        for store in (self.training, self.validation):
+            store.verify()
+        if self.training.rows == 0:
+            raise FakeitError(f"dataset {dataset} has no training rows")
+        self.scheme = scheme_named(self.training.scheme)
+        self.crop = config.input.crop(self.training.crop)
+        self.shelf = Shelf(output / "checkpoints", config.train.keep)
+        self.position, self.progress = Position(), Progress()
+        restored = prepare_folder(config, output, self.shelf, comm, resume)
+        if restored is not None:
+            check_fits(restored, self.scheme.name, self.crop, self.training.manifests[0].digest)
+            self.position, self.progress = restored.position, Progress(**restored.progress)
+        self.network = make_network(config, self.training, self.crop, comm, self.device, restored, init)
+        self._restored = restored
+        self._start_tracking(restored, dataset)
+        self.steps = StepLog(output / STEPS if self.lead else None)
+        self.stopping: str | None = None
+        self._images, self._seconds = 0, 1e-9
+        self.final: Any = None  # the network of the last session, smoothed where there is such a one
+
+    def _start_tracking(self, restored: Checkpoint | None, dataset: str) -> None:
+        name = f"{self.config.network.name} on {Path(dataset).name}"
+        run_id = restored.run_id if restored else None
+        self.tracker = mlflow_tracker.make(self.config.tracking, self.output, name, self.comm.rank, run_id)
+        stores = zip(self.training.mix, self.training.manifests, strict=True)
+        infos = [
+            mlflow_tracker.DatasetInfo(
+                Path(item.path).name,
+                m.digest,
+                str(Path(item.path).absolute()),
+                {s: m.rows(s) for s in ("train", "val", "test")},
+            )
+            for item, m in stores
+        ]
+        params = {**to_dict(self.config), "world_size": self.comm.size, "comm": self.comm.name}
+        params.update(parameters=parameter_count(self.network), dataset=dataset, dataset_digest=infos[0].digest)
+        self.tracker.start(params, infos)
+
+    # ------------------------------------------------------------------- run
+
+    def go(self) -> Outcome:
+        """All sessions, from where the run stands."""
+        if self.lead:
+            announce(self.network, self.crop, self.training, self.validation, self.comm, self.device, self._restored)
+        previous = signal.getsignal(signal.SIGTERM)
+        try:
+            for index in range(self.position.session, self.config.sessions):
+                self._session(index)
+                if self.stopping == "preempted" or self.stopping == "time is up":
+                    break
+        finally:
+            signal.signal(signal.SIGTERM, previous)
+        self._show_predictions()
+        best = self.output / "checkpoints" / BEST
+        metrics = self.progress.history[self.progress.best_epoch] if self.progress.best_epoch >= 0 else {}
+        rate = self._images / self._seconds
+        ended = self.stopping or "all epochs are done"
+        return Outcome(best, metrics, ended, len(self.progress.history), rate, self.tracker.run_id)
+
+    def _session(self, index: int) -> None:
+        config = self.config.session(index)
+        if index > self.position.session:  # the second session starts from the first's best
+            self.comm.barrier()
+            weights = self.comm.broadcast(load(self.output / "checkpoints" / BEST) if self.lead else None)
+            self.network = copy.deepcopy(self.network)  # without the hooks that the first session's ranks left on it
+            self.network.load_state_dict(weights.ema if weights.ema is not None else weights.weights)
+            self.progress.session_start = len(self.progress.history)
+            self.position = Position(index, self.progress.session_start, 0, self.position.step)
+            self._restored = None
+        self.stopping = None
+        size = config.data.batch_size * (self.comm.size if config.data.batch_per == "rank" else 1)
+        plan = Plan(self.training.parts(), size, config.train.seed, config.data.block)
+        lead = config.data.mixup > 0
+        loader = Loader(self.training, plan, self.comm.rank, self.comm.size, self.device, config.data.resident, lead)
+        augmenter = self._augmenter(config)
+        session = Session(
+            config, self.network, loader, augmenter, self.comm, self._restored.optimiser if self._restored else None
+        )
+        session.first_epoch = self.progress.session_start
+        if session.ema is not None and self._restored is not None and self._restored.ema is not None:
+            session.ema.network.load_state_dict(self._restored.ema)
+        self._listen(session, config)
+        last = self.progress.session_start + config.train.epochs
+        for epoch in range(self.position.epoch, last):
+            self._epoch(session, plan, epoch, last)
+            if self.stopping is not None:
+                break
+        self.final = session.ema.network if session.ema else self.network
+
+    def _listen(self, session: Session, config: TrainConfig) -> None:
+        session.wishes.save_every = 60 * config.train.checkpoint_minutes
+        if config.train.minutes:
+            session.wishes.time_up_at = time.monotonic() + 60 * config.train.minutes
+
+        def preempt(number: int, frame: object) -> None:
+            session.wishes.stop = True
+
+        if _in_main_thread():
+            signal.signal(signal.SIGTERM, preempt)
+
+    def _epoch(self, session: Session, plan: Plan, epoch: int, last: int) -> None:
+        rows, batches = plan.rows(epoch), plan.batches(epoch)
+        first = batch_at(rows, batches, self.position.rows)
+        figure = session.config.train.best_by
+        history = [
+            e.get(f"val_{figure}", e["train_loss"]) for e in self.progress.history[self.progress.session_start :]
+        ]
+        started, start_rows = time.monotonic(), self.position.rows
+        bar = tqdm(total=rows, initial=start_rows, unit=" images", desc=f"epoch {epoch + 1}/{last}", leave=False,
+                   disable=not (self.lead and sys.stderr.isatty()), mininterval=0.5)  # fmt: skip
+        with bar, ExitStack() as stack:
+            stack.callback(self.steps.flush)
+            for report in session.epoch(epoch, rows, first, self.position.step, history):
+                bar.update(report.rows - self.position.rows)
+                self._after_step(session, report, epoch, self.steps)
+                if self.stopping is not None:
+                    return
+        seconds = time.monotonic() - started
+        self._images, self._seconds = self._images + rows - start_rows, self._seconds + seconds
+        self._check_seen(session.loader, epoch)
+        self._end_epoch(session, epoch, last, (rows - start_rows) / seconds)
+
+    def _after_step(self, session: Session, report: StepReport, epoch: int, steps: StepLog) -> None:
+        self.position = replace(self.position, epoch=epoch, rows=report.rows, step=report.step)
+        self.progress.loss_sum += report.loss * report.weight
+        self.progress.weight_sum += report.weight
+        steps.add(report.step, epoch, report.loss)
+        if report.stop or report.time_up or report.save:
+            steps.flush()
+            self._save(session)
+        if report.stop:
+            self.stopping = "preempted"
+        elif report.time_up:
+            self.stopping = "time is up"
+            self._end_epoch(session, epoch, epoch + 1, 0.0)
+
+    def _check_seen(self, loader: Loader, epoch: int) -> None:
+        seen = total(self.comm, torch.from_numpy(loader.seen.copy()).to(self.device))
+        loader.check_seen(seen.cpu().numpy(), epoch)
+
+    def _end_epoch(self, session: Session, epoch: int, last: int, rate: float) -> None:
+        config, progress = session.config, self.progress
+        values = {"train_loss": progress.loss_sum / max(progress.weight_sum, 1e-9)}
+        due = (epoch + 1 - session.first_epoch) % config.train.validate_every == 0 or epoch + 1 >= last
+        metrics = self._validate(session) if due and self.validation.rows else None
+        if metrics is not None:
+            values.update({f"val_{k}": v for k, v in asdict(metrics).items() if k != "faces"})
+        values["lr"] = session.optimiser.param_groups[0]["lr"]
+        if rate:
+            values["images_per_s"] = rate
+        progress.history.append(values)
+        figure = values.get(f"val_{config.train.best_by}", None if self.validation.rows else values["train_loss"])
+        better = figure is not None and figure < progress.best
+        if better:
+            progress.best, progress.best_epoch = float(figure or 0.0), epoch
+        progress.loss_sum = progress.weight_sum = 0.0
+        self.position = Position(self.position.session, epoch + 1, 0, self.position.step)
+        if self.lead:
+            print(epoch_line(epoch, last, values, better), flush=True)
+        self.tracker.metrics(epoch + 1, values)
+        self._save(session, better)
+        if config.train.patience and epoch - max(progress.best_epoch, session.first_epoch) >= config.train.patience:
+            self.stopping = f"no better {config.train.best_by} for {config.train.patience} epochs"
+
+    def _validate(self, session: Session) -> Metrics:
+        mean_buffers(self.comm, self.network)
+        network: Any = self.network
+        if session.ema is not None:
+            mean_buffers(self.comm, session.ema.network)
+            network = session.ema.network
+        size = session.config.train.validate_batch * self.comm.size
+        plan = Plan(self.validation.parts(), size, shuffled=False)
+        loader = Loader(self.validation, plan, self.comm.rank, self.comm.size, self.device)
+        metrics = validate(network, loader, session.augmenter, session.config.loss, self.scheme, self.comm)
+        self.network.train()
+        return metrics
+
+    # -------------------------------------------------------- keep and tell
+
+    def _save(self, session: Session, best: bool = False) -> None:
+        mean_buffers(self.comm, self.network)
+        if session.ema is not None:
+            mean_buffers(self.comm, session.ema.network)
+        if not self.lead:
+            return
+        checkpoint = Checkpoint(
+            network=self.network.config,
+            crop=self.crop,
+            scheme=self.scheme.name,
+            weights=self.network.state_dict(),
+            ema=session.ema.network.state_dict() if session.ema else None,
+            optimiser=session.optimiser.state_dict(),
+            position=self.position,
+            progress=asdict(self.progress),
+            conf=to_dict(self.config),
+            dataset={"path": self.training.mix[0].path, "digest": self.training.manifests[0].digest},
+            run_id=self.tracker.run_id,
+            metrics=self.progress.history[-1] if self.progress.history else {},
+        )
+        problem = self.shelf.save(checkpoint, best)
+        if problem:
+            warn(problem + "; the ones before stand, training goes on")
+
+    def best_network(self) -> LandmarkNetwork | None:
+        """The best network on the CPU, on rank 0."""
+        best = self.output / "checkpoints" / BEST
+        return load(best).build() if self.lead and self.config.tracking.model and best.exists() else None
+
+    def _augmenter(self, config: TrainConfig) -> Augmenter:
+        return Augmenter(
+            self.training.crop, self.crop, self.scheme, config.augment, config.train.seed, torch.device(self.device)
+        )
+
+    def _show_predictions(self) -> None:
+        if not self.lead or self.validation.rows == 0 or self.final is None:
+            return
+        plan = Plan(self.validation.parts(), 16, shuffled=False)
+        loader = Loader(self.validation, plan, device=self.device)
+        sheet = prediction_sheet(self.final, loader, self._augmenter(self.config), self.crop, self.scheme.name)
+        try:
+            write_image(str(self.output / "predictions.png"), sheet)
+        except OSError as error:
+            warn(f"{self.output / 'predictions.png'} was not written: {error.strerror or error}")
+        self.tracker.picture("predictions.png", sheet)
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
