@@ -73,10 +73,10 @@ def measure(model: str | None, adapter: str | None, arguments: argparse.Namespac
         "ms_detect": round(float(np.median(detect)), 3),
     }
     collected = scoring.collect(landmarker, source, samples, "detector")
-    points, truth, name = scoring.plain(collected)
+    points, truth, name = scoring.without_adapter(collected)
     row["nme"] = round(scoring.evaluate(collected, points, truth, name, chosen.normaliser, "").scores.nme, 3)
     if landmarker.adapter is not None:
-        points, truth, name, note = scoring.adapted(collected, landmarker.adapter)
+        points, truth, name, note = scoring.with_adapter(collected, landmarker.adapter)
         row["nme_adapter"] = round(
             scoring.evaluate(collected, points, truth, name, chosen.normaliser, "").scores.nme, 3
         )

@@ -29,7 +29,7 @@ import torch
 from tiny_dataset import make_dataset
 
 from fakeit.model.data.batch_plan import Plan
-from fakeit.model.data.dataset import DatasetShare, Store
+from fakeit.model.data.dataset import DatasetSpec, ShardedDataset
 from fakeit.model.data.loader import Loader
 
 BATCH = 64
@@ -39,8 +39,8 @@ Counts = Iterator[int]
 
 def ours(folder: Path, reader: str) -> Counts:
     """Shards that are decoded (PNG, petastorm) are kept as long as their block lasts, and decoded anew each epoch."""
-    store = Store([DatasetShare(str(folder))], "train", reader, keep=6)  # type: ignore[arg-type]
-    loader = Loader(store, Plan(store.parts(), BATCH, seed=1, block=2))
+    store = ShardedDataset([DatasetSpec(str(folder))], "train", reader, keep=6)  # type: ignore[arg-type]
+    loader = Loader(store, Plan(store.parts(), BATCH, seed=1, shuffle_block_shards=2))
     epoch = 0
     while True:
         for batch in loader.epoch(epoch):
@@ -120,7 +120,7 @@ def prepare(folder: Path, rows: int) -> None:
     shards = (rows // 8,) * 8
     for codec in ("raw", "png"):
         make_dataset(folder / codec, train=shards, val=(), size=SIZE, scheme_name="face70", codec=codec)
-    store = Store([DatasetShare(str(folder / "raw"))], "train")
+    store = ShardedDataset([DatasetSpec(str(folder / "raw"))], "train")
     images = np.empty((rows, SIZE, SIZE, 3), np.uint8)
     store.gather(np.arange(rows), images)
     (folder / "files").mkdir()
@@ -144,7 +144,7 @@ def prepare(folder: Path, rows: int) -> None:
         pass
 
 
-def quiet() -> None:
+def no_sync() -> None:
     """Petastorm's warnings about the pyarrow that it needs fill pages."""
     warnings.simplefilter("ignore")
     os.environ["PYTHONWARNINGS"] = "ignore"
@@ -172,7 +172,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=2048)
     parser.add_argument("--seconds", type=float, default=4.0)
     arguments = parser.parse_args()
-    quiet()
+    no_sync()
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
     with tempfile.TemporaryDirectory() as name:

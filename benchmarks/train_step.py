@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """How much of the machine the training loop leaves to the network: the whole loop over the bare step, ranks over one.
 
-`loop_over_step`: images/s of `Session.epoch` (read, shuffle, move, signals; augmentation and EMA off) over the same
+`loop_over_step`: images/s of `TrainLoop.epoch` (read, shuffle, move, signals; augmentation and EMA off) over the same
 forward, backward and optimiser step on one batch that already lies on the device. `loop_over_plain`: over the loop that
 one writes first: eager, float32, NCHW, blocking copies, the loss read after every step. `mfu`: the step's
 multiplications and additions a second (three times the forward pass's) over those of a large matrix product in the same
@@ -32,12 +32,12 @@ from train_job import go, job, sets  # noqa: E402
 from fakeit.model.comparison.cell import count_macs  # noqa: E402
 from fakeit.model.data.batch_augmentation import Augmenter  # noqa: E402
 from fakeit.model.data.batch_plan import Plan  # noqa: E402
-from fakeit.model.data.dataset import DatasetShare, Store  # noqa: E402
+from fakeit.model.data.dataset import DatasetSpec, ShardedDataset  # noqa: E402
 from fakeit.model.data.loader import Batch, Loader  # noqa: E402
 from fakeit.model.distributed.communicator import Single  # noqa: E402
 from fakeit.model.networks import LandmarkNetwork, NetworkConfig, build  # noqa: E402
 from fakeit.model.training.config import TrainConfig  # noqa: E402
-from fakeit.model.training.loop import DTYPES, Session  # noqa: E402
+from fakeit.model.training.loop import DTYPES, TrainLoop  # noqa: E402
 from fakeit.model.training.losses import LossConfig, per_point, weighted_sum  # noqa: E402
 from fakeit.model.training.setup import device_of  # noqa: E402
 from fakeit.pipelines.config import load  # noqa: E402
@@ -91,14 +91,14 @@ def measure(name: str, config: TrainConfig, options: argparse.Namespace) -> Foun
     device, size, count, precision = options.device, options.size, options.batch, options.precision
     with tempfile.TemporaryDirectory() as folder:
         make_dataset(Path(folder) / "set", train=(8 * count,), val=(), size=size, scheme_name="face70")
-        store = Store([DatasetShare(f"{folder}/set")], "train")
+        store = ShardedDataset([DatasetSpec(f"{folder}/set")], "train")
         torch.manual_seed(1)
         network = build(NetworkConfig(name=name), 70, 3, size).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         drawn = load(ROOT / "conf/train/box.toml", TrainConfig).augment if options.augment else None
         config = replace(config, augment=drawn)
         loader = Loader(store, Plan(store.parts(), count), device=device, resident=options.resident)
         augmenter = Augmenter(store.crop, store.crop, scheme("face70"), drawn, 1, torch.device(device))
-        session = Session(config, network, loader, augmenter, Single())
+        session = TrainLoop(config, network, loader, augmenter, Single())
         batch = next(iter(loader.epoch(0)))
 
         def step() -> int:
@@ -128,7 +128,7 @@ def measure(name: str, config: TrainConfig, options: argparse.Namespace) -> Foun
     return Found(bare, whole, plain, bare * flops / 1e12, memory)
 
 
-def plain_rate(store: Store, count: int, name: str, options: argparse.Namespace) -> float:
+def plain_rate(store: ShardedDataset, count: int, name: str, options: argparse.Namespace) -> float:
     """The loop that one writes first."""
     device = options.device
     network: LandmarkNetwork = build(NetworkConfig(name=name), 70, 3, options.size).to(device)

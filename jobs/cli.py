@@ -1,4 +1,4 @@
-"""What every job has in common at its door: options, the check of the environment, and one clear line when it fails."""
+"""What every job has in common: options, the check of the environment, and one clear line when it fails."""
 
 from __future__ import annotations
 
@@ -24,6 +24,12 @@ class Parser(argparse.ArgumentParser):
 
     _given: list[str] = []
 
+    def renamed(self, old: str, new: str) -> None:
+        """`old` was an option of earlier versions; whoever gives it is told the new one."""
+        self._renamed = {**self._renamed, old: new}
+
+    _renamed: dict[str, str] = {}
+
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         self._given = list(sys.argv[1:] if args is None else args)
         parsed, unknown = self.parse_known_args(args, namespace)
@@ -32,6 +38,9 @@ class Parser(argparse.ArgumentParser):
         return parsed
 
     def _unknown(self, option: str) -> str:
+        name = option.split("=")[0]
+        if name in self._renamed:
+            return f"option '{name}' is now '{self._renamed[name]}'"
         known = [name for action in self._actions for name in action.option_strings]
         return f"unknown option '{option}'{nearest(option.split('=')[0], known)} (--help shows all)"
 

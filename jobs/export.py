@@ -15,7 +15,7 @@ from fakeit.jobs.cli import Parser, run
 EXAMPLE = """examples:
   python jobs/export.py --model runs/best.pt --output face70.onnx
   python jobs/export.py --model runs/best.pt --output face70.int8.onnx --precision int8 --dataset DATASET
-  python jobs/export.py --model runs/best.pt --output face70.opencv.onnx --planes     # for OpenCV's dnn"""
+  python jobs/export.py --model runs/best.pt --output face70.opencv.onnx --layout nchw # for OpenCV's dnn"""
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -26,13 +26,14 @@ def main(arguments: argparse.Namespace) -> None:
 
     if not arguments.output.endswith(".onnx"):
         raise FakeitError(f"output {arguments.output}: its name must end in .onnx")
-    network, recipe = load_network(arguments.model)
-    crops = sample_crops(arguments.dataset, arguments.crops, recipe) if arguments.dataset else None
-    made = export(network, recipe, arguments.output, arguments.precision, crops, arguments.planes)
+    network, metadata = load_network(arguments.model)
+    crops = sample_crops(arguments.dataset, arguments.crops, metadata) if arguments.dataset else None
+    made = export(network, metadata, arguments.output, arguments.precision, crops, arguments.layout)
     for name in stored_names(arguments.model):
         shutil.copyfile(adapter_path(arguments.model, name), adapter_path(arguments.output, name))
-    apart = "" if arguments.planes else f", {made.mean:.1e} crop pixels from torch's points, {made.parity:.1e} at most"
-    print(f"{made.path}: {made.bytes / 1e6:.1f} MB, {arguments.precision}, {recipe.scheme}, {recipe.network}{apart}")
+    apart = f", {made.mean:.1e} crop pixels from torch's points, {made.parity:.1e} at most"
+    about = f"{arguments.precision}, {metadata.scheme}, {metadata.network}"
+    print(f"{made.path}: {made.bytes / 1e6:.1f} MB, {about}{'' if arguments.layout == 'nchw' else apart}")
     print(f"next: python jobs/predict.py --model {made.path} --images PHOTOS --output points.csv")
 
 
@@ -43,7 +44,8 @@ def parser() -> Parser:
     p.add_argument("--precision", default="float32", choices=("float32", "float16", "int8"))
     p.add_argument("--dataset", help="crops to calibrate int8 on and to check parity on")
     p.add_argument("--crops", type=int, default=256, metavar="N", help="crops taken of it (256)")
-    p.add_argument("--planes", action="store_true", help="float (N, C, H, W) input, as OpenCV's blobs are")
+    p.add_argument("--layout", choices=("nhwc", "nchw"), default="nhwc", help="nchw: float, as OpenCV's blobs are")
+    p.renamed("--planes", "--layout nchw")
     return p
 
 

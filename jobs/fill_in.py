@@ -24,7 +24,7 @@ def main(arguments: argparse.Namespace) -> None:
     from fakeit.pipelines.config import load
 
     train = trainer(load(arguments.config, TrainConfig, arguments.set), arguments.scratch)
-    fill = FillConfig(arguments.rounds, arguments.models, arguments.least, arguments.strength)
+    fill = FillConfig(arguments.rounds, arguments.models, arguments.min_confidence, arguments.pseudo_label_weight)
     if arguments.workers is not None:
         runner = runners.in_processes(arguments.workers)
     else:
@@ -55,8 +55,10 @@ def parser() -> Parser:
     p.add_argument("--scratch", default="runs/fill_in", help="folder of the rounds' models and datasets")
     p.add_argument("--rounds", type=int, default=2)
     p.add_argument("--models", choices=("one", "each"), default="one", help="one for all points, or for each")
-    p.add_argument("--least", type=float, default=0.2, help="points of less confidence stay missing")
-    p.add_argument("--strength", type=float, default=0.5, help="weight of a filled point of confidence 1")
+    p.add_argument("--min-confidence", type=float, default=0.2, help="points of less confidence stay missing")
+    p.add_argument("--pseudo-label-weight", type=float, default=0.5, help="weight of a filled point of confidence 1")
+    p.renamed("--least", "--min-confidence")
+    p.renamed("--strength", "--pseudo-label-weight")
     p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one key of the conf")
     p.add_argument("--workers", type=int, metavar="N", help="N local processes instead of Spark")
     p.add_argument("--overwrite", action="store_true", help="replace the dataset at --output")

@@ -18,13 +18,13 @@ EXAMPLE = """examples:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    from fakeit.model.inference.filters import dress, make_edit
+    from fakeit.model.inference.filters import apply_filters, make_edit
     from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig
     from fakeit.pipelines.pictures import expand
 
     landmarker = Landmarker.load(arguments.model, LandmarkerConfig(arguments.detector), arguments.adapter)
     edit = make_edit(landmarker, arguments.filter, arguments.swap)
-    for line in dress(landmarker, expand(arguments.images, sys.stdin), edit, arguments.output):
+    for line in apply_filters(landmarker, expand(arguments.images, sys.stdin), edit, arguments.output):
         print(line)
 
 

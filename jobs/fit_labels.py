@@ -40,7 +40,7 @@ def parser() -> Parser:
     p.add_argument("--input", required=True, help="folder with training.csv")
     p.add_argument("--output", required=True, help="adapter file (.npz) to write")
     p.add_argument("--images", type=int, default=0, help="use so many pictures (default: all)")
-    p.add_argument("--least", type=int, default=1, help="use pictures with so many points at least")
+    p.add_argument("--min-confidence", type=int, default=1, help="use pictures with so many points at least")
     return p
 
 

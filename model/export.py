@@ -19,11 +19,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fakeit.model.inference.backends import METADATA_KEY, OnnxBackend, Recipe
+from fakeit.model.inference.backends import METADATA_KEY, ModelMetadata, OnnxBackend
 from fakeit.model.networks import LandmarkNetwork
 from fakeit.pipelines.errors import FakeitError
 
 Precision = Literal["float32", "float16", "int8"]
+Layout = Literal["nhwc", "nchw"]
 OPSET = 17  # the newest that onnxruntime and OpenCV 4.11 both read
 PARITY = 1e-4  # crop pixels, float32, at most
 ROUGH = 0.01  # of the crop's side, on average: where less exact points stop being the network's
@@ -41,59 +42,60 @@ class Exported:
 
 
 class _Flat(nn.Module):
-    """The network with plain outputs: points, and log σ where it has one. `planes`: float (N, C, H, W) pixels in
+    """The network with plain outputs: points, and log σ where it has one. `nchw`: float (N, C, H, W) pixels in
     instead, as OpenCV's blobs are."""
 
-    def __init__(self, network: LandmarkNetwork, sigma: bool, planes: bool) -> None:
+    def __init__(self, network: LandmarkNetwork, sigma: bool, nchw: bool) -> None:
         super().__init__()
-        self.network, self.sigma, self.planes = network, sigma, planes
+        self.network, self.sigma, self.nchw = network, sigma, nchw
 
     def forward(self, crops: Tensor) -> Any:
-        pixels = crops if self.planes else crops.permute(0, 3, 1, 2).float()
+        pixels = crops if self.nchw else crops.permute(0, 3, 1, 2).float()
         made = self.network(pixels)
         return (made.points, made.log_sigma) if self.sigma else made.points
 
 
 def export(
     network: LandmarkNetwork,
-    recipe: Recipe,
+    metadata: ModelMetadata,
     path: str | Path,
     precision: Precision = "float32",
     crops: NDArray[np.uint8] | None = None,
-    planes: bool = False,
+    layout: Layout = "nhwc",
 ) -> Exported:
     """Writes an ONNX file.
 
     Args:
         network: trained; is put into eval mode.
-        recipe: goes into the metadata.
+        metadata: goes into the metadata.
         path: of the file; its parity with torch is checked first, so a bad one is never there.
         precision: of weights (and, in int8, of activations).
         crops: (N, size, size, channels) to check parity and to calibrate int8 on; None: noise (not for int8).
-        planes: float32 (N, C, H, W) input for OpenCV's dnn instead of uint8 (N, H, W, C).
+        layout: "nhwc" takes uint8 (N, H, W, C); "nchw" float32 (N, C, H, W), as OpenCV's dnn wants it.
 
     Raises:
         FakeitError: parity is worse than PARITY at float32 or ROUGH otherwise, or int8 is asked for without crops.
     """
-    if precision == "int8" and (crops is None or planes):
+    nchw = layout == "nchw"
+    if precision == "int8" and (crops is None or nchw):
         raise FakeitError("int8 needs crops to calibrate its ranges on (a dataset), and uint8 input")
     network = network.eval().cpu().float()
-    size, channels = recipe.crop.size, recipe.crop.channels
+    size, channels = metadata.crop.size, metadata.crop.channels
     if crops is None:
         crops = np.random.default_rng(0).integers(0, 256, (8, size, size, channels), dtype=np.uint8)
     sample = torch.from_numpy(np.ascontiguousarray(crops[:2]))
     with torch.no_grad():
         sigma = network(sample).log_sigma is not None
-    recipe = replace(recipe, precision=precision, sigma=sigma)
+    metadata = replace(metadata, precision=precision, sigma=sigma)
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         plain, made = Path(folder, "float32.onnx"), Path(folder, "made.onnx")
-        _trace(_Flat(network, sigma, planes).eval(), sample, plain, sigma, planes)
+        _trace(_Flat(network, sigma, nchw).eval(), sample, plain, sigma, nchw)
         convert = {"float32": _keep, "float16": _to_float16, "int8": _to_int8}[precision]
         convert(plain, made, crops)
-        _describe(made, recipe)
-        apart = np.zeros(1) if planes else _apart(network, made, crops[:256])
+        _describe(made, metadata)
+        apart = np.zeros(1) if nchw else _apart(network, made, crops[:256])
         parity, mean = float(apart.max()), float(apart.mean())
         if precision == "float32" and parity > PARITY:
             raise FakeitError(f"export {path}: {parity:.1e} pixels from torch's points, at most {PARITY} may be")
@@ -107,9 +109,9 @@ def export(
     return Exported(target, target.stat().st_size, parity, mean)
 
 
-def _trace(module: nn.Module, crops: Tensor, path: Path, sigma: bool, planes: bool) -> None:
+def _trace(module: nn.Module, crops: Tensor, path: Path, sigma: bool, nchw: bool) -> None:
     names = ["points", "log_sigma"] if sigma else ["points"]
-    sample = crops.permute(0, 3, 1, 2).float() if planes else crops
+    sample = crops.permute(0, 3, 1, 2).float() if nchw else crops
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # the newer exporter needs a package that we do not
         warnings.simplefilter("ignore", torch.jit.TracerWarning)  # crops have one size; only their number varies
@@ -181,11 +183,11 @@ class _Calibration:
         return None if batch is None else {"crops": np.ascontiguousarray(batch)}
 
 
-def _describe(path: Path, recipe: Recipe) -> None:
+def _describe(path: Path, metadata: ModelMetadata) -> None:
     import onnx
 
     model = onnx.load(str(path))
-    onnx.helper.set_model_props(model, {METADATA_KEY: recipe.to_json()})
+    onnx.helper.set_model_props(model, {METADATA_KEY: metadata.to_json()})
     model.producer_name = "fakeit"
     onnx.save(model, str(path))
 
@@ -200,7 +202,7 @@ def _apart(network: LandmarkNetwork, path: Path, crops: NDArray[np.uint8]) -> ND
     return np.concatenate(apart)
 
 
-def sample_crops(dataset: str, count: int, recipe: Recipe) -> NDArray[np.uint8]:
+def sample_crops(dataset: str, count: int, metadata: ModelMetadata) -> NDArray[np.uint8]:
     """`count` crops (N, size, size, channels) of a dataset's training split, spread over its shards, cut as the network
     takes them where the stored ones are roomier.
 
@@ -214,7 +216,7 @@ def sample_crops(dataset: str, count: int, recipe: Recipe) -> NDArray[np.uint8]:
     from fakeit.pipelines.store import manifest
     from fakeit.pipelines.store.shards import read_shard
 
-    found, crop = manifest.load(dataset), recipe.crop
+    found, crop = manifest.load(dataset), metadata.crop
     wanted = InputConfig(crop.size, crop.margin, crop.colour).crop(found.crop)
     if wanted != crop:
         raise FakeitError(f"dataset {dataset}: its crops are {found.crop}, of which the model's {crop} cannot be cut")

@@ -85,6 +85,25 @@ def from_dict(values: dict[str, Any], cls: type[T], where: str = "conf") -> T:
     return _convert(values, cls, where, "")
 
 
+def from_stored(values: dict[str, Any], cls: type[T], where: str) -> T:
+    """As `from_dict`, for what earlier versions stored (checkpoints, ONNX metadata): keys that were renamed since
+    (`RENAMED` of their dataclass: old name → new one, None where it is gone) are taken under their new names."""
+    return from_dict(_renewed(values, cls), cls, where)
+
+
+def _renewed(values: Any, cls: Any) -> Any:
+    if get_origin(cls) is tuple and isinstance(values, list | tuple):
+        return [_renewed(value, get_args(cls)[0]) for value in values]
+    if get_origin(cls) in (Union, types.UnionType):
+        options = [option for option in get_args(cls) if dataclasses.is_dataclass(option)]
+        return _renewed(values, options[0]) if options else values
+    if not (dataclasses.is_dataclass(cls) and isinstance(values, dict)):
+        return values
+    renamed, hints = getattr(cls, "RENAMED", {}), _hints(cls)
+    current = {renamed.get(name, name): value for name, value in values.items()}
+    return {name: _renewed(value, hints.get(name)) for name, value in current.items() if name is not None}
+
+
 def to_dict(config: Any) -> Any:
     """A dataclass (nested) as plain dicts, lists and scalars, ready for JSON, a checkpoint or MLflow."""
     if dataclasses.is_dataclass(config) and not isinstance(config, type):
@@ -110,9 +129,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
 def _fill(values: Any, cls: Any, where: str, key: str) -> Any:
     if not isinstance(values, dict):
         raise FakeitError(f"{where}: '{key}' is {values!r}, expected a table [{key}]")
-    hints = get_type_hints(cls)
+    hints = _hints(cls)
     prefix = f"{key}." if key else ""
     for name in values:
+        now = getattr(cls, "RENAMED", {}).get(name)
+        if now is not None:
+            raise FakeitError(f"{where}: key '{prefix}{name}' is now '{prefix}{now}'")
         if name not in hints:
             known = ", ".join(hints)
             raise FakeitError(f"{where}: unknown key '{prefix}{name}'{nearest(name, hints)} (known here: {known})")
@@ -125,6 +147,12 @@ def _fill(values: Any, cls: Any, where: str, key: str) -> Any:
         return cls(**filled)
     except FakeitError as error:
         raise FakeitError(f"{where}: {error}") from error
+
+
+def _hints(cls: Any) -> dict[str, Any]:
+    """Field → its type."""
+    known = get_type_hints(cls)
+    return {field.name: known[field.name] for field in dataclasses.fields(cls)}
 
 
 def _convert(value: Any, hint: Any, where: str, key: str) -> Any:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.box import Box
-from fakeit.pipelines.storage import MEMBER, below, exists, is_url, list_files, read_bytes
+from fakeit.pipelines.storage import MEMBER, exists, is_url, join_member, list_files, read_bytes
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".jp2", ".avif")
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv")
@@ -58,7 +58,7 @@ def _expand_one(place: str) -> list[PictureFile]:
         names = [name for name in names if not name.endswith("_seg.png")]  # Face Synthetics' class maps are no pictures
         if not names:
             raise FakeitError(f"input {place}: holds no pictures ({', '.join(IMAGES[:4])}, …)")
-        return [PictureFile(name, below(place, name)) for name in names]
+        return [PictureFile(name, join_member(place, name)) for name in names]
     if MEMBER in place or is_url(place) or os.path.isfile(place):
         return [PictureFile(os.path.basename(place), place)]
     matches = sorted(glob.glob(place, recursive=True))

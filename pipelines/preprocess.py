@@ -45,7 +45,7 @@ Boxes = tuple[tuple[float, float, float, float], ...]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PreprocessResult:
     """What a run made, for the summary line."""
 
     manifest: Manifest
@@ -55,7 +55,7 @@ class Outcome:
 
 def preprocess(
     config: PreprocessConfig, path: str, dataset: str, runner: Runner, existing: Existing = "refuse"
-) -> Outcome:
+) -> PreprocessResult:
     """Makes a dataset.
 
     Args:
@@ -78,7 +78,7 @@ def preprocess(
         with _disk_told(dataset):
             results = runner(work, tasks, lambda ended: bar.update(sum(islice(sizes, ended))))
             manifest = _commit(dataset, config, source, results, len(samples))
-    return Outcome(manifest, time.monotonic() - started, len(samples))
+    return PreprocessResult(manifest, time.monotonic() - started, len(samples))
 
 
 def open_samples(config: PreprocessConfig, path: str) -> tuple[Source, list[Sample]]:

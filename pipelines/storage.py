@@ -65,7 +65,7 @@ def list_files(root: str) -> list[str]:
     return sorted(found)
 
 
-def below(root: str, relative: str) -> str:
+def join_member(root: str, relative: str) -> str:
     """The location of `relative` (as `list_files` gives it) below `root`."""
     return f"{root}{MEMBER}{relative}" if root.lower().endswith(".zip") else join(root, relative)
 

@@ -28,7 +28,7 @@ step "2 · Spark: faces → crops, augmented → Petastorm Parquet"
 prepared=$(clock)
 
 step "3 · Horovod: two processes train a small network, MLflow keeps the record"
-rows=$(python -c 'import sys; from pipelines.store import manifest; print(manifest.load(sys.argv[1]).rows("train"))' "$out/dataset")
+rows=$(python -c 'import sys; from fakeit.pipelines.store import manifest; print(manifest.load(sys.argv[1]).rows("train"))' "$out/dataset")
 epochs=${DEMO_EPOCHS:-$((rows > 0 && 15600 / rows > 12 ? 15600 / rows : 12))} # few faces are seen more often
 horovodrun -np 2 python jobs/train.py --config conf/train/demo.toml --set train.epochs="$epochs" --dataset "$out/dataset" --output "$out/run"
 trained=$(clock)
@@ -36,13 +36,13 @@ trained=$(clock)
 step "4 · points on pictures that training has not seen (the test split): this model, and the one in the box"
 unseen=$(python - "$data" "$out/dataset" <<'PY'
 import sys
-from pipelines.storage import below
-from pipelines.store import manifest, shards
+from fakeit.pipelines.storage import join_member
+from fakeit.pipelines.store import manifest, shards
 
 data, dataset = sys.argv[1:]
 made = manifest.load(dataset)
 rows = [shards.read_shard(f"{dataset}/{shard.path}", made.shape) for shard in made.of("test")]
-print(*sorted(below(data, f"{name}.png") for part in rows for name in set(part["image_id"]))[:24], sep="\n")
+print(*sorted(join_member(data, f"{name}.png") for part in rows for name in set(part["image_id"]))[:24], sep="\n")
 PY
 )
 python jobs/predict.py --model "$model" --images - --output "$out/predictions.csv" --draw "$out/drawn" <<<"$unseen"

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fakeit.model.inference.backends import Output, Recipe
+from fakeit.model.inference.backends import ModelMetadata, Output
 from fakeit.pipelines.faces.art import CANONICAL
 from fakeit.pipelines.faces.box import Box, from_landmarks
 from fakeit.pipelines.faces.crop import CropConfig
@@ -50,12 +50,12 @@ def placed(x: float, y: float, scale: float = 1.0, degrees: float = 0.0) -> NDAr
 class Reader:
     """A "network" that reads positions from the colours: exact where the crop shows the patch."""
 
-    recipe: Recipe = Recipe("face70", CropConfig(size=128, margin=0.2), "reader", sigma=True)
+    metadata: ModelMetadata = ModelMetadata("face70", CropConfig(size=128, margin=0.2), "reader", sigma=True)
     runs: int = 0
 
     def run(self, crops: NDArray[np.uint8]) -> Output:
         self.runs += len(crops)
-        assert crops.dtype == np.uint8 and crops.shape[1:] == (self.recipe.crop.size, self.recipe.crop.size, 3)
+        assert crops.dtype == np.uint8 and crops.shape[1:] == (self.metadata.crop.size, self.metadata.crop.size, 3)
         found = [self._one(crop.astype(np.float64)) for crop in crops]
         points = np.stack([p for p, _ in found]).astype(np.float32)
         sigma = np.array([[-5.0 if good else 0.0] * len(POINTS) for _, good in found], np.float32)
@@ -63,7 +63,7 @@ class Reader:
 
     def _one(self, crop: NDArray[np.float64]) -> tuple[NDArray[np.float64], bool]:
         ys, xs = np.nonzero(crop[..., 2] > 254.5)
-        size = self.recipe.crop.size
+        size = self.metadata.crop.size
         if len(xs) < 100:
             return np.full((len(POINTS), 2), 0.5) + np.random.default_rng(0).normal(0, 0.2, (len(POINTS), 2)), False
         # The middle of each crop pixel in the patch → an affine map patch → crop.

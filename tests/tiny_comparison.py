@@ -19,7 +19,7 @@ name = "adamw"
 lr = 1e-3
 [train]
 epochs = 2
-best_by = "nme"
+monitor = "nme"
 """
 
 

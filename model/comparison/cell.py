@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fakeit.model.data.batch_augmentation import Augmenter
-from fakeit.model.data.dataset import DatasetShare, Store
+from fakeit.model.data.dataset import DatasetSpec, ShardedDataset
 from fakeit.model.evaluation.metrics import Scores, face_errors, normaliser, summarise
 from fakeit.model.networks import LandmarkNetwork, parameter_count
-from fakeit.model.training.checkpoint import BEST, Checkpoint, Shelf, load
+from fakeit.model.training.checkpoint import BEST, Checkpoint, CheckpointManager, load
 from fakeit.model.training.config import TrainConfig
-from fakeit.pipelines.config import from_dict
+from fakeit.pipelines.config import from_stored
 from fakeit.pipelines.faces.crop import from_unit
 from fakeit.pipelines.faces.draw import GREEN, RED, contact_sheet, draw_landmarks, write_image
 from fakeit.pipelines.landmarks import scheme as scheme_named
@@ -34,7 +34,7 @@ BATCH, MOST_TRAINING_ROWS, SHOWN, TILE = 64, 5000, 6, 128
 SPLITS = ("train", "val", "test")
 
 
-def judge(folder: Path, dataset: str, real: dict[str, str] | None = None) -> dict[str, Any]:
+def evaluate_cell(folder: Path, dataset: str, real: dict[str, str] | None = None) -> dict[str, Any]:
     """Everything the report says about a cell.
 
     Args:
@@ -46,14 +46,14 @@ def judge(folder: Path, dataset: str, real: dict[str, str] | None = None) -> dic
         What was written to `result.json`.
     """
     best = load(folder / "run" / "checkpoints" / BEST)
-    last = Shelf(folder / "run" / "checkpoints").latest()[0]
-    config = from_dict(best.conf, TrainConfig, str(folder))
+    last = CheckpointManager(folder / "run" / "checkpoints").latest()[0]
+    config = from_stored(best.conf, TrainConfig, str(folder))
     network = best.build()
     kept: dict[str, NDArray[np.float64]] = {}
     splits = {}
     for split in SPLITS:
-        store = Store(
-            [DatasetShare(dataset)], split, scheme=best.scheme, images=config.data.images * (split == "train")
+        store = ShardedDataset(
+            [DatasetSpec(dataset)], split, scheme=best.scheme, images=config.data.images * (split == "train")
         )
         if store.rows:
             splits[split], kept[split] = _score(network, best, store, folder if split == "test" else None)
@@ -61,7 +61,7 @@ def judge(folder: Path, dataset: str, real: dict[str, str] | None = None) -> dic
         "splits": splits,
         "parameters": parameter_count(network),
         "macs": count_macs(network),
-        "images": config.data.images or Store([DatasetShare(dataset)], "train").rows,
+        "images": config.data.images or ShardedDataset([DatasetSpec(dataset)], "train").rows,
         "history": last.progress["history"],
         "best_epoch": last.progress["best_epoch"] + 1,
         "steps": last.position.step,
@@ -81,7 +81,7 @@ def judge(folder: Path, dataset: str, real: dict[str, str] | None = None) -> dic
 
 
 def predictions(
-    network: LandmarkNetwork, checkpoint: Checkpoint, store: Store, rows: NDArray[np.int64]
+    network: LandmarkNetwork, checkpoint: Checkpoint, store: ShardedDataset, rows: NDArray[np.int64]
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
     """Crops (N, S, S, C) uint8, predicted and true points (N, K, 2) unit crop, of some rows."""
     images = np.empty((len(rows), store.shape.size, store.shape.size, store.shape.channels), np.uint8)
@@ -95,7 +95,7 @@ def predictions(
 
 
 def _score(
-    network: LandmarkNetwork, checkpoint: Checkpoint, store: Store, pictures: Path | None
+    network: LandmarkNetwork, checkpoint: Checkpoint, store: ShardedDataset, pictures: Path | None
 ) -> tuple[dict[str, float], NDArray[np.float64]]:
     """Figures of a split (errors in percent, MSE in unit crop) and each face's NME (a share)."""
     rows = np.arange(store.rows, dtype=np.int64)
@@ -117,7 +117,7 @@ def _score(
 
 
 def _sheet(
-    network: LandmarkNetwork, checkpoint: Checkpoint, store: Store, rows: NDArray[np.int64],
+    network: LandmarkNetwork, checkpoint: Checkpoint, store: ShardedDataset, rows: NDArray[np.int64],
     errors: NDArray[np.float64], path: Path,
 ) -> None:  # fmt: skip
     faces, points, truth = predictions(network, checkpoint, store, rows)
@@ -191,11 +191,11 @@ def _real(model: Path, benchmarks: dict[str, str]) -> dict[str, dict[str, float]
         chosen = protocol(name)
         source, samples = open_protocol(chosen, path)
         collected = scoring.collect(landmarker, source, samples, "true")
-        points, truth, common = scoring.plain(collected)
+        points, truth, common = scoring.without_adapter(collected)
         scores: Scores = scoring.evaluate(collected, points, truth, common, chosen.normaliser, name).scores
         found[name] = scores.flat()
     return found
 
 
 if __name__ == "__main__":
-    judge(Path(sys.argv[1]), sys.argv[2], dict(item.split("=", 1) for item in sys.argv[3:]))
+    evaluate_cell(Path(sys.argv[1]), sys.argv[2], dict(item.split("=", 1) for item in sys.argv[3:]))

@@ -14,7 +14,7 @@ import numpy as np
 from fakeit.model.comparison import grid, tuning
 from fakeit.model.comparison.grid import Cell, ComparisonConfig
 from fakeit.model.comparison.report import write_report
-from fakeit.model.comparison.running import CellState, Runner, read_result
+from fakeit.model.comparison.running import CellRunner, CellState, read_result
 from fakeit.model.comparison.tracking import ComparisonTracker
 from fakeit.pipelines.config import to_dict
 from fakeit.pipelines.storage import write_atomically
@@ -24,7 +24,7 @@ STATE = "comparison.json"
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ComparisonResult:
     """What came of it: the cells' states, the report's files, alias → version of the registered model."""
 
     states: list[CellState]
@@ -47,7 +47,7 @@ def compare(
     workers: int = 1,
     real: dict[str, str] | None = None,
     tell: Callable[[str], None] = print,
-) -> Outcome:
+) -> ComparisonResult:
     """Runs what is not done yet, then writes the report.
 
     Args:
@@ -73,7 +73,7 @@ def compare(
             test = result["splits"].get("test") or result["splits"]["val"]
             tell(f"  {cell.id}: NME {test['nme']:.2f} %, MSE {test['mse']:.2e}, {read_result(place)['seconds']:.0f} s")
 
-        runner = Runner(dataset, manifest.digest, folder, tracker.keys, real or {}, finished)
+        runner = CellRunner(dataset, manifest.digest, folder, tracker.keys, real or {}, finished)
         if config.search:
             states = tuning.search(config, cells, manifest, runner, tracker, workers, tell)
         else:
@@ -83,7 +83,7 @@ def compare(
         aliases = tracker.register(ranked([s.folder for s in states if s.ended == "done"]))
         pages = write_report(folder)
         tracker.files(pages)
-    return Outcome(states, pages, aliases)
+    return ComparisonResult(states, pages, aliases)
 
 
 def ranked(folders: list[Path]) -> list[tuple[float, dict[str, Any], Path]]:

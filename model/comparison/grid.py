@@ -15,7 +15,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +29,6 @@ from fakeit.pipelines.storage import join
 from fakeit.pipelines.store import manifest as manifests
 from fakeit.pipelines.store.manifest import Manifest
 from fakeit.pipelines.store.shards import read_columns
-
-Stage = Literal["train", "evaluate"]
 
 
 @dataclass(frozen=True)

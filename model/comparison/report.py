@@ -20,7 +20,7 @@ from fakeit.model.comparison.cell import ERRORS, RESULT
 from fakeit.model.comparison.grid import ComparisonConfig
 from fakeit.model.comparison.running import read_result
 from fakeit.model.comparison.scaling import Interval, PowerLaw, fit
-from fakeit.pipelines.config import from_dict
+from fakeit.pipelines.config import from_stored
 from fakeit.pipelines.errors import FakeitError
 
 Result = dict[str, Any]
@@ -120,7 +120,7 @@ def write_report(folder: Path, output: Path | None = None, faces: bool = True) -
         state = json.loads((folder / "comparison.json").read_text())
     except (OSError, ValueError) as error:
         raise FakeitError(f"{folder}: no comparison ({error}); run jobs/compare.py first") from error
-    config = from_dict(state["config"], ComparisonConfig, str(folder))
+    config = from_stored(state["config"], ComparisonConfig, str(folder))
     rows = collect(folder)
     if not rows:
         raise FakeitError(f"{folder}: none of its cells is done; see cells/*/train.log")

@@ -47,7 +47,7 @@ class CellState:
 
 
 @dataclass
-class Runner:
+class CellRunner:
     """Runs cells of one comparison.
 
     Attributes:

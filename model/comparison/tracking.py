@@ -20,7 +20,7 @@ from fakeit.model.comparison.grid import Cell, ComparisonConfig
 from fakeit.model.export import export
 from fakeit.model.inference.backends import load_network
 from fakeit.model.tracking import model_registry
-from fakeit.model.tracking.mlflow_tracker import Mlflow, TrackingConfig, address
+from fakeit.model.tracking.mlflow_tracker import MlflowTracker, TrackingConfig, address
 from fakeit.model.training import checkpoint
 from fakeit.pipelines.store.manifest import Manifest
 
@@ -149,7 +149,7 @@ class ComparisonTracker:
         network, recipe = load_network(folder / "run" / "checkpoints" / checkpoint.BEST)
         made = export(network, recipe, folder / model_registry.FILE)
         self.client.log_artifact(run, str(made.path), model_registry.FOLDER)
-        logger = Mlflow(TrackingConfig(self.uri, self.config.experiment), folder / "run", "", run)
+        logger = MlflowTracker(TrackingConfig(self.uri, self.config.experiment), folder / "run", "", run)
         logger.finish("FINISHED", network)
         mlflow.set_tracking_uri(self.uri)
         tags = {"test_nme": f"{score:.4f}", "dataset": self.manifest.digest, "comparison": self.config.name}

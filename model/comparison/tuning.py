@@ -17,10 +17,10 @@ import numpy as np
 
 from fakeit.model.comparison import grid
 from fakeit.model.comparison.grid import Cell, ComparisonConfig, Dimension, SearchConfig
-from fakeit.model.comparison.running import CellState, Runner, read_result
+from fakeit.model.comparison.running import CellRunner, CellState, read_result
 from fakeit.model.comparison.tracking import ComparisonTracker
 from fakeit.model.tracking.mlflow_tracker import JOURNAL
-from fakeit.model.training.checkpoint import Shelf
+from fakeit.model.training.checkpoint import CheckpointManager
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.storage import write_atomically
 from fakeit.pipelines.store.manifest import Manifest
@@ -38,7 +38,7 @@ def search(
     config: ComparisonConfig,
     cells: list[Cell],
     manifest: Manifest,
-    runner: Runner,
+    runner: CellRunner,
     tracker: ComparisonTracker,
     workers: int,
     tell: Callable[[str], None],
@@ -91,8 +91,8 @@ def _patience(url: str) -> dict[str, Any]:
 
 
 def _study(
-    config: ComparisonConfig, cell: Cell, manifest: Manifest, runner: Runner, tracker: ComparisonTracker, study: Study,
-    workers: int,
+    config: ComparisonConfig, cell: Cell, manifest: Manifest, runner: CellRunner, tracker: ComparisonTracker,
+    study: Study, workers: int,
 ) -> list[CellState]:  # fmt: skip
     import optuna
     from optuna.trial import TrialState
@@ -167,7 +167,7 @@ def _tell(study: Study, trial: Trial, state: CellState, tracker: ComparisonTrack
         study.tell(trial, validation_error(read_result(state.folder)))
     elif state.ended == "pruned":
         study.tell(trial, state=TrialState.PRUNED)
-        tracker.mark(Shelf(state.folder / "run" / "checkpoints").latest()[0].run_id, "pruned", "true")
+        tracker.mark(CheckpointManager(state.folder / "run" / "checkpoints").latest()[0].run_id, "pruned", "true")
     elif state.ended == "failed":
         study.tell(trial, state=TrialState.FAIL)
 
@@ -177,7 +177,7 @@ def validation_error(result: dict[str, Any]) -> float:
     return float(result["splits"]["val"]["nme"])
 
 
-def _earlier(study: Study, cell: Cell, runner: Runner, states: list[CellState]) -> list[CellState]:
+def _earlier(study: Study, cell: Cell, runner: CellRunner, states: list[CellState]) -> list[CellState]:
     """States of trials that former launches brought to their end."""
     seen = {state.cell.id for state in states}
     found = []

@@ -20,17 +20,17 @@ RowNumbers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Part:
+class DataSource:
     """One dataset of a mix.
 
     Attributes:
         shard_rows: rows of each of its shards.
-        share: how many times an epoch sees the dataset: 1 is every row once; 3 every row three times; 0.25 another
-            quarter each epoch, every row once in four.
+        passes_per_epoch: how many times an epoch sees the dataset: 1 is every row once; 3 every row three times; 0.25
+            another quarter each epoch, every row once in four.
     """
 
     shard_rows: tuple[int, ...]
-    share: float = 1.0
+    passes_per_epoch: float = 1.0
 
     @property
     def rows(self) -> int:
@@ -45,26 +45,26 @@ class Plan:
         parts: the datasets; global row numbers count through them in this order.
         batch_size: rows of a global batch, at most.
         seed: of every shuffle.
-        block: shards that are shuffled together.
+        shuffle_block_shards: shards that are shuffled together.
         shuffled: False keeps the rows' order (validation).
     """
 
-    parts: tuple[Part, ...]
+    parts: tuple[DataSource, ...]
     batch_size: int
     seed: int = 0
-    block: int = 8
+    shuffle_block_shards: int = 8
     shuffled: bool = True
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
             raise FakeitError(f"batch size is {self.batch_size}; it must be at least 1")
         for part in self.parts:
-            if part.share <= 0:
-                raise FakeitError(f"a dataset's share is {part.share}; it must be above 0")
+            if part.passes_per_epoch <= 0:
+                raise FakeitError(f"a dataset's passes_per_epoch is {part.passes_per_epoch}; it must be above 0")
 
     def rows(self, epoch: int) -> int:
         """Rows of an epoch, repetitions included."""
-        return sum(int(p.share) * p.rows + _slice(p, epoch)[1] for p in self.parts)
+        return sum(int(p.passes_per_epoch) * p.rows + _slice(p, epoch)[1] for p in self.parts)
 
     def batches(self, epoch: int) -> int:
         """Global batches of an epoch, the same number for every rank."""
@@ -80,17 +80,19 @@ class Plan:
             offset += part.rows
         return _interleave(sequences, _random(self.seed, epoch, len(self.parts)))
 
-    def _part_order(self, index: int, part: Part, epoch: int) -> RowNumbers:
+    def _part_order(self, index: int, part: DataSource, epoch: int) -> RowNumbers:
         passes = [
-            _block_shuffle(part.shard_rows, self.block, _random(self.seed, epoch, index, number))
-            for number in range(int(part.share))
+            _block_shuffle(part.shard_rows, self.shuffle_block_shards, _random(self.seed, epoch, index, number))
+            for number in range(int(part.passes_per_epoch))
         ]
         start, count = _slice(part, epoch)
         if count:
             lottery = _random(self.seed, index).permutation(part.rows)
             wanted = np.zeros(part.rows, bool)
             wanted[lottery[np.arange(start, start + count) % part.rows]] = True
-            order = _block_shuffle(part.shard_rows, self.block, _random(self.seed, epoch, index, len(passes)))
+            order = _block_shuffle(
+                part.shard_rows, self.shuffle_block_shards, _random(self.seed, epoch, index, len(passes))
+            )
             passes.append(order[wanted[order]])
         return np.concatenate(passes)
 
@@ -130,9 +132,9 @@ def _random(*key: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(key))
 
 
-def _slice(part: Part, epoch: int) -> tuple[int, int]:
-    """Start and length of the epoch's slice of a part's lottery, for the broken part of its share."""
-    fraction = part.share - int(part.share)
+def _slice(part: DataSource, epoch: int) -> tuple[int, int]:
+    """Start and length of the epoch's slice of a part's lottery, for the fraction of its passes."""
+    fraction = part.passes_per_epoch - int(part.passes_per_epoch)
     start, end = int(epoch * fraction * part.rows), int((epoch + 1) * fraction * part.rows)
     return start, end - start
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
-from fakeit.model.data.dataset import DatasetShare, ReaderName
+from fakeit.model.data.dataset import DatasetSpec, ReaderName
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.crop import CropConfig
 
@@ -40,23 +40,25 @@ class DataConfig:
         batch_size: rows of a batch. batch_per: of the whole world's batch (the same training on any number of ranks),
             or of each rank's (the world's grows with the ranks; see optimiser.scaling).
         images: train on the first so many images only (nested subsets); 0 is all.
-        mix: further datasets, beside --dataset, each with its share of an epoch.
-        share: of the first dataset itself.
+        mix: further datasets, beside --dataset, each with its passes an epoch.
+        passes_per_epoch: of the first dataset itself: 3.0 sees every row three times, 0.25 another quarter each epoch.
         reader: "arrow", or "petastorm".
         resident: keep the training split on the device and shuffle it there.
-        block: shards that are shuffled together.
+        shuffle_block_shards: shards that are shuffled together.
         mixup: α of mixup; 0 is none.
     """
 
     batch_size: int = 64
     batch_per: Literal["world", "rank"] = "world"
     images: int = 0
-    mix: tuple[DatasetShare, ...] = ()
-    share: float = 1.0
+    mix: tuple[DatasetSpec, ...] = ()
+    passes_per_epoch: float = 1.0
     reader: ReaderName = "arrow"
     resident: bool = False
-    block: int = 8
+    shuffle_block_shards: int = 8
     mixup: float = 0.0
+
+    RENAMED: ClassVar = {"share": "passes_per_epoch", "block": "shuffle_block_shards"}
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:

@@ -6,13 +6,13 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fakeit.model.data import arrow_reader, petastorm_reader
-from fakeit.model.data.batch_plan import Part
+from fakeit.model.data.batch_plan import DataSource
 from fakeit.model.data.shard_reader import OpenShard, Reader, check, in_scheme
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.crop import CropConfig
@@ -28,15 +28,17 @@ Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class DatasetShare:
-    """One dataset of a mix: its folder, and how many times an epoch sees it (see `plan.Part.share`)."""
+class DatasetSpec:
+    """One dataset of a mix: its folder, and how many times an epoch sees it (see `plan.DataSource.share`)."""
 
     path: str
-    share: float = 1.0
+    passes_per_epoch: float = 1.0
+
+    RENAMED: ClassVar = {"share": "passes_per_epoch"}
 
 
 @dataclass(frozen=True)
-class Place:
+class ShardLocation:
     """Where a shard lies and what the manifest says about it."""
 
     location: str
@@ -44,7 +46,7 @@ class Place:
     manifest: Manifest
 
 
-class Store:
+class ShardedDataset:
     """The rows of one split of some datasets, under one numbering, in one scheme.
 
     Local raw shards are mapped and stay open; others are decoded and kept only as long as `keep` shards allow.
@@ -60,7 +62,7 @@ class Store:
 
     def __init__(
         self,
-        mix: Sequence[DatasetShare],
+        mix: Sequence[DatasetSpec],
         split: str,
         reader: ReaderName = "arrow",
         scheme: str | None = None,
@@ -74,7 +76,7 @@ class Store:
         for item, manifest in zip(self.mix[1:], self.manifests[1:], strict=True):
             _check_alike(self.mix[0].path, self.crop, item.path, manifest.crop)
         self.places = [
-            Place(join(item.path, shard.path), shard, manifest)
+            ShardLocation(join(item.path, shard.path), shard, manifest)
             for item, manifest in zip(self.mix, self.manifests, strict=True)
             for shard in manifest.of(split)
         ]
@@ -96,9 +98,9 @@ class Store:
     def rows(self) -> int:
         return int(self.firsts[-1])
 
-    def parts(self) -> tuple[Part, ...]:
+    def parts(self) -> tuple[DataSource, ...]:
         """The datasets as the plan sees them."""
-        return tuple(Part(used, item.share) for item, used in zip(self.mix, self.used, strict=True))
+        return tuple(DataSource(used, item.passes_per_epoch) for item, used in zip(self.mix, self.used, strict=True))
 
     def _open(self, index: int) -> OpenShard:
         place = self.places[index]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fakeit.model.data.batch_plan import Plan, bounds, rank_bounds
-from fakeit.model.data.dataset import Rows, Store
+from fakeit.model.data.dataset import Rows, ShardedDataset
 from fakeit.model.data.device import pinned, send
 from fakeit.pipelines.errors import FakeitError
 
@@ -34,14 +34,14 @@ class Batch:
         landmarks: (N, K, 2) float32 unit crop, NaN where missing.
         weight: (N, K) float32; rows that only fill an empty part weigh nothing.
         total_weight: Σ weight over the global batch, on all ranks.
-        rows: global row numbers, the lead's too.
+        rows: global row numbers, the halo's too.
         number: of the global batch in its epoch.
         end: position in the epoch after this global batch.
         first: this part's first row in the global batch.
         global_size: rows of the global batch.
         filler: the part is empty; its one row only keeps the ranks in step.
-        lead: 1 where a row stands before this part's own: the one before it in the global batch, which mixup blends
-            into the first; else 0.
+        mixup_halo: 1 where a row stands before this part's own: the one before it in the global batch, which mixup
+            blends into the first; else 0.
     """
 
     images: Tensor
@@ -54,7 +54,7 @@ class Batch:
     first: int
     global_size: int
     filler: bool = False
-    lead: int = 0
+    mixup_halo: int = 0
 
     def to(self, device: torch.device) -> Batch:
         """Moves the tensors, asynchronously where they are pinned."""
@@ -72,20 +72,20 @@ class Loader:
         rank, world: whose part.
         device: where batches go.
         resident: keep the whole split on the device and shuffle it there.
-        lead: let every part begin with the row before it (see `Batch.lead`).
+        mixup_halo: let every part begin with the row before it (see `Batch.mixup_halo`).
     """
 
     def __init__(
         self,
-        store: Store,
+        store: ShardedDataset,
         plan: Plan,
         rank: int = 0,
         world: int = 1,
         device: str = "cpu",
         resident: bool = False,
-        lead: bool = False,
+        mixup_halo: bool = False,
     ) -> None:
-        self.store, self.plan, self.rank, self.world, self.lead = store, plan, rank, world, int(lead)
+        self.store, self.plan, self.rank, self.world, self.mixup_halo = store, plan, rank, world, int(mixup_halo)
         self.device = torch.device(device)
         self.seen: NDArray[np.int32] = np.zeros(store.rows, np.int32)
         self._resident = _upload(store, self.device) if resident else None
@@ -104,10 +104,10 @@ class Loader:
 
         # Beside a CPU that computes, a thread only takes its core in turns; shards are opened in the background anyway.
         alone = self._resident is not None or self.device.type == "cpu"
-        source = map(make, range(first, batches)) if alone else ahead(make, range(first, batches))
+        source = map(make, range(first, batches)) if alone else prefetch(make, range(first, batches))
         for batch in source:
             if not batch.filler:
-                np.add.at(self.seen, batch.rows[self.lead :], 1)
+                np.add.at(self.seen, batch.rows[self.mixup_halo :], 1)
             yield batch.to(self.device)
 
     def _batch(self, order: Rows, number: int, batches: int) -> Batch:
@@ -118,12 +118,14 @@ class Loader:
         rows = order[start : start + 1] if filler else rows
         self.store.prepare(order[start : end + 2 * (end - start)])
         total = self.store.row_weights(order[start:end])
-        if self.lead:
+        if self.mixup_halo:
             rows = np.concatenate((order[low - 1 : low] if low > start else order[end - 1 : end], rows))
         images, landmarks, weight = self._gather(rows)
         if filler:
             weight = torch.zeros_like(weight)
-        return Batch(images, landmarks, weight, total, rows, number, end, low - start, end - start, filler, self.lead)
+        return Batch(
+            images, landmarks, weight, total, rows, number, end, low - start, end - start, filler, self.mixup_halo
+        )
 
     def _gather(self, rows: Rows) -> tuple[Tensor, Tensor, Tensor]:
         if self._resident is not None:
@@ -154,7 +156,7 @@ class Loader:
             )
 
 
-def _upload(store: Store, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+def _upload(store: ShardedDataset, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """The whole split on the device: images, landmarks, weight."""
     rows, shape = store.rows, store.shape
     images = torch.empty((rows, shape.size, shape.size, shape.channels), dtype=torch.uint8, device=device)
@@ -169,7 +171,7 @@ def _upload(store: Store, device: torch.device) -> tuple[Tensor, Tensor, Tensor]
     return images, torch.cat(landmarks).to(device), torch.cat(weights).to(device)
 
 
-def ahead(make: Callable[[int], T], numbers: range, depth: int = 3) -> Iterator[T]:
+def prefetch(make: Callable[[int], T], numbers: range, depth: int = 3) -> Iterator[T]:
     """`make` over `numbers`, in order, by a thread that stays up to `depth` results ahead; raises what it raises."""
     results: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
     room: queue.SimpleQueue[None] = queue.SimpleQueue()  # one token for each result that may still be made

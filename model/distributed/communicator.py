@@ -55,7 +55,7 @@ class Comm(Protocol):
         Once for each network: hooks stay on its parameters."""
         ...
 
-    def quiet(self, module: nn.Module, last: bool) -> AbstractContextManager[Any]:
+    def no_sync(self, module: nn.Module, last: bool) -> AbstractContextManager[Any]:
         """Around a forward and backward pass: no reducing unless it is the `last` of an accumulation."""
         ...
 
@@ -63,7 +63,7 @@ class Comm(Protocol):
         """After the last backward pass: waits until gradients are the mean over ranks."""
         ...
 
-    def start_sum(self, values: Tensor) -> Callable[[], Tensor]:
+    def all_reduce_async(self, values: Tensor) -> Callable[[], Tensor]:
         """Begins to add up `values` over ranks; call the result to wait for the sum."""
         ...
 
@@ -80,9 +80,9 @@ class Comm(Protocol):
     def close(self) -> None: ...
 
 
-def total(comm: Comm, values: Tensor) -> Tensor:
+def all_reduce(comm: Comm, values: Tensor) -> Tensor:
     """Σ over ranks."""
-    return comm.start_sum(values)()
+    return comm.all_reduce_async(values)()
 
 
 def mean_buffers(comm: Comm, network: nn.Module) -> None:
@@ -90,7 +90,7 @@ def mean_buffers(comm: Comm, network: nn.Module) -> None:
     buffers = [b for _, b in network.named_buffers() if b.dtype.is_floating_point]
     if comm.size == 1 or not buffers:
         return
-    flat = total(comm, torch.cat([b.reshape(-1) for b in buffers])) / comm.size
+    flat = all_reduce(comm, torch.cat([b.reshape(-1) for b in buffers])) / comm.size
     for buffer, mean in zip(buffers, flat.split([b.numel() for b in buffers]), strict=True):
         buffer.copy_(mean.reshape(buffer.shape))
 
@@ -103,12 +103,12 @@ class Single:
     def attach(self, network: nn.Module) -> nn.Module:
         return network
 
-    def quiet(self, module: nn.Module, last: bool) -> AbstractContextManager[Any]:
+    def no_sync(self, module: nn.Module, last: bool) -> AbstractContextManager[Any]:
         return nullcontext()
 
     def reduce_gradients(self) -> None: ...
 
-    def start_sum(self, values: Tensor) -> Callable[[], Tensor]:
+    def all_reduce_async(self, values: Tensor) -> Callable[[], Tensor]:
         return lambda: values
 
     def broadcast(self, value: Any) -> Any:

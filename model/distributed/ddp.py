@@ -44,12 +44,12 @@ class Ddp(Connected):
         )
         return self._wrapped
 
-    def quiet(self, module: nn.Module, last: bool) -> AbstractContextManager[Any]:
+    def no_sync(self, module: nn.Module, last: bool) -> AbstractContextManager[Any]:
         return nullcontext() if last else module.no_sync()  # type: ignore[operator, no-any-return]
 
     def reduce_gradients(self) -> None: ...
 
-    def start_sum(self, values: Tensor) -> Callable[[], Tensor]:
+    def all_reduce_async(self, values: Tensor) -> Callable[[], Tensor]:
         added = values.clone()
         work = self.dist.all_reduce(added, async_op=True)
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 
-class Gradients:
+class GradientBuffer:
     """The gradients of a network in one buffer, each laid out as its parameter is, channels last or not.
 
     A gradient goes into the buffer as soon as it is there, while it is in the cache; later backward passes add to it in

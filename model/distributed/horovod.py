@@ -1,4 +1,4 @@
-"""The adapter of Horovod. Gradients go through a buffer of ours, whole after the backward pass or part by part in it."""
+"""The adapter of Horovod: gradients go through a buffer of ours, whole after the backward pass or in parts with it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from fakeit.model.distributed.communicator import CommConfig, Connected
-from fakeit.model.distributed.gradient_buffer import Gradients
+from fakeit.model.distributed.gradient_buffer import GradientBuffer
 from fakeit.pipelines.errors import FakeitError
 
 
@@ -34,7 +34,7 @@ class Horovod(Connected):
         self.rank, self.size, self.local_rank = hvd.rank(), hvd.size(), hvd.local_rank()
         self._under_way: set[int] = set()
         self._compression = hvd.Compression.fp16 if config.compression == "fp16" else hvd.Compression.none
-        self._gradients: Gradients | None = None
+        self._gradients: GradientBuffer | None = None
         self._overlap = self._last = True
         self._sent: list[tuple[int, Tensor, Any]] = []  # handle, where the mean goes, what the compression remembers
 
@@ -45,10 +45,10 @@ class Horovod(Connected):
         for name, value in state.items():
             value.copy_(sent[name])
         self._overlap = self.config.overlaps(network)
-        self._gradients = Gradients(network, self._arrived)
+        self._gradients = GradientBuffer(network, self._arrived)
         return network
 
-    def quiet(self, module: nn.Module, last: bool) -> AbstractContextManager[Any]:
+    def no_sync(self, module: nn.Module, last: bool) -> AbstractContextManager[Any]:
         self._last = last
         return nullcontext()
 
@@ -73,7 +73,7 @@ class Horovod(Connected):
                 gradients.copy_(mean)
         self._sent.clear()
 
-    def start_sum(self, values: Tensor) -> Callable[[], Tensor]:
+    def all_reduce_async(self, values: Tensor) -> Callable[[], Tensor]:
         # The lowest name that is free: few names, since Horovod caches them, and the same on all ranks.
         number = next(n for n in range(len(self._under_way) + 1) if n not in self._under_way)
         self._under_way.add(number)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fakeit.model.distributed.communicator import Comm, total
+from fakeit.model.distributed.communicator import Comm, all_reduce
 from fakeit.model.networks import LandmarkNetwork
 
 
@@ -20,10 +20,10 @@ class _Normalise(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, comm: Comm, eps: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         axes = (0, 2, 3)
         count = x.new_tensor([x.numel() / x.shape[1]])
-        sums = total(comm, torch.cat((x.sum(axes), count)))
+        sums = all_reduce(comm, torch.cat((x.sum(axes), count)))
         mean = sums[:-1] / sums[-1]
         centred = x - mean.reshape(1, -1, 1, 1)
-        variance = total(comm, centred.square().sum(axes)) / sums[-1]
+        variance = all_reduce(comm, centred.square().sum(axes)) / sums[-1]
         scale = torch.rsqrt(variance + eps).reshape(1, -1, 1, 1)
         normal = centred * scale
         ctx.comm = comm
@@ -35,7 +35,7 @@ class _Normalise(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor, *unused: Any) -> tuple[Tensor, None, None]:  # type: ignore[override]
         normal, scale, count = ctx.saved_tensors
         axes = (0, 2, 3)
-        sums = total(ctx.comm, torch.cat((gradient.sum(axes), (gradient * normal).sum(axes)))) / count
+        sums = all_reduce(ctx.comm, torch.cat((gradient.sum(axes), (gradient * normal).sum(axes)))) / count
         mean, projection = (half.reshape(1, -1, 1, 1) for half in sums.chunk(2))
         return scale * (gradient - mean - normal * projection), None, None
 

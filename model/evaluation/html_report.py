@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakeit.model.evaluation.metrics import Floats, Scores, cumulative
-from fakeit.model.evaluation.scoring import Collected, Evaluation
+from fakeit.model.evaluation.scoring import Evaluation, PredictionSet
 from fakeit.pipelines.faces.box import from_landmarks
 from fakeit.pipelines.faces.crop import CropConfig, Picture, crop_from_source, transform
 from fakeit.pipelines.faces.draw import GREEN, RED, contact_sheet, draw_landmarks
@@ -177,7 +177,7 @@ def _figure_videos(e: Evaluation) -> str:
     return _svg(figure)
 
 
-def worst_sheet(e: Evaluation, collected: Collected, source: Source) -> NDArray[np.uint8]:
+def worst_sheet(e: Evaluation, collected: PredictionSet, source: Source) -> NDArray[np.uint8]:
     """The WORST faces, worst first: labels in red under predictions in green."""
     order = [i for i in np.argsort(-np.nan_to_num(e.errors, nan=-1)) if np.isfinite(e.errors[i])][:WORST]
     tiles, captions = [], []

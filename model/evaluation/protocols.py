@@ -15,7 +15,7 @@ from fakeit.pipelines.sources import KINDS, Sample, Source, open_source
 
 
 @dataclass(frozen=True)
-class Protocol:
+class EvaluationProtocol:
     """A benchmark.
 
     Attributes:
@@ -41,34 +41,40 @@ _300W = "300 Faces in the Wild, https://ibug.doc.ic.ac.uk/resources/300-W/"
 PROTOCOLS = {
     p.name: p
     for p in (
-        Protocol("300w-common", "300w", wanted={"subset": ("common",)}, about=f"{_300W}: LFPW and HELEN test"),
-        Protocol("300w-challenging", "300w", wanted={"subset": ("challenging",)}, about=f"{_300W}: the iBUG set"),
-        Protocol("300w-full", "300w", wanted={"subset": ("common", "challenging")}, about=f"{_300W}: both"),
-        Protocol("300w-private", "300w", wanted={"subset": ("private",)}, about=f"{_300W}: indoor and outdoor"),
-        Protocol(
+        EvaluationProtocol(
+            "300w-common", "300w", wanted={"subset": ("common",)}, about=f"{_300W}: LFPW and HELEN test"
+        ),
+        EvaluationProtocol(
+            "300w-challenging", "300w", wanted={"subset": ("challenging",)}, about=f"{_300W}: the iBUG set"
+        ),
+        EvaluationProtocol("300w-full", "300w", wanted={"subset": ("common", "challenging")}, about=f"{_300W}: both"),
+        EvaluationProtocol(
+            "300w-private", "300w", wanted={"subset": ("private",)}, about=f"{_300W}: indoor and outdoor"
+        ),
+        EvaluationProtocol(
             "wflw",
             "wflw",
             options={"split": "test"},
             about="Wider Facial Landmarks in-the-wild, https://wywu.github.io/projects/LAB/WFLW",
         ),
-        Protocol("300vw", "300vw", video=True, about="300 Videos in the Wild: per video, with jitter"),
-        Protocol("aflw-5", "mmlab", normaliser="inter-pupil", about="AFLW in MMLAB's five points"),
-        Protocol("kaggle", "kaggle", normaliser="inter-pupil", about="Kaggle Facial Keypoints"),
+        EvaluationProtocol("300vw", "300vw", video=True, about="300 Videos in the Wild: per video, with jitter"),
+        EvaluationProtocol("aflw-5", "mmlab", normaliser="inter-pupil", about="AFLW in MMLAB's five points"),
+        EvaluationProtocol("kaggle", "kaggle", normaliser="inter-pupil", about="Kaggle Facial Keypoints"),
     )
 }
 
 
-def protocol(name: str) -> Protocol:
+def protocol(name: str) -> EvaluationProtocol:
     """A benchmark by its name, or a source's kind as one. Raises FakeitError naming what is known."""
     if name in PROTOCOLS:
         return PROTOCOLS[name]
     if name in KINDS:
-        return Protocol(name, name)
+        return EvaluationProtocol(name, name)
     known = [*PROTOCOLS, *KINDS]
     raise FakeitError(f"protocol '{name}' is unknown; known are {', '.join(known)}{nearest(name, known)}")
 
 
-def open_protocol(chosen: Protocol, path: str) -> tuple[Source, list[Sample]]:
+def open_protocol(chosen: EvaluationProtocol, path: str) -> tuple[Source, list[Sample]]:
     """The source of a benchmark at `path` and the samples that belong to it.
 
     Raises:

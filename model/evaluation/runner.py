@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fakeit.model.evaluation import html_report, scoring
 from fakeit.model.evaluation.protocols import open_protocol, protocol
-from fakeit.model.evaluation.scoring import Boxes, Collected, Evaluation
+from fakeit.model.evaluation.scoring import Boxes, Evaluation, PredictionSet
 from fakeit.model.inference.adapter import adapter_path
 from fakeit.model.inference.landmarker import BOX, Landmarker
 from fakeit.pipelines.errors import FakeitError, Rejected
@@ -70,9 +70,10 @@ def benchmark(landmarker: Landmarker, config: BenchmarkConfig, model: str) -> Re
         config: on what.
         model: what the report calls it.
     """
+    about = landmarker.metadata
     facts = {
-        "model": f"{model} ({landmarker.recipe.network}, {landmarker.recipe.precision}, {landmarker.recipe.scheme})",
-        "crop": f"{landmarker.recipe.crop.size} px, margin {landmarker.recipe.crop.margin}",
+        "model": f"{model} ({about.network}, {about.precision}, {about.scheme})",
+        "crop": f"{about.crop.size} px, margin {about.crop.margin}",
         "detector": f"{landmarker.config.detector}, {landmarker.config.refine} passes after the first",
     }
     evaluations: list[Evaluation] = []
@@ -99,17 +100,17 @@ def benchmark(landmarker: Landmarker, config: BenchmarkConfig, model: str) -> Re
     return Result(title, "\n".join(lines), html, figures, facts, worst)
 
 
-def score(landmarker: Landmarker, collected: Collected, normaliser: str, video: bool = False) -> list[Evaluation]:
+def score(landmarker: Landmarker, collected: PredictionSet, normaliser: str, video: bool = False) -> list[Evaluation]:
     """Without an adapter, and with the landmarker's where it has one."""
     boxes = "true boxes" if collected.boxes == "true" else f"boxes of {landmarker.config.detector}"
     made = []
     try:
-        made.append(scoring.evaluate(collected, *scoring.plain(collected), normaliser, boxes, video))
+        made.append(scoring.evaluate(collected, *scoring.without_adapter(collected), normaliser, boxes, video))
     except FakeitError:
         if landmarker.adapter is None:
             raise
     if landmarker.adapter is not None:
-        points, truth, name, note = scoring.adapted(collected, landmarker.adapter)
+        points, truth, name, note = scoring.with_adapter(collected, landmarker.adapter)
         made.append(scoring.evaluate(collected, points, truth, name, normaliser, f"{boxes}, {note}", video))
     return made
 
@@ -203,10 +204,12 @@ def _mappable(source: str, target: str) -> bool:
 
 def log(result: Result, uri: str) -> str:
     """Figures, the page and the worst faces into MLflow; a line that says where."""
-    from fakeit.model.tracking.mlflow_tracker import Mlflow, TrackingConfig
+    from fakeit.model.tracking.mlflow_tracker import MlflowTracker, TrackingConfig
 
     with tempfile.TemporaryDirectory() as folder:
-        run = Mlflow(TrackingConfig(uri=uri, experiment="fakeit-evaluate", model=False), Path(folder), result.name)
+        run = MlflowTracker(
+            TrackingConfig(uri=uri, experiment="fakeit-evaluate", model=False), Path(folder), result.name
+        )
         run.start(dict(result.facts), [])
         run.metrics(0, result.figures)
         run.text("report.html", result.html)

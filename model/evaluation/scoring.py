@@ -23,7 +23,7 @@ Boxes = Literal["true", "detector"]
 
 
 @dataclass(frozen=True)
-class Collected:
+class PredictionSet:
     """What a model says about a source's faces.
 
     Attributes:
@@ -82,7 +82,7 @@ def collect(
     samples: Sequence[Sample],
     boxes: Boxes,
     progress: Callable[[int], None] | None = None,
-) -> Collected:
+) -> PredictionSet:
     """Runs the landmarker (without its adapter) over labelled samples.
 
     Args:
@@ -97,14 +97,14 @@ def collect(
         FakeitError: no sample could be read.
     """
     kept, truths, predictions, sides, tones, rejected = [], [], [], [], [], []
-    missing = np.full((scheme(landmarker.recipe.scheme).count, 2), np.nan, np.float32)
-    crop = landmarker.recipe.crop
+    missing = np.full((scheme(landmarker.metadata.scheme).count, 2), np.nan, np.float32)
+    crop = landmarker.metadata.crop
     adapter, landmarker.adapter = landmarker.adapter, None
     try:
         for index, sample in enumerate(samples):
             try:
                 truth = source.read(sample).landmarks
-                true_box, pixels = training_box(truth, source.scheme, landmarker.recipe.scheme), source.image(sample)
+                true_box, pixels = training_box(truth, source.scheme, landmarker.metadata.scheme), source.image(sample)
             except Rejected as error:
                 rejected.append(str(error))
                 continue
@@ -121,12 +121,12 @@ def collect(
         landmarker.adapter = adapter
     if not kept:
         raise FakeitError(f"none of {len(samples)} samples could be read; the first: {rejected[0]}")
-    return Collected(
+    return PredictionSet(
         tuple(kept),
         np.stack(truths).astype(np.float32),
         source.scheme,
         np.stack(predictions),
-        landmarker.recipe.scheme,
+        landmarker.metadata.scheme,
         np.array(sides),
         np.array(tones),
         boxes,
@@ -164,7 +164,7 @@ def common_scheme(model: str, truth: str) -> str:
     raise FakeitError(f"points of {model} and {truth} have no scheme in common; an adapter can bridge them")
 
 
-def plain(collected: Collected) -> tuple[Floats, Floats, str]:
+def without_adapter(collected: PredictionSet) -> tuple[Floats, Floats, str]:
     """Predictions and truth in a common scheme, without an adapter: (N, K, 2) twice, and the scheme."""
     common = common_scheme(collected.model_scheme, collected.truth_scheme)
     return (
@@ -174,12 +174,12 @@ def plain(collected: Collected) -> tuple[Floats, Floats, str]:
     )
 
 
-def adapted(collected: Collected, adapter: Adapter, folds: int = 5) -> tuple[Floats, Floats, str, str]:
+def with_adapter(collected: PredictionSet, adapter: Adapter, folds: int = 5) -> tuple[Floats, Floats, str, str]:
     """The same through an adapter, and a note. Where it was fitted on some of these very faces, each face goes instead
     through one that is fitted on the others only."""
     seen = set(adapter.samples) & {sample_hash(s.image) for s in collected.samples}
     if seen:
-        points, truth, name = crossed(collected, folds)
+        points, truth, name = cross_validated_points(collected, folds)
         note = f"adapter cross-validated ({folds} folds): it was fitted on {len(seen)} of these faces"
         return points, truth, name, note
     truth = np.asarray(convert(collected.truth, collected.truth_scheme, adapter.target), np.float64)
@@ -187,7 +187,7 @@ def adapted(collected: Collected, adapter: Adapter, folds: int = 5) -> tuple[Flo
     return points, truth, adapter.target, f"adapter '{adapter.name}', fitted on {adapter.fitted_on}"
 
 
-def crossed(collected: Collected, folds: int = 5) -> tuple[Floats, Floats, str]:
+def cross_validated_points(collected: PredictionSet, folds: int = 5) -> tuple[Floats, Floats, str]:
     """Points through adapters that never saw the face they are used on. Faces are dealt to folds in blocks of their
     order, so that neighbours (pictures of one person, frames of one video) mostly stay together."""
     truth = np.asarray(collected.truth, np.float64)
@@ -202,7 +202,7 @@ def crossed(collected: Collected, folds: int = 5) -> tuple[Floats, Floats, str]:
 
 
 def fit(
-    collected: Collected, name: str, fitted_on: str, chosen: NDArray[np.bool_] | None = None
+    collected: PredictionSet, name: str, fitted_on: str, chosen: NDArray[np.bool_] | None = None
 ) -> tuple[Adapter, float]:
     """An adapter from the model's points to the source's labels, on all faces or the chosen ones; see `fit_adapter`."""
     rows = np.flatnonzero(np.ones(len(collected.truth), bool) if chosen is None else chosen)
@@ -218,7 +218,7 @@ def fit(
 
 
 def evaluate(
-    collected: Collected,
+    collected: PredictionSet,
     points: Floats,
     truth: Floats,
     scheme_name: str,
@@ -259,7 +259,7 @@ def _labels(sample: Sample) -> Mapping[str, Any]:
 
 
 def _videos(
-    collected: Collected, points: Floats, truth: Floats, length: Floats, errors: Floats
+    collected: PredictionSet, points: Floats, truth: Floats, length: Floats, errors: Floats
 ) -> dict[str, tuple[Scores, float]]:
     rows: dict[str, list[int]] = {}
     for index, sample in enumerate(collected.samples):

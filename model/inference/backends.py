@@ -1,7 +1,7 @@
 """What runs a trained network: torch for a checkpoint, onnxruntime for an ONNX file. Above this file nobody asks which.
 
 Both take crops as the training saw them, uint8 (N, size, size, channels), and give points in the unit crop. How a crop
-is made (`Recipe`) travels inside the file: in the checkpoint, or as one JSON entry of the ONNX metadata.
+is made (`ModelMetadata`) travels inside the file: in the checkpoint, or as one JSON entry of the ONNX metadata.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fakeit.pipelines.config import from_dict, to_dict
+from fakeit.pipelines.config import from_stored, to_dict
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.crop import CropConfig
 from fakeit.pipelines.landmarks import scheme
@@ -28,14 +28,13 @@ Output = tuple[NDArray[np.float32], "NDArray[np.float32] | None"]
 
 
 @dataclass(frozen=True)
-class Recipe:
+class ModelMetadata:
     """All that a network's user must know of it.
 
     Attributes:
         scheme: the numbering of its points.
         crop: how its crops are made.
         network: the network's registered name, for reports.
-        normalisation: what happens to pixel values before the first layer; always inside the network.
         precision: "float32", "float16" or "int8".
         sigma: whether the network gives log σ (unit crop) for each point beside the points.
         version: of this description.
@@ -44,16 +43,17 @@ class Recipe:
     scheme: str
     crop: CropConfig
     network: str = ""
-    normalisation: str = "inside the network: uint8 pixels 0 to 255 in"
     precision: str = "float32"
     sigma: bool = False
     version: int = FORMAT
+
+    RENAMED: ClassVar = {"normalisation": None}  # was always the same
 
     def to_json(self) -> str:
         return json.dumps(to_dict(self))
 
 
-def recipe_from_json(text: str, where: str) -> Recipe:
+def metadata_from_json(text: str, where: str) -> ModelMetadata:
     """Raises FakeitError naming `where` and what is wrong with the description."""
     try:
         values = json.loads(text)
@@ -61,15 +61,15 @@ def recipe_from_json(text: str, where: str) -> Recipe:
         raise FakeitError(f"{where}: its '{METADATA_KEY}' metadata is not JSON ({error})") from error
     if isinstance(values, dict) and values.get("version", 0) > FORMAT:
         raise FakeitError(f"{where}: written by a newer fakeit (format {values['version']}, this one reads {FORMAT})")
-    recipe = from_dict(values, Recipe, f"{where}: metadata")
-    scheme(recipe.scheme)  # raises for an unknown one
-    return recipe
+    metadata = from_stored(values, ModelMetadata, f"{where}: metadata")
+    scheme(metadata.scheme)  # raises for an unknown one
+    return metadata
 
 
 class Backend(Protocol):
     """A network that is ready to run."""
 
-    recipe: Recipe
+    metadata: ModelMetadata
 
     def run(self, crops: NDArray[np.uint8]) -> Output:
         """Crops (N, size, size, channels) uint8 → points (N, K, 2) float32 unit crop, log σ (N, K) or None."""
@@ -92,14 +92,14 @@ class OnnxBackend:
         found = self.session.get_modelmeta().custom_metadata_map
         if METADATA_KEY not in found:
             raise FakeitError(f"model {path}: an ONNX file without '{METADATA_KEY}' metadata; jobs/export.py writes it")
-        self.recipe = recipe_from_json(found[METADATA_KEY], f"model {path}")
+        self.metadata = metadata_from_json(found[METADATA_KEY], f"model {path}")
         self._input = self.session.get_inputs()[0].name
-        self._count = scheme(self.recipe.scheme).count
+        self._count = scheme(self.metadata.scheme).count
 
     def run(self, crops: NDArray[np.uint8]) -> Output:
         outputs = self.session.run(None, {self._input: np.ascontiguousarray(crops)})
         points = np.asarray(outputs[0], np.float32).reshape(len(crops), self._count, 2)
-        return points, np.asarray(outputs[1], np.float32) if self.recipe.sigma else None
+        return points, np.asarray(outputs[1], np.float32) if self.metadata.sigma else None
 
 
 class TorchBackend:
@@ -109,7 +109,7 @@ class TorchBackend:
         import torch
 
         torch.set_num_threads(threads)
-        self.network, self.recipe = load_network(path)
+        self.network, self.metadata = load_network(path)
         self.device = torch.device(device)
         self.network.eval().to(self.device)
 
@@ -122,15 +122,15 @@ class TorchBackend:
         return made.points.float().cpu().numpy(), sigma
 
 
-def load_network(path: str | Path) -> tuple[LandmarkNetwork, Recipe]:
-    """A checkpoint's network, ready to predict, and its recipe. Raises FakeitError when it is none."""
+def load_network(path: str | Path) -> tuple[LandmarkNetwork, ModelMetadata]:
+    """A checkpoint's network, ready to predict, and its metadata. Raises FakeitError when it is none."""
     from fakeit.model.training import checkpoint
 
     stored = checkpoint.load(path)
     scheme(stored.scheme)
     network = stored.build()
     sigma = stored.network.head == "gaussian"
-    return network, Recipe(stored.scheme, stored.crop, stored.network.name, sigma=sigma)
+    return network, ModelMetadata(stored.scheme, stored.crop, stored.network.name, sigma=sigma)
 
 
 def open_backend(path: str | Path, threads: int = 1, device: str = "cpu") -> Backend:

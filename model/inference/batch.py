@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fakeit.model.inference.face_tracker import VideoConfig
 from fakeit.model.inference.landmarker import Landmarker
-from fakeit.model.inference.results import Found, draw_faces
+from fakeit.model.inference.results import ImageResult, draw_faces
 from fakeit.model.inference.video import run_video
 from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.faces.box import Box
@@ -49,8 +49,8 @@ def predict(
     faces: int = 1,
     draw: Path | None = None,
     video: VideoConfig | None = None,
-) -> Iterator[Found]:
-    """One `Found` a picture and one a video frame.
+) -> Iterator[ImageResult]:
+    """One `ImageResult` a picture and one a video frame.
 
     Args:
         landmarker: does the work.
@@ -70,7 +70,7 @@ def predict(
             pixels = read_image(picture.location)
         except Rejected as error:
             summary.unread += 1
-            yield Found(picture.name, [], problem=str(error))
+            yield ImageResult(picture.name, [], problem=str(error))
             continue
         asked = None if boxes is None else _boxes_of(picture.name, boxes)
         found_boxes = landmarker.detect(pixels) if asked is None else asked
@@ -85,7 +85,7 @@ def predict(
                 path = path.with_name(f"{path.name}.png")
             path.parent.mkdir(parents=True, exist_ok=True)
             write_image(str(path), draw_faces(pixels, list(found)))
-        yield Found(picture.name, found, pixels.shape[1], pixels.shape[0])
+        yield ImageResult(picture.name, found, pixels.shape[1], pixels.shape[0])
 
 
 def _boxes_of(name: str, boxes: Mapping[str, list[Box]]) -> list[Box]:
@@ -94,14 +94,14 @@ def _boxes_of(name: str, boxes: Mapping[str, list[Box]]) -> list[Box]:
 
 def _video(
     landmarker: Landmarker, picture: PictureFile, summary: Summary, draw: Path | None, config: VideoConfig | None
-) -> Iterator[Found]:
+) -> Iterator[ImageResult]:
     output = draw / Path(picture.name).with_suffix(".mp4") if draw is not None else None
     try:
         result = run_video(landmarker, picture.location, output, config)
     except FakeitError as error:
         summary.pictures += 1
         summary.unread += 1
-        yield Found(picture.name, [], problem=str(error))
+        yield ImageResult(picture.name, [], problem=str(error))
         return
     print(f"{picture.name}: {len(result.found)} frames, {stage_line(result.milliseconds)}")
     if result.note:

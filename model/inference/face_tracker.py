@@ -110,7 +110,7 @@ class Timing:
         return {**each, "total": sum(each.values())}
 
 
-class Tracker:
+class FaceTracker:
     """Follows faces from frame to frame."""
 
     def __init__(self, landmarker: Landmarker, config: VideoConfig | None = None) -> None:

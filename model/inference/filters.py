@@ -62,7 +62,7 @@ def points_68(face: Face) -> NDArray[np.float32]:
     return np.asarray(convert(face.points, face.scheme, "ibug68"), np.float32)
 
 
-def dress(landmarker: Landmarker, pictures: Iterable[PictureFile], edit: Edit, output: str) -> Iterator[str]:
+def apply_filters(landmarker: Landmarker, pictures: Iterable[PictureFile], edit: Edit, output: str) -> Iterator[str]:
     """Writes every picture and video, edited, into a folder; yields a line on each."""
     for picture in pictures:
         path = Path(output, picture.name)

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakeit.model.inference.adapter import Adapter, beside
-from fakeit.model.inference.backends import Backend, Recipe, open_backend
+from fakeit.model.inference.backends import Backend, ModelMetadata, open_backend
 from fakeit.model.inference.results import Face
 from fakeit.model.tracking import model_registry
 from fakeit.pipelines.errors import FakeitError, Rejected
@@ -64,8 +64,10 @@ class Landmarker:
         self.config = config or LandmarkerConfig()
         self.adapter = adapter
         self._detector: Any = None
-        if adapter and adapter.source != self.recipe.scheme:
-            raise FakeitError(f"adapter '{adapter.name}' is for {adapter.source}, the model gives {self.recipe.scheme}")
+        if adapter and adapter.source != self.metadata.scheme:
+            raise FakeitError(
+                f"adapter '{adapter.name}' is for {adapter.source}, the model gives {self.metadata.scheme}"
+            )
 
     @classmethod
     def load(
@@ -97,13 +99,13 @@ class Landmarker:
         return cls(open_backend(file, threads, device), config, beside(adapter, file) if adapter else None)
 
     @property
-    def recipe(self) -> Recipe:
-        return self.backend.recipe
+    def metadata(self) -> ModelMetadata:
+        return self.backend.metadata
 
     @property
     def scheme(self) -> str:
         """The numbering of the points that come out."""
-        return self.adapter.target if self.adapter else self.recipe.scheme
+        return self.adapter.target if self.adapter else self.metadata.scheme
 
     def __call__(self, image: NDArray[Any] | str | Path, boxes: Sequence[Box] | None = None) -> list[Face]:
         """The faces of one picture, the most prominent first.
@@ -121,7 +123,7 @@ class Landmarker:
     def detect(self, pixels: NDArray[np.uint8]) -> list[Box]:
         """Boxes as training used them, of all faces that the detector finds in (H, W, 3) RGB, most prominent first."""
         height, width = pixels.shape[:2]
-        fit: BoxFit = box_fit(self.config.detector, self.recipe.scheme)
+        fit: BoxFit = box_fit(self.config.detector, self.metadata.scheme)
         boxes = [fit.apply(box) for box in self.detector_boxes(pixels)]
         return sorted(boxes, key=lambda box: -prominence(box, width, height))
 
@@ -154,11 +156,11 @@ class Landmarker:
         """
         if not boxes:
             return []
-        picture = Picture(pixels, self.recipe.crop.colour)
+        picture = Picture(pixels, self.metadata.crop.colour)
         crops = [(box, 0.0) for box in boxes]
         made, confidence = self._pass(picture, crops)
         passes = self.config.refine if refine is None else refine
-        if refine is None and self.recipe.crop.align == "eyes":
+        if refine is None and self.metadata.crop.align == "eyes":
             passes = max(passes, 1)
         for _ in range(passes):
             crops = [self._again(points, crop) for points, crop in zip(made, crops, strict=True)]
@@ -166,7 +168,7 @@ class Landmarker:
         return [self._face(points, trust, box) for points, trust, (box, _) in zip(made, confidence, crops, strict=True)]
 
     def _face(self, points: NDArray[np.float32], confidence: NDArray[np.float32], box: Box) -> Face:
-        face = Face(points, confidence, box, self.recipe.scheme)
+        face = Face(points, confidence, box, self.metadata.scheme)
         if self.adapter is None:
             return face
         points, confidence = self.adapter.apply(points), self.adapter.confidence(confidence)
@@ -177,13 +179,13 @@ class Landmarker:
             box = from_landmarks(points)
         except Rejected:
             return crop
-        turn = self.recipe.crop.align == "eyes"
-        return box, eye_angle(points, self.recipe.scheme) if turn else 0.0
+        turn = self.metadata.crop.align == "eyes"
+        return box, eye_angle(points, self.metadata.scheme) if turn else 0.0
 
     def _pass(
         self, picture: Picture, crops: Sequence[tuple[Box, float]]
     ) -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]:
-        config = self.recipe.crop
+        config = self.metadata.crop
         matrices = [crop_from_source(box, config, angle) for box, angle in crops]
         images = np.stack([equalise(picture.warp(m, config.size), config.equalise) for m in matrices])
         points, log_sigma = self.run_crops(images)
@@ -198,7 +200,7 @@ class Landmarker:
         points, log_sigma = self.backend.run(crops)
         if not self.config.flip:
             return points, log_sigma
-        order = list(scheme(self.recipe.scheme).flip)
+        order = list(scheme(self.metadata.scheme).flip)
         mirrored, mirrored_sigma = self.backend.run(np.ascontiguousarray(crops[:, :, ::-1]))
         mirrored = mirrored[:, order] * np.array([-1, 1], np.float32) + np.array([1, 0], np.float32)
         if log_sigma is not None and mirrored_sigma is not None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fakeit.model.inference.results import Face, Found
+from fakeit.model.inference.results import Face, ImageResult
 from fakeit.pipelines.config import nearest
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.landmarks import scheme
@@ -34,7 +34,7 @@ def choose_format(output: str, asked: str | None) -> str:
     raise FakeitError(f"output {output}: in what format? end it in .csv or .json, or say --format{near}")
 
 
-def write(found: Sequence[Found], output: str, kind: str, scheme_name: str) -> None:
+def write(found: Sequence[ImageResult], output: str, kind: str, scheme_name: str) -> None:
     """Writes `found` to a file (`pts`: to a folder). Raises FakeitError when that is not possible."""
     try:
         if kind == "pts":
@@ -48,7 +48,7 @@ def write(found: Sequence[Found], output: str, kind: str, scheme_name: str) -> N
         raise FakeitError(f"output {output}: cannot be written ({error})") from error
 
 
-def as_csv(found: Sequence[Found], scheme_name: str) -> str:
+def as_csv(found: Sequence[ImageResult], scheme_name: str) -> str:
     """`image,x0,y0,…` in source pixels; a picture without a face has an empty row."""
     count = scheme(scheme_name).count
     text = io.StringIO()
@@ -62,7 +62,7 @@ def as_csv(found: Sequence[Found], scheme_name: str) -> str:
     return text.getvalue()
 
 
-def as_json(found: Sequence[Found], scheme_name: str) -> str:
+def as_json(found: Sequence[ImageResult], scheme_name: str) -> str:
     """A list of pictures, each with its faces' points, confidence and box."""
 
     def one(face: Face) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def as_json(found: Sequence[Found], scheme_name: str) -> str:
     return json.dumps(made, indent=1) + "\n"
 
 
-def as_coco(found: Sequence[Found], scheme_name: str) -> str:
+def as_coco(found: Sequence[ImageResult], scheme_name: str) -> str:
     """COCO keypoints (https://cocodataset.org/#format-data); its keypoints count pixels from their corners, so half a
     pixel is added to our points, whose pixel centres are whole numbers."""
     names = scheme(scheme_name)
@@ -123,7 +123,7 @@ def as_coco(found: Sequence[Found], scheme_name: str) -> str:
     return json.dumps({"images": images, "annotations": annotations, "categories": [category]}) + "\n"
 
 
-def _write_pts(found: Sequence[Found], folder: Path) -> None:
+def _write_pts(found: Sequence[ImageResult], folder: Path) -> None:
     """`NAME.pts` for a picture's first face, `NAME_2.pts` … for more; iBUG counts pixels from 1."""
     for picture in found:
         for number, face in enumerate(picture.faces, 1):

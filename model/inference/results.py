@@ -31,7 +31,7 @@ class Face:
 
 
 @dataclass(frozen=True)
-class Found:
+class ImageResult:
     """The faces of one picture or video frame.
 
     Attributes:

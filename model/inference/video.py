@@ -11,9 +11,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from fakeit.model.inference.face_tracker import Pixels, Timing, Tracker, VideoConfig
+from fakeit.model.inference.face_tracker import FaceTracker, Pixels, Timing, VideoConfig
 from fakeit.model.inference.landmarker import Landmarker
-from fakeit.model.inference.results import Face, Found, draw_faces
+from fakeit.model.inference.results import Face, ImageResult, draw_faces
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.draw import caption
 
@@ -22,7 +22,7 @@ CODECS = {".mp4": "mp4v", ".webm": "VP80", ".avi": "MJPG", ".mkv": "mp4v", ".mov
 Edit = Callable[[Pixels, list[Face]], Pixels]
 
 
-class Frames:
+class VideoReader:
     """A video file, frame-folder pattern or camera, opened; iterating gives (seconds, RGB pixels)."""
 
     def __init__(self, place: str | int) -> None:
@@ -89,7 +89,7 @@ class VideoWriter:
 class VideoResult:
     """What became of a video. `note`: one line where it ended early, else ""."""
 
-    found: list[Found]
+    found: list[ImageResult]
     milliseconds: dict[str, float]
     size: tuple[int, int]
     note: str = ""
@@ -116,18 +116,18 @@ def run_video(
     Raises:
         FakeitError: no video or camera there, or the output cannot be written.
     """
-    frames = Frames(place)
+    frames = VideoReader(place)
     landmarker.load_detector()  # not a frame's time
-    tracker = Tracker(landmarker, config)
+    tracker = FaceTracker(landmarker, config)
     writer = VideoWriter(output, frames.fps) if output else None
-    found: list[Found] = []
+    found: list[ImageResult] = []
     name = Path(place).name if isinstance(place, str) else f"camera{place}"
     size = (0, 0)
     try:
         for seconds, pixels in frames:
             size = (pixels.shape[1], pixels.shape[0])
             faces = tracker.step(pixels, seconds)
-            found.append(Found(f"{name}#{len(found):06d}", faces, *size))
+            found.append(ImageResult(f"{name}#{len(found):06d}", faces, *size))
             if writer:
                 with tracker.timing.stage("draw"):
                     drawn = edit(pixels, faces)

@@ -77,20 +77,21 @@ def predict(
 
 
 def _vote(member: Member, pictures: Pictures, target: str) -> NDArray[np.float32]:
-    adapter, recipe = member.adapter, member.backend.recipe
-    if adapter is not None and (adapter.source, adapter.target) != (recipe.scheme, target):
+    adapter, metadata = member.adapter, member.backend.metadata
+    if adapter is not None and (adapter.source, adapter.target) != (metadata.scheme, target):
         raise FakeitError(
-            f"adapter '{adapter.name}' maps {adapter.source} to {adapter.target}, wanted is {recipe.scheme} to {target}"
+            f"adapter '{adapter.name}' maps {adapter.source} to {adapter.target}, "
+            f"wanted is {metadata.scheme} to {target}"
         )
     own = own_points(member, pictures)
     if adapter is not None:
         return np.stack([adapter.apply(points) for points in own])
-    return np.asarray(convert(own, recipe.scheme, target), np.float32)
+    return np.asarray(convert(own, metadata.scheme, target), np.float32)
 
 
 def own_points(member: Member, pictures: Pictures) -> NDArray[np.float32]:
     """A member's points in its own scheme, (N, K, 2), source pixels."""
-    if member.backend.recipe.crop.margin == 0:
+    if member.backend.metadata.crop.margin == 0:
         return _whole_pictures(member, pictures)
     landmarker = Landmarker(member.backend, LandmarkerConfig(refine=2, flip=member.flip))
     return np.stack([landmarker.fit(picture, [_guess(picture)])[0].points for picture in pictures])
@@ -103,7 +104,7 @@ def _guess(picture: NDArray[np.uint8]) -> Box:
 
 
 def _whole_pictures(member: Member, pictures: Pictures) -> NDArray[np.float32]:
-    crop = member.backend.recipe.crop
+    crop = member.backend.metadata.crop
     back, crops = [], []
     for picture in pictures:
         matrix = crop_from_source(whole(picture), crop)
@@ -111,7 +112,7 @@ def _whole_pictures(member: Member, pictures: Pictures) -> NDArray[np.float32]:
         back.append(np.linalg.inv(matrix))
     made = _run(member.backend, np.stack(crops))
     if member.flip:
-        order = list(scheme(member.backend.recipe.scheme).flip)
+        order = list(scheme(member.backend.metadata.scheme).flip)
         mirrored = _run(member.backend, np.ascontiguousarray(np.stack(crops)[:, :, ::-1]))[:, order]
         made = (made + mirrored * np.array([-1, 1], np.float32) + np.array([1, 0], np.float32)) / 2
     source = [transform(from_unit(points, crop.size), matrix) for points, matrix in zip(made, back, strict=True)]
@@ -144,4 +145,4 @@ def fit_labels(member: Member, source: Source, samples: Sequence[Sample], name: 
     truth = np.stack([source.read(sample).landmarks for sample in samples])
     own = own_points(member, [source.image(sample) for sample in samples])
     fitted_on = f"{len(samples)} pictures"
-    return fit_adapter(own, truth, member.backend.recipe.scheme, source.scheme, name, fitted_on)
+    return fit_adapter(own, truth, member.backend.metadata.scheme, source.scheme, name, fitted_on)

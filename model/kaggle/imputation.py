@@ -22,7 +22,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fakeit.model.kaggle.shard_imputation import Expert, Fill, FillConfig, Only, Points, laid_onto, predict
+from fakeit.model.kaggle.shard_imputation import (
+    FillConfig,
+    ImputeMissing,
+    Points,
+    Predictor,
+    SinglePoint,
+    align_to_known,
+    predict,
+)
 from fakeit.model.training.config import TrainConfig
 from fakeit.pipelines.config import to_dict
 from fakeit.pipelines.errors import FakeitError
@@ -34,7 +42,7 @@ from fakeit.pipelines.store import manifest as manifests
 from fakeit.pipelines.store.shards import read_shard
 
 
-def usual_errors(dataset: str, experts: Sequence[Expert], config: FillConfig) -> tuple[float, ...]:
+def validation_errors(dataset: str, predictors: Sequence[Predictor], config: FillConfig) -> tuple[float, ...]:
     """(K,) each point's standard deviation of an axis on validation rows, unit crop; `typical` where none can tell."""
     manifest = manifests.load(dataset)
     often = missing_share(dataset) > 0.3
@@ -42,8 +50,8 @@ def usual_errors(dataset: str, experts: Sequence[Expert], config: FillConfig) ->
     for shard in manifest.of("val"):
         rows = read_shard(join(dataset, shard.path), manifest.shape)
         truth = rows["landmarks"]
-        points = predict(experts, rows["image"], manifest.scheme)[0]
-        laid = laid_onto(points, np.where(often[:, None], np.float32(np.nan), truth))  # as in a row that has gaps
+        points = predict(predictors, rows["image"], manifest.scheme)[0]
+        laid = align_to_known(points, np.where(often[:, None], np.float32(np.nan), truth))  # as in a row that has gaps
         errors.append(np.where(often[:, None], laid, points) - truth)
     if not errors:
         return (config.typical,) * manifest.shape.points
@@ -60,7 +68,7 @@ class Round:
     """One round: the dataset it made, who predicted, seconds of training and of the prediction pass."""
 
     dataset: str
-    experts: tuple[Expert, ...]
+    predictors: tuple[Predictor, ...]
     training_seconds: float
     filling_seconds: float
     filled: dict[str, int] = field(default_factory=dict)
@@ -100,18 +108,26 @@ def fill_in(
     current = dataset
     for number in range(1, config.rounds + 1):
         started = time.monotonic()
-        experts = _experts(current, points, join(scratch, f"round-{number}"), number, train, runner, config)
+        predictors = _train_predictors(current, points, join(scratch, f"round-{number}"), number, train, runner, config)
         trained = time.monotonic()
         last = number == config.rounds
         target = output if last else join(scratch, f"round-{number}", "filled")
-        change = Fill(experts, manifests.load(dataset).scheme, usual_errors(dataset, experts, config), config)
-        note = _Note(config, number, experts, change.floor)
+        change = ImputeMissing(
+            predictors, manifests.load(dataset).scheme, validation_errors(dataset, predictors, config), config
+        )
+        note = _Note(config, number, predictors, change.floor)
         made = rewrite(dataset, target, change, runner, note, overwrite or not last)
         told = note(made.facts)["fill_in"]
         ended = time.monotonic()
         rounds.append(
             Round(
-                target, experts, trained - started, ended - trained, told["filled"], told["missing"], told["confidence"]
+                target,
+                predictors,
+                trained - started,
+                ended - trained,
+                told["filled"],
+                told["missing"],
+                told["confidence"],
             )
         )
         report(number, rounds[-1])
@@ -135,7 +151,7 @@ def missing_share(dataset: str) -> NDArray[np.float64]:
     return lacking / max(rows, 1)
 
 
-def _experts(
+def _train_predictors(
     dataset: str,
     points: Sequence[int],
     folder: str,
@@ -143,16 +159,16 @@ def _experts(
     train: Callable[[str, str], str],
     runner: Runner,
     config: FillConfig,
-) -> tuple[Expert, ...]:
+) -> tuple[Predictor, ...]:
     if config.models == "one":
-        return (Expert(train(dataset, f"round-{number}")),)
+        return (Predictor(train(dataset, f"round-{number}")),)
     names = scheme(manifests.load(dataset).scheme).names
-    experts = []
+    predictors = []
     for point in points:
         alone = join(folder, names[point])
-        rewrite(dataset, alone, Only(point), runner, lambda facts, p=point: {"only": names[p]}, overwrite=True)  # type: ignore[misc]
-        experts.append(Expert(train(alone, f"round-{number}-{names[point]}"), (point,)))
-    return tuple(experts)
+        rewrite(dataset, alone, SinglePoint(point), runner, lambda facts, p=point: {"only": names[p]}, overwrite=True)  # type: ignore[misc]
+        predictors.append(Predictor(train(alone, f"round-{number}-{names[point]}"), (point,)))
+    return tuple(predictors)
 
 
 @dataclass(frozen=True)
@@ -161,7 +177,7 @@ class _Note:
 
     config: FillConfig
     number: int
-    experts: tuple[Expert, ...]
+    predictors: tuple[Predictor, ...]
     floor: tuple[float, ...]
 
     def __call__(self, facts: Sequence[Facts]) -> dict[str, Any]:
@@ -179,7 +195,7 @@ class _Note:
                 "missing": sum(fact["missing"] for fact in facts),
                 "confidence": sum(fact["confidence"] for fact in facts) / count if count else 0.0,
                 "usual_error": [round(value, 5) for value in self.floor],
-                "models": [Path(expert.path).name for expert in self.experts],
+                "models": [Path(predictor.path).name for predictor in self.predictors],
             }
         }
 

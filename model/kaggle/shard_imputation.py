@@ -34,29 +34,29 @@ class FillConfig:
     Attributes:
         rounds: of training and filling.
         models: "one" with a masked loss, or "each": one for every point that has gaps.
-        least: points of less confidence stay missing.
-        strength: the weight of a filled point of confidence 1; labels weigh 1.
+        min_confidence: points of less confidence stay missing.
+        pseudo_label_weight: the weight of a filled point of confidence 1; labels weigh 1.
         typical: unit crop, the error assumed where no validation row can tell.
     """
 
     rounds: int = 2
     models: Literal["one", "each"] = "one"
-    least: float = 0.2
-    strength: float = 0.5
+    min_confidence: float = 0.2
+    pseudo_label_weight: float = 0.5
     typical: float = 0.03
 
     def __post_init__(self) -> None:
         if self.rounds < 1:
             raise FakeitError(f"fill.rounds is {self.rounds}; at least 1 is needed")
-        if not (0 <= self.least < 1 and 0 < self.strength < 1):
+        if not (0 <= self.min_confidence < 1 and 0 < self.pseudo_label_weight < 1):
             raise FakeitError(
-                f"fill.least is {self.least} and fill.strength {self.strength}; both must lie in 0 to 1, "
-                "since a filled point may never weigh as much as a label"
+                f"--min-confidence is {self.min_confidence} and --pseudo-label-weight {self.pseudo_label_weight}; "
+                "both must lie in 0 to 1, since a filled point may never weigh as much as a label"
             )
 
 
 @dataclass(frozen=True)
-class Expert:
+class Predictor:
     """A trained model and the points it answers for (None: all)."""
 
     path: str
@@ -68,12 +68,12 @@ def _backend(path: str) -> Backend:
     return open_backend(Path(path))  # once for each executor process
 
 
-def predict(experts: Sequence[Expert], images: NDArray[np.uint8], scheme_name: str) -> tuple[Points, Points]:
-    """What the experts say about crops, each crop also mirrored.
+def predict(predictors: Sequence[Predictor], images: NDArray[np.uint8], scheme_name: str) -> tuple[Points, Points]:
+    """What the predictors say about crops, each crop also mirrored.
 
     Args:
-        experts: at least one for every point.
-        images: (N, H, W, C) uint8 crops as the experts' datasets have them.
+        predictors: at least one for every point.
+        images: (N, H, W, C) uint8 crops as the predictors' datasets have them.
         scheme_name: of the points.
 
     Returns:
@@ -81,19 +81,19 @@ def predict(experts: Sequence[Expert], images: NDArray[np.uint8], scheme_name: s
     """
     flip = list(scheme(scheme_name).flip)
     votes: list[list[Points]] = [[] for _ in flip]
-    for expert in experts:
-        backend = _backend(expert.path)
-        if backend.recipe.scheme != scheme_name:
+    for predictor in predictors:
+        backend = _backend(predictor.path)
+        if backend.metadata.scheme != scheme_name:
             raise FakeitError(
-                f"model {expert.path} gives {backend.recipe.scheme} points, the dataset has {scheme_name}"
+                f"model {predictor.path} gives {backend.metadata.scheme} points, the dataset has {scheme_name}"
             )
         straight = _run(backend, images)
         mirrored = _run(backend, np.ascontiguousarray(images[:, :, ::-1]))[:, flip]
         mirrored = mirrored * np.array([-1, 1], np.float32) + np.array([1, 0], np.float32)
-        own = range(len(flip)) if expert.points is None else expert.points
+        own = range(len(flip)) if predictor.points is None else predictor.points
         for index in own:
             votes[index].append(straight[:, index])
-            if expert.points is None or flip[index] in expert.points:  # its twin may be another expert's
+            if predictor.points is None or flip[index] in predictor.points:  # its twin may be another predictor's
                 votes[index].append(mirrored[:, index])
     means = np.full((len(images), len(flip), 2), np.nan, np.float32)
     spread = np.zeros((len(images), len(flip)), np.float32)
@@ -111,17 +111,17 @@ def _run(backend: Backend, images: NDArray[np.uint8]) -> Points:
 
 
 @dataclass(frozen=True)
-class Fill:
+class ImputeMissing:
     """The change of one shard (pipelines.rewrite): gaps of training rows → predicted points with their confidence.
 
     Attributes:
-        experts: who predicts; files that every executor can read.
+        predictors: who predicts; files that every executor can read.
         scheme: of the dataset.
         floor: (K,) each point's usual error, unit crop.
         config: see `FillConfig`.
     """
 
-    experts: tuple[Expert, ...]
+    predictors: tuple[Predictor, ...]
     scheme: str
     floor: tuple[float, ...]
     config: FillConfig
@@ -132,24 +132,24 @@ class Fill:
         if split != "train" or not missing.any():
             return rows, {"split": split, "filled": {}, "missing": 0, "confidence": 0.0}
         points, trust = self.answers(rows["image"], rows["landmarks"])
-        chosen = missing & (trust >= self.config.least) & np.isfinite(points).all(-1)
+        chosen = missing & (trust >= self.config.min_confidence) & np.isfinite(points).all(-1)
         filled = {names[i]: int(chosen[:, i].sum()) for i in np.flatnonzero(chosen.any(0))}
         facts = {"split": split, "filled": filled, "missing": int(missing.sum())}
         facts["confidence"] = float(trust[chosen].sum())
         landmarks = np.where(chosen[..., None], points, rows["landmarks"])
-        weight = np.where(chosen, self.config.strength * trust, rows["weight"]).astype(np.float32)
+        weight = np.where(chosen, self.config.pseudo_label_weight * trust, rows["weight"]).astype(np.float32)
         return {**rows, "landmarks": landmarks.astype(np.float32), "weight": weight}, facts
 
     def answers(self, images: NDArray[np.uint8], known: Points) -> tuple[Points, Points]:
         """(N, K, 2) predicted points laid onto the `known` ones, unit crop, and (N, K) confidence in [0, 1]."""
-        points, spread = predict(self.experts, images, self.scheme)
-        points = laid_onto(points, known)
+        points, spread = predict(self.predictors, images, self.scheme)
+        points = align_to_known(points, known)
         sigma = np.sqrt(spread**2 / 2 + np.array(self.floor, np.float32) ** 2)  # of one axis
         return points, confidence(np.log(np.maximum(sigma, 1e-6)))
 
 
 @dataclass(frozen=True)
-class Only:
+class SinglePoint:
     """The change that leaves the loss of one point alone: the dataset for its own model."""
 
     point: int
@@ -161,7 +161,7 @@ class Only:
         return {**rows, "weight": weight, "landmarks": landmarks}, {}
 
 
-def laid_onto(predicted: Points, known: Points) -> Points:
+def align_to_known(predicted: Points, known: Points) -> Points:
     """Predicted faces (N, K, 2), each moved, turned and scaled so that it fits its known points (N, K, 2, NaN where
     missing) best; only moved where less than three are known and predicted."""
     laid = predicted.copy()

@@ -1,4 +1,4 @@
-"""The one seam to MLflow. Rank 0 alone tracks; the others hold a `Silent`.
+"""The one seam to MLflow. Rank 0 alone tracks; the others hold a `NoOpTracker`.
 
 Every figure is first written to a local journal, then sent. A server that is down costs nothing but a warning: what
 was not sent is sent at the next epoch, at the end, or when the run is resumed; what the server has is not sent twice.
@@ -73,7 +73,7 @@ class Tracker(Protocol):
     def finish(self, status: str, network: LandmarkNetwork | None = None) -> None: ...
 
 
-class Silent:
+class NoOpTracker:
     """Tracks nothing."""
 
     run_id: str | None = None
@@ -87,7 +87,7 @@ class Silent:
     def finish(self, status: str, network: LandmarkNetwork | None = None) -> None: ...
 
 
-class Mlflow:
+class MlflowTracker:
     """MLflow behind a journal.
 
     Args:
@@ -275,4 +275,4 @@ def loss_curves(lines: list[dict[str, Any]]) -> Any:
 
 def make(config: TrackingConfig, folder: Path, name: str, rank: int, run_id: str | None) -> Tracker:
     """The tracker of a rank."""
-    return Mlflow(config, folder, name, run_id) if rank == 0 and address(config.uri) else Silent()
+    return MlflowTracker(config, folder, name, run_id) if rank == 0 and address(config.uri) else NoOpTracker()

@@ -117,7 +117,7 @@ def load(path: str | Path) -> Checkpoint:
         raise FakeitError(f"{where}: {error}") from error
 
 
-class Shelf:
+class CheckpointManager:
     """The checkpoints of one run: the last `keep` and the best, in one folder."""
 
     def __init__(self, folder: str | Path, keep: int = 3) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 from fakeit.model.data.config import DataConfig, InputConfig
 from fakeit.model.distributed.communicator import CommConfig
@@ -22,7 +22,7 @@ class LoopConfig:
     Attributes:
         epochs: of the session. minutes: stop after so long; 0 is no limit.
         seed: of weights, order, augmentation, dropout.
-        best_by: the validation figure that chooses the best checkpoint; the lowest wins.
+        monitor: the validation figure that chooses the best checkpoint; the lowest wins.
         patience: epochs without a better one until training stops; 0 is never.
         validate_every: epochs between validations. validate_batch: rows a rank.
         precision: of the forward pass; weights stay float32.
@@ -37,7 +37,7 @@ class LoopConfig:
     epochs: int = 30
     minutes: float = 0.0
     seed: int = 1
-    best_by: Literal["loss", "mse", "mae", "nme"] = "loss"
+    monitor: Literal["loss", "mse", "mae", "nme"] = "loss"
     patience: int = 0
     validate_every: int = 1
     validate_batch: int = 128
@@ -49,6 +49,8 @@ class LoopConfig:
     checkpoint_minutes: float = 5.0
     keep: int = 3
     threads: int = 0
+
+    RENAMED: ClassVar = {"best_by": "monitor"}
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.keep < 1 or self.validate_every < 1:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakeit.model.data.batch_augmentation import Augmenter
-from fakeit.model.data.dataset import Store
+from fakeit.model.data.dataset import ShardedDataset
 from fakeit.model.data.loader import Loader
 from fakeit.model.distributed.communicator import Comm
 from fakeit.model.networks import LandmarkNetwork, parameter_count
@@ -25,8 +25,8 @@ from fakeit.pipelines.faces.draw import contact_sheet, draw_landmarks
 def announce(
     network: LandmarkNetwork,
     crop: CropConfig,
-    training: Store,
-    validation: Store,
+    training: ShardedDataset,
+    validation: ShardedDataset,
     comm: Comm,
     device: str,
     restored: Checkpoint | None,

@@ -25,10 +25,10 @@ from fakeit.model.networks import LandmarkNetwork
 from fakeit.model.networks.heads import Dropout
 from fakeit.model.training.config import TrainConfig
 from fakeit.model.training.losses import per_point, weighted_sum
-from fakeit.model.training.optim import Smoothed, lr_factor, make_optimiser, scaled_lr
+from fakeit.model.training.optim import ModelEma, lr_factor, make_optimiser, scaled_lr
 from fakeit.pipelines.errors import FakeitError
 
-LOSS, WEIGHT, BROKEN, STOP, TIME, SAVE = range(6)
+LOSS, _, BROKEN, STOP, TIME, SAVE = range(6)
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -57,7 +57,7 @@ class _Pending:
 
 
 @dataclass
-class Wishes:
+class ControlFlags:
     """What this rank asks of all: set at any time, by a signal handler too."""
 
     stop: bool = False
@@ -66,7 +66,7 @@ class Wishes:
     saved_at: float = field(default_factory=time.monotonic)
 
 
-class Session:
+class TrainLoop:
     """See the module.
 
     Args:
@@ -91,10 +91,10 @@ class Session:
             self.optimiser.load_state_dict(optimiser_state)
         if config.train.compile:
             self.module = torch.compile(self.module)  # type: ignore[assignment]
-        self.ema = Smoothed(network, config.optimiser.ema) if config.optimiser.ema else None
+        self.ema = ModelEma(network, config.optimiser.ema) if config.optimiser.ema else None
         self._dropouts = [m for m in network.modules() if isinstance(m, Dropout) and m.share]
         self._draws = config.augment is not None or config.data.mixup > 0
-        self.wishes = Wishes()
+        self.control = ControlFlags()
         cuda = loader.device.type == "cuda"
         self.scaler = torch.amp.GradScaler(enabled=config.train.precision == "fp16" and cuda)
         self._autocast: Any = nullcontext
@@ -133,7 +133,7 @@ class Session:
                     later = self._finish(begun)
                     later.stop, later.save = report.stop or later.stop, report.save or later.save
                     later.time_up = report.time_up or later.time_up
-                    yield report_without_wishes(report)
+                    yield report_without_requests(report)
                     yield later
                     pending = None
                     continue
@@ -153,7 +153,7 @@ class Session:
         total = sum(batch.total_weight for batch in batches)
         local = torch.zeros((), dtype=torch.float64, device=self.loader.device)
         for index, batch in enumerate(batches):
-            with comm.quiet(self.module, last=index == len(batches) - 1):
+            with comm.no_sync(self.module, last=index == len(batches) - 1):
                 loss = self._forward(batch, epoch)
                 self.scaler.scale(loss * (comm.size / max(total, 1e-9))).backward()
             local += loss.detach().double()
@@ -166,7 +166,7 @@ class Session:
         self.optimiser.zero_grad()
         if self.ema is not None:
             self.ema.update(step)
-        return _Pending(step, batches[-1].end, total, batches, comm.start_sum(self._signals(local, total)))
+        return _Pending(step, batches[-1].end, total, batches, comm.all_reduce_async(self._signals(local, total)))
 
     def _seed(self, seed: int) -> None:
         """Masks of dropout are a function of the step, alike on all ranks. (torch.manual_seed asks every kind of
@@ -184,7 +184,7 @@ class Session:
     def _forward(self, batch: Batch, epoch: int) -> Tensor:
         draws = None
         if self._draws:
-            first, count = batch.first - batch.lead, len(batch.images)
+            first, count = batch.first - batch.mixup_halo, len(batch.images)
             draws = self.augmenter.draw(epoch, batch.number, first, count, batch.global_size)
         with torch.no_grad():
             pixels, landmarks, order = self.augmenter(batch.images, batch.landmarks, draws)
@@ -198,10 +198,10 @@ class Session:
         return weighted_sum(per_point(prediction, landmarks, weight, self.config.loss), weight)
 
     def _signals(self, local: Tensor, total: float) -> Tensor:
-        now, wishes = time.monotonic(), self.wishes
+        now, control = time.monotonic(), self.control
         lead = self.comm.rank == 0
         flags = torch.tensor(
-            [wishes.stop, lead and now > wishes.time_up_at, lead and now - wishes.saved_at > wishes.save_every],
+            [control.stop, lead and now > control.time_up_at, lead and now - control.saved_at > control.save_every],
             dtype=torch.float64,
         )
         values = torch.stack((local, torch.zeros_like(local), (~torch.isfinite(local)).double()))
@@ -216,7 +216,7 @@ class Session:
         loss = summed[LOSS] / pending.total if pending.total else 0.0
         stop, time_up, save = summed[STOP] > 0, summed[TIME] > 0, summed[SAVE] > 0
         if save:
-            self.wishes.saved_at = time.monotonic()
+            self.control.saved_at = time.monotonic()
         return StepReport(pending.step, pending.rows, loss, pending.total, stop, time_up, save)
 
     def _name_broken(self, pending: _Pending) -> None:
@@ -229,7 +229,7 @@ class Session:
         )
 
 
-def report_without_wishes(report: StepReport) -> StepReport:
+def report_without_requests(report: StepReport) -> StepReport:
     """The report of a step that must not be acted on, since the weights are already one step further."""
     report.stop = report.save = report.time_up = False
     return report

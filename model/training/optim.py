@@ -106,7 +106,7 @@ def _plateaus(history: list[float], patience: int) -> int:
     return plateaus
 
 
-class Smoothed:
+class ModelEma:
     """An exponential moving average of a network's weights and of its batch norms' statistics.
 
     The statistics belong to the weights that made them: averaged weights beside those of the last few batches can be

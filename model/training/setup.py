@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fakeit.model.data.dataset import Store
+from fakeit.model.data.dataset import ShardedDataset
 from fakeit.model.distributed.communicator import Comm
 from fakeit.model.distributed.sync_batchnorm import synchronise
 from fakeit.model.networks import LandmarkNetwork, build
 from fakeit.model.networks.heads import DirectHead
-from fakeit.model.training.checkpoint import Checkpoint, Shelf, load
+from fakeit.model.training.checkpoint import Checkpoint, CheckpointManager, load
 from fakeit.model.training.config import TrainConfig
 from fakeit.pipelines.config import to_dict
 from fakeit.pipelines.errors import FakeitError
@@ -52,7 +52,9 @@ def device_of(config: TrainConfig, comm: Comm) -> str:
     return f"cuda:{comm.local_rank}"
 
 
-def prepare_folder(config: TrainConfig, output: Path, shelf: Shelf, comm: Comm, resume: bool) -> Checkpoint | None:
+def prepare_folder(
+    config: TrainConfig, output: Path, checkpoints: CheckpointManager, comm: Comm, resume: bool
+) -> Checkpoint | None:
     """Brings a run's folder into a state to start from, on rank 0; all ranks get the checkpoint to go on from, if any.
 
     Raises:
@@ -61,7 +63,7 @@ def prepare_folder(config: TrainConfig, output: Path, shelf: Shelf, comm: Comm, 
     found: Any = None
     if comm.rank == 0:
         try:
-            found = _prepare(config, output, shelf, resume)
+            found = _prepare(config, output, checkpoints, resume)
         except FakeitError as error:
             found = str(error)
         except OSError as error:
@@ -73,10 +75,10 @@ def prepare_folder(config: TrainConfig, output: Path, shelf: Shelf, comm: Comm, 
     return found
 
 
-def _prepare(config: TrainConfig, output: Path, shelf: Shelf, resume: bool) -> Checkpoint | None:
+def _prepare(config: TrainConfig, output: Path, checkpoints: CheckpointManager, resume: bool) -> Checkpoint | None:
     steps = output / STEPS
     if resume:
-        restored, problems = shelf.latest()
+        restored, problems = checkpoints.latest()
         for problem in problems:
             warn(problem)
         if steps.exists():  # what came after the checkpoint will be done again
@@ -84,7 +86,7 @@ def _prepare(config: TrainConfig, output: Path, shelf: Shelf, resume: bool) -> C
             kept = [line for line in lines if json.loads(line)["step"] <= restored.position.step]
             steps.write_text("".join(f"{line}\n" for line in kept))
         return restored
-    if any(shelf.folder.glob("*.pt")):
+    if any(checkpoints.folder.glob("*.pt")):
         raise FakeitError(f"{output} holds a run already; say --resume to go on with it, or another --output")
     output.mkdir(parents=True, exist_ok=True)
     steps.unlink(missing_ok=True)
@@ -107,7 +109,7 @@ def check_fits(restored: Checkpoint, scheme_name: str, crop: CropConfig, digest:
 
 def make_network(
     config: TrainConfig,
-    store: Store,
+    store: ShardedDataset,
     crop: CropConfig,
     comm: Comm,
     device: str,
@@ -153,7 +155,7 @@ def _take_weights(network: LandmarkNetwork, init: str, tell: bool) -> None:
         warn(f"--init: {len(missing)} of {len(own)} layers start anew, as {missing[0]}")
 
 
-def _mean_shape(store: Store, crop: CropConfig) -> Tensor:
+def _mean_shape(store: ShardedDataset, crop: CropConfig) -> Tensor:
     """(K, 2) mean of the first shard's points, in the network's unit crop."""
     index = next(i for i, end in enumerate(store.firsts[1:]) if end > 0)
     points = torch.from_numpy(store.opened(index).landmarks.copy())

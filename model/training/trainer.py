@@ -21,15 +21,15 @@ from tqdm import tqdm
 
 from fakeit.model.data.batch_augmentation import Augmenter
 from fakeit.model.data.batch_plan import Plan, batch_at
-from fakeit.model.data.dataset import DatasetShare, Store
+from fakeit.model.data.dataset import DatasetSpec, ShardedDataset
 from fakeit.model.data.loader import Loader
-from fakeit.model.distributed.communicator import Comm, mean_buffers, total
+from fakeit.model.distributed.communicator import Comm, all_reduce, mean_buffers
 from fakeit.model.networks import LandmarkNetwork, parameter_count
 from fakeit.model.tracking import mlflow_tracker
-from fakeit.model.training.checkpoint import BEST, Checkpoint, Position, Shelf, load
+from fakeit.model.training.checkpoint import BEST, Checkpoint, CheckpointManager, Position, load
 from fakeit.model.training.config import TrainConfig
 from fakeit.model.training.console import StepLog, announce, epoch_line, prediction_sheet
-from fakeit.model.training.loop import Session, StepReport
+from fakeit.model.training.loop import StepReport, TrainLoop
 from fakeit.model.training.metrics import Metrics
 from fakeit.model.training.setup import STEPS, check_fits, device_of, make_network, prepare_folder, warn
 from fakeit.model.training.validation import validate
@@ -42,7 +42,7 @@ PREEMPTED = 75  # exit code after SIGTERM: a checkpoint stands, run again with -
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrainingResult:
     """What came of a run: the best checkpoint, its figures, why training ended, and images a second of all ranks."""
 
     best: Path
@@ -72,7 +72,7 @@ def train(
     comm: Comm,
     resume: bool = False,
     init: str | None = None,
-) -> Outcome:
+) -> TrainingResult:
     """Trains.
 
     Args:
@@ -86,7 +86,7 @@ def train(
     Raises:
         FakeitError: something the user must change.
     """
-    run = Run(config, dataset, Path(output), comm, resume, init)
+    run = Trainer(config, dataset, Path(output), comm, resume, init)
     status = "FAILED"
     try:
         outcome = run.go()
@@ -96,36 +96,36 @@ def train(
         run.tracker.finish(status, run.best_network() if status == "FINISHED" else None)
 
 
-class Run:
+class Trainer:
     """The state of a run, and its steps in order."""
 
     def __init__(
         self, config: TrainConfig, dataset: str, output: Path, comm: Comm, resume: bool, init: str | None
     ) -> None:
-        self.config, self.output, self.comm, self.lead = config, output, comm, comm.rank == 0
+        self.config, self.output, self.comm, self.is_rank_zero = config, output, comm, comm.rank == 0
         self.device = device_of(config, comm)
-        self.tracker: mlflow_tracker.Tracker = mlflow_tracker.Silent()
-        mix = (DatasetShare(dataset, config.data.share), *config.data.mix)
+        self.tracker: mlflow_tracker.Tracker = mlflow_tracker.NoOpTracker()
+        mix = (DatasetSpec(dataset, config.data.passes_per_epoch), *config.data.mix)
         reader, points = config.data.reader, config.input.scheme
-        keep = 3 * config.data.block * len(mix)
-        self.training = Store(mix, "train", reader, points, config.data.images, keep)
-        self.validation = Store(mix[:1], "val", reader, self.training.scheme)
+        keep = 3 * config.data.shuffle_block_shards * len(mix)
+        self.training = ShardedDataset(mix, "train", reader, points, config.data.images, keep)
+        self.validation = ShardedDataset(mix[:1], "val", reader, self.training.scheme)
         for store in (self.training, self.validation):
             store.verify()
         if self.training.rows == 0:
             raise FakeitError(f"dataset {dataset} has no training rows")
         self.scheme = scheme_named(self.training.scheme)
         self.crop = config.input.crop(self.training.crop)
-        self.shelf = Shelf(output / "checkpoints", config.train.keep)
+        self.checkpoints = CheckpointManager(output / "checkpoints", config.train.keep)
         self.position, self.progress = Position(), Progress()
-        restored = prepare_folder(config, output, self.shelf, comm, resume)
+        restored = prepare_folder(config, output, self.checkpoints, comm, resume)
         if restored is not None:
             check_fits(restored, self.scheme.name, self.crop, self.training.manifests[0].digest)
             self.position, self.progress = restored.position, Progress(**restored.progress)
         self.network = make_network(config, self.training, self.crop, comm, self.device, restored, init)
         self._restored = restored
         self._start_tracking(restored, dataset)
-        self.steps = StepLog(output / STEPS if self.lead else None)
+        self.steps = StepLog(output / STEPS if self.is_rank_zero else None)
         self.stopping: str | None = None
         self._images, self._seconds = 0, 1e-9
         self.final: Any = None  # the network of the last session, smoothed where there is such a one
@@ -150,9 +150,9 @@ class Run:
 
     # ------------------------------------------------------------------- run
 
-    def go(self) -> Outcome:
+    def go(self) -> TrainingResult:
         """All sessions, from where the run stands."""
-        if self.lead:
+        if self.is_rank_zero:
             announce(self.network, self.crop, self.training, self.validation, self.comm, self.device, self._restored)
         previous = signal.getsignal(signal.SIGTERM)
         try:
@@ -167,13 +167,13 @@ class Run:
         metrics = self.progress.history[self.progress.best_epoch] if self.progress.best_epoch >= 0 else {}
         rate = self._images / self._seconds
         ended = self.stopping or "all epochs are done"
-        return Outcome(best, metrics, ended, len(self.progress.history), rate, self.tracker.run_id)
+        return TrainingResult(best, metrics, ended, len(self.progress.history), rate, self.tracker.run_id)
 
     def _session(self, index: int) -> None:
         config = self.config.session(index)
         if index > self.position.session:  # the second session starts from the first's best
             self.comm.barrier()
-            weights = self.comm.broadcast(load(self.output / "checkpoints" / BEST) if self.lead else None)
+            weights = self.comm.broadcast(load(self.output / "checkpoints" / BEST) if self.is_rank_zero else None)
             self.network = copy.deepcopy(self.network)  # without the hooks that the first session's ranks left on it
             self.network.load_state_dict(weights.ema if weights.ema is not None else weights.weights)
             self.progress.session_start = len(self.progress.history)
@@ -181,11 +181,11 @@ class Run:
             self._restored = None
         self.stopping = None
         size = config.data.batch_size * (self.comm.size if config.data.batch_per == "rank" else 1)
-        plan = Plan(self.training.parts(), size, config.train.seed, config.data.block)
-        lead = config.data.mixup > 0
-        loader = Loader(self.training, plan, self.comm.rank, self.comm.size, self.device, config.data.resident, lead)
+        plan = Plan(self.training.parts(), size, config.train.seed, config.data.shuffle_block_shards)
+        halo = config.data.mixup > 0
+        loader = Loader(self.training, plan, self.comm.rank, self.comm.size, self.device, config.data.resident, halo)
         augmenter = self._augmenter(config)
-        session = Session(
+        session = TrainLoop(
             config, self.network, loader, augmenter, self.comm, self._restored.optimiser if self._restored else None
         )
         session.first_epoch = self.progress.session_start
@@ -199,27 +199,27 @@ class Run:
                 break
         self.final = session.ema.network if session.ema else self.network
 
-    def _listen(self, session: Session, config: TrainConfig) -> None:
-        session.wishes.save_every = 60 * config.train.checkpoint_minutes
+    def _listen(self, session: TrainLoop, config: TrainConfig) -> None:
+        session.control.save_every = 60 * config.train.checkpoint_minutes
         if config.train.minutes:
-            session.wishes.time_up_at = time.monotonic() + 60 * config.train.minutes
+            session.control.time_up_at = time.monotonic() + 60 * config.train.minutes
 
         def preempt(number: int, frame: object) -> None:
-            session.wishes.stop = True
+            session.control.stop = True
 
         if _in_main_thread():
             signal.signal(signal.SIGTERM, preempt)
 
-    def _epoch(self, session: Session, plan: Plan, epoch: int, last: int) -> None:
+    def _epoch(self, session: TrainLoop, plan: Plan, epoch: int, last: int) -> None:
         rows, batches = plan.rows(epoch), plan.batches(epoch)
         first = batch_at(rows, batches, self.position.rows)
-        figure = session.config.train.best_by
+        figure = session.config.train.monitor
         history = [
             e.get(f"val_{figure}", e["train_loss"]) for e in self.progress.history[self.progress.session_start :]
         ]
         started, start_rows = time.monotonic(), self.position.rows
         bar = tqdm(total=rows, initial=start_rows, unit=" images", desc=f"epoch {epoch + 1}/{last}", leave=False,
-                   disable=not (self.lead and sys.stderr.isatty()), mininterval=0.5)  # fmt: skip
+                   disable=not (self.is_rank_zero and sys.stderr.isatty()), mininterval=0.5)  # fmt: skip
         with bar, ExitStack() as stack:
             stack.callback(self.steps.flush)
             for report in session.epoch(epoch, rows, first, self.position.step, history):
@@ -232,7 +232,7 @@ class Run:
         self._check_seen(session.loader, epoch)
         self._end_epoch(session, epoch, last, (rows - start_rows) / seconds)
 
-    def _after_step(self, session: Session, report: StepReport, epoch: int, steps: StepLog) -> None:
+    def _after_step(self, session: TrainLoop, report: StepReport, epoch: int, steps: StepLog) -> None:
         self.position = replace(self.position, epoch=epoch, rows=report.rows, step=report.step)
         self.progress.loss_sum += report.loss * report.weight
         self.progress.weight_sum += report.weight
@@ -247,10 +247,10 @@ class Run:
             self._end_epoch(session, epoch, epoch + 1, 0.0)
 
     def _check_seen(self, loader: Loader, epoch: int) -> None:
-        seen = total(self.comm, torch.from_numpy(loader.seen.copy()).to(self.device))
+        seen = all_reduce(self.comm, torch.from_numpy(loader.seen.copy()).to(self.device))
         loader.check_seen(seen.cpu().numpy(), epoch)
 
-    def _end_epoch(self, session: Session, epoch: int, last: int, rate: float) -> None:
+    def _end_epoch(self, session: TrainLoop, epoch: int, last: int, rate: float) -> None:
         config, progress = session.config, self.progress
         values = {"train_loss": progress.loss_sum / max(progress.weight_sum, 1e-9)}
         due = (epoch + 1 - session.first_epoch) % config.train.validate_every == 0 or epoch + 1 >= last
@@ -261,20 +261,20 @@ class Run:
         if rate:
             values["images_per_s"] = rate
         progress.history.append(values)
-        figure = values.get(f"val_{config.train.best_by}", None if self.validation.rows else values["train_loss"])
+        figure = values.get(f"val_{config.train.monitor}", None if self.validation.rows else values["train_loss"])
         better = figure is not None and figure < progress.best
         if better:
             progress.best, progress.best_epoch = float(figure or 0.0), epoch
         progress.loss_sum = progress.weight_sum = 0.0
         self.position = Position(self.position.session, epoch + 1, 0, self.position.step)
-        if self.lead:
+        if self.is_rank_zero:
             print(epoch_line(epoch, last, values, better), flush=True)
         self.tracker.metrics(epoch + 1, values)
         self._save(session, better)
         if config.train.patience and epoch - max(progress.best_epoch, session.first_epoch) >= config.train.patience:
-            self.stopping = f"no better {config.train.best_by} for {config.train.patience} epochs"
+            self.stopping = f"no better {config.train.monitor} for {config.train.patience} epochs"
 
-    def _validate(self, session: Session) -> Metrics:
+    def _validate(self, session: TrainLoop) -> Metrics:
         mean_buffers(self.comm, self.network)
         network: Any = self.network
         if session.ema is not None:
@@ -289,11 +289,11 @@ class Run:
 
     # -------------------------------------------------------- keep and tell
 
-    def _save(self, session: Session, best: bool = False) -> None:
+    def _save(self, session: TrainLoop, best: bool = False) -> None:
         mean_buffers(self.comm, self.network)
         if session.ema is not None:
             mean_buffers(self.comm, session.ema.network)
-        if not self.lead:
+        if not self.is_rank_zero:
             return
         checkpoint = Checkpoint(
             network=self.network.config,
@@ -309,14 +309,14 @@ class Run:
             run_id=self.tracker.run_id,
             metrics=self.progress.history[-1] if self.progress.history else {},
         )
-        problem = self.shelf.save(checkpoint, best)
+        problem = self.checkpoints.save(checkpoint, best)
         if problem:
             warn(problem + "; the ones before stand, training goes on")
 
     def best_network(self) -> LandmarkNetwork | None:
         """The best network on the CPU, on rank 0."""
         best = self.output / "checkpoints" / BEST
-        return load(best).build() if self.lead and self.config.tracking.model and best.exists() else None
+        return load(best).build() if self.is_rank_zero and self.config.tracking.model and best.exists() else None
 
     def _augmenter(self, config: TrainConfig) -> Augmenter:
         return Augmenter(
@@ -324,7 +324,7 @@ class Run:
         )
 
     def _show_predictions(self) -> None:
-        if not self.lead or self.validation.rows == 0 or self.final is None:
+        if not self.is_rank_zero or self.validation.rows == 0 or self.final is None:
             return
         plan = Plan(self.validation.parts(), 16, shuffled=False)
         loader = Loader(self.validation, plan, device=self.device)

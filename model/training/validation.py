@@ -9,7 +9,7 @@ from torch import nn
 
 from fakeit.model.data.batch_augmentation import Augmenter
 from fakeit.model.data.loader import Loader
-from fakeit.model.distributed.communicator import Comm, total
+from fakeit.model.distributed.communicator import Comm, all_reduce
 from fakeit.model.training.losses import LossConfig, per_point
 from fakeit.model.training.metrics import Metrics, batch_sums, from_sums
 from fakeit.pipelines.landmarks import Scheme
@@ -27,7 +27,7 @@ def validate(
         prediction = network(pixels)
         losses = per_point(prediction, landmarks, batch.weight, loss)
         sums += batch_sums(prediction.points, landmarks, batch.weight, losses, scheme)
-    return from_sums(total(comm, sums))
+    return from_sums(all_reduce(comm, sums))
 
 
 @torch.no_grad()

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.image_io import read_image
 from fakeit.pipelines.sources import Annotation, Sample, annotate
-from fakeit.pipelines.storage import below, exists, list_files, read_bytes
+from fakeit.pipelines.storage import exists, join_member, list_files, read_bytes
 
 POINTS = 70
 
@@ -49,8 +49,8 @@ class FaceSynthetics:
             stem, extension = posixpath.splitext(file)
             if extension == ".png" and not stem.endswith("_seg"):
                 points = f"{stem}_ldmks.txt"
-                annotation = below(root, points) if points in known else None
-                samples.append(Sample(f"{name}/{stem}" if prefix else stem, below(root, file), annotation))
+                annotation = join_member(root, points) if points in known else None
+                samples.append(Sample(f"{name}/{stem}" if prefix else stem, join_member(root, file), annotation))
         return samples if any(s.annotation for s in samples) else []
 
     def read(self, sample: Sample) -> Annotation:

@@ -18,7 +18,7 @@ from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.image_io import read_image
 from fakeit.pipelines.landmarks import scheme
 from fakeit.pipelines.sources import Annotation, Sample, annotate
-from fakeit.pipelines.storage import below, exists, is_url, join, list_files, read_bytes
+from fakeit.pipelines.storage import exists, is_url, join, join_member, list_files, read_bytes
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 
@@ -56,7 +56,7 @@ class Folder:
             if self.points and row is None:
                 continue
             box = boxes.get(file, boxes.get(name))
-            samples.append(Sample(posixpath.splitext(file)[0], below(self.path, file), (row, box)))
+            samples.append(Sample(posixpath.splitext(file)[0], join_member(self.path, file), (row, box)))
         if not samples:
             raise FakeitError(f"{self.path}: no pictures{' that stand in ' + self.points if self.points else ''}")
         return samples

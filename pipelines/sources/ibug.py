@@ -16,7 +16,7 @@ from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.image_io import read_image
 from fakeit.pipelines.sources import Annotation, Sample, annotate
 from fakeit.pipelines.sources.point_files import read_pts
-from fakeit.pipelines.storage import below, exists, list_files
+from fakeit.pipelines.storage import exists, join_member, list_files
 
 POINTS = 68
 _PICTURES = (".png", ".jpg", ".jpeg")
@@ -38,9 +38,9 @@ class Ibug:
         samples = []
         for stem in stems:
             if stem in pictures:
-                points, subset = below(self.path, f"{stem}.pts"), subset_of(below(self.path, stem))
+                points, subset = join_member(self.path, f"{stem}.pts"), subset_of(join_member(self.path, stem))
                 split = None if subset == "train" else "test"
-                samples.append(Sample(stem, below(self.path, pictures[stem]), points, split, {"subset": subset}))
+                samples.append(Sample(stem, join_member(self.path, pictures[stem]), points, split, {"subset": subset}))
         if not samples:
             raise FakeitError(f"{self.path}: no pictures with a .pts file beside them; is it a 300-W folder?")
         return samples

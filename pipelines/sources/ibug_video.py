@@ -17,7 +17,7 @@ from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.image_io import read_image
 from fakeit.pipelines.sources import Annotation, Sample, annotate
 from fakeit.pipelines.sources.point_files import read_pts
-from fakeit.pipelines.storage import below, exists, list_files
+from fakeit.pipelines.storage import exists, join_member, list_files
 
 POINTS = 68
 FRAME = "#"  # location of a frame: video#number, counted from 1
@@ -50,13 +50,13 @@ class IbugVideo:
             for file in annotated[:: self.every]:
                 number = posixpath.splitext(posixpath.basename(file))[0]
                 if (video, number) in pictures:
-                    image = below(self.path, pictures[video, number])
+                    image = join_member(self.path, pictures[video, number])
                 elif video in videos:
-                    image = f"{below(self.path, videos[video])}{FRAME}{int(number)}"
+                    image = f"{join_member(self.path, videos[video])}{FRAME}{int(number)}"
                 else:
                     continue
                 attributes = {"video": video or "video", "frame": int(number)}
-                samples.append(Sample(f"{video}/{number}", image, below(self.path, file), attributes=attributes))
+                samples.append(Sample(f"{video}/{number}", image, join_member(self.path, file), attributes=attributes))
         if not samples:
             raise FakeitError(f"{self.path}: no NNN/annot/NNNNNN.pts with a vid.avi or frames; is it 300-VW?")
         return samples

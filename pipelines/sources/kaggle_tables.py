@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fakeit.pipelines.config import nearest
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.landmarks import KAGGLE_NAMES
-from fakeit.pipelines.storage import below, list_files, read_bytes
+from fakeit.pipelines.storage import join_member, list_files, read_bytes
 
 COORDINATES = tuple(f"{name}_{axis}" for name in KAGGLE_NAMES for axis in "xy")
 
@@ -29,7 +29,7 @@ def member(path: str, name: str) -> str:
     found = [f for f in files if f == name] or [f for f in files if f.endswith("/" + name)]
     if not found:
         raise FakeitError(f"input {path}: no {name} in it; is it the folder of Kaggle's Facial Keypoints Detection?")
-    return below(path, found[0])
+    return join_member(path, found[0])
 
 
 def read_solution(root: str, name: str) -> dict[int, NDArray[np.float32]]:

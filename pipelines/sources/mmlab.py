@@ -16,7 +16,7 @@ from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.image_io import read_image
 from fakeit.pipelines.sources import Annotation, Sample, annotate
 from fakeit.pipelines.sources.point_files import parse_numbers
-from fakeit.pipelines.storage import below, exists, list_files, read_bytes
+from fakeit.pipelines.storage import exists, join_member, list_files, read_bytes
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,13 @@ class Mmlab:
             if split is None:
                 continue
             root = posixpath.dirname(file)
-            location = below(self.path, file)
+            location = join_member(self.path, file)
             for number, line in enumerate(read_bytes(location).decode("utf-8").splitlines(), 1):
                 if not line.strip():
                     continue
                 name, *words = line.split()
                 name = name.replace("\\", "/")
-                place = below(self.path, posixpath.join(root, name))
+                place = join_member(self.path, posixpath.join(root, name))
                 samples.append(Sample(f"{split}/{name}", place, (f"{location}:{number}", words), split))
         if not samples:
             raise FakeitError(f"{self.path}: no trainImageList.txt or testImageList.txt; is it MMLAB's folder?")

@@ -17,7 +17,7 @@ from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.image_io import read_image
 from fakeit.pipelines.sources import Annotation, Sample, annotate
 from fakeit.pipelines.sources.point_files import parse_numbers
-from fakeit.pipelines.storage import below, exists, list_files, read_bytes
+from fakeit.pipelines.storage import exists, join_member, list_files, read_bytes
 
 POINTS = 98
 ATTRIBUTES = ("pose", "expression", "illumination", "makeup", "occlusion", "blur")
@@ -54,7 +54,7 @@ class Wflw:
         return list(found.values())
 
     def _read_list(self, file: str, split: str, pictures: dict[str, str], found: dict[str, Sample]) -> None:
-        location = below(self.path, file)
+        location = join_member(self.path, file)
         ending = posixpath.splitext(posixpath.basename(file))[0].rpartition("_")[2]
         named = _LISTS.get(ending, ending)
         for number, line in enumerate(read_bytes(location).decode("utf-8").splitlines(), 1):
@@ -73,7 +73,7 @@ class Wflw:
                 continue
             annotation = (where, words[: 2 * POINTS], values[:4], len(words))
             name = f"{words[-1]}:{sum(k.startswith(words[-1] + ':') for k in found)}"
-            found[key] = Sample(name, below(self.path, picture), annotation, split, attributes)
+            found[key] = Sample(name, join_member(self.path, picture), annotation, split, attributes)
 
     def read(self, sample: Sample) -> Annotation:
         where, words, corners, count = sample.annotation

@@ -17,7 +17,7 @@ from fakeit.pipelines.synth.noise import SIDE, tiles
 
 Floats = NDArray[np.float32]
 Classes = NDArray[np.uint8]
-SKIN_CLASS, CLOTHING, GLASSES, HEADWEAR, FACEWEAR, IGNORE = 1, 15, 16, 17, 18, 255
+SKIN_CLASS, CLOTHING, GLASSES, HEADWEAR, FACEWEAR = 1, 15, 16, 17, 18
 _BITS = 3
 _ROUND = ((1.0, 0.55), (0.85, 0.8), (0.6, 1.0), (0.3, 1.08))  # widths and tones of a rod lit from the front
 

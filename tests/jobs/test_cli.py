@@ -1,0 +1,129 @@
+"""What every job has in common: options, exit codes, one line for the user."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fakeit.jobs.cli import Parser, run
+from fakeit.pipelines import environment
+from fakeit.pipelines.errors import FakeitError
+
+ROOT = Path(__file__).resolve().parents[2]
+JOBS = sorted(p for p in (ROOT / "jobs").glob("*.py") if "__main__" in p.read_text())
+
+
+def parser() -> Parser:
+    p = Parser(prog="job", epilog="example:\n  job --output A \\\n      --count 3")
+    p.add_argument("--output", required=True)
+    p.add_argument("--count", type=int, default=1)
+    return p
+
+
+def leave(main: Callable[[argparse.Namespace], int | None], monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["job", *arguments])
+    with pytest.raises(SystemExit) as left:
+        run(main, parser())
+    assert isinstance(left.value.code, int)
+    return left.value.code
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--output", "x", "--cuont", "3"], "unknown option '--cuont'; did you mean '--count'?"),
+        (["--output", "x", "--outputs=y"], "unknown option '--outputs=y'; did you mean '--output'?"),
+        (["--out", "x"], "--output"),
+        (["--output", "x", "--count", "three"], "three"),
+        (["--output", "x", "stray"], "stray"),
+    ],
+)
+def test_a_wrong_option_is_one_line_and_2(
+    arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert leave(lambda _: None, monkeypatch, *arguments) == 2
+    error = capsys.readouterr().err
+    assert said in error and error.startswith("error: ") and error.count("\n") == 1
+
+
+def test_the_example_is_printed_as_written(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parser().parse_args(["--help"])
+    assert "example:\n  job --output A \\\n      --count 3" in capsys.readouterr().out
+
+
+def test_exit_codes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def refuse(_: argparse.Namespace) -> None:
+        raise FakeitError("conf a.toml: 'b' is 3, expected text")
+
+    def stop(_: argparse.Namespace) -> None:
+        raise KeyboardInterrupt
+
+    assert leave(lambda _: None, monkeypatch, "--output", "x") == 0
+    assert leave(lambda a: 3 if a.output == "x" else 0, monkeypatch, "--output", "x") == 3
+    assert leave(refuse, monkeypatch, "--output", "x") == 2
+    assert capsys.readouterr().err == "error: conf a.toml: 'b' is 3, expected text\n"
+    assert leave(stop, monkeypatch, "--output", "x") == 130
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["job", "--output", "x"])
+    with pytest.raises(ZeroDivisionError):
+        run(lambda _: 1 // 0, parser())
+
+
+def test_the_environment_is_checked_first(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def mismatch() -> None:
+        raise FakeitError("pyarrow 25 is installed")
+
+    monkeypatch.setattr(environment, "check", mismatch)
+    assert leave(lambda _: pytest.fail("main was called"), monkeypatch, "--output", "x") == 2
+    assert capsys.readouterr().err == "error: pyarrow 25 is installed\n"
+
+
+@pytest.mark.parametrize("job", JOBS, ids=lambda p: p.stem)
+def test_every_job_helps_from_any_folder(job: Path, tmp_path: Path) -> None:
+    bare = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    shown = subprocess.run([sys.executable, job, "--help"], cwd=tmp_path, env=bare, capture_output=True, text=True)
+    assert shown.returncode == 0, shown.stderr
+    assert "usage:" in shown.stdout
+    assert len(job.read_text().splitlines()) < 120
+
+
+def submit(*arguments: str, folder: Path = ROOT, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [folder / "spark-submit.sh", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, **variables},
+    )
+
+
+def test_spark_submit_names_what_is_wrong(tmp_path: Path) -> None:
+    unknown = submit("--cluster", "yarm", "jobs/preprocess.py")
+    assert unknown.returncode == 2
+    assert unknown.stderr == "error: no conf/spark/yarm.conf; there are: kubernetes local standalone yarn\n"
+    assert "--cluster NAME" in submit("--help").stdout
+    assert submit().returncode == 2
+    wrong_java = submit("jobs/preprocess.py", JAVA_HOME=str(tmp_path))
+    assert wrong_java.returncode == 2 and "holds no Java" in wrong_java.stderr
+    shutil.copy(ROOT / "spark-submit.sh", tmp_path)
+    assert "run: make setup" in submit("x.py", folder=tmp_path).stderr
+
+
+def test_a_reader_that_has_had_enough_sees_no_traceback() -> None:
+    lines = "[print('line', flush=True) for _ in range(9999)]"
+    script = f"from fakeit.jobs.cli import run, Parser\nrun(lambda _: {lines}, Parser())"
+    ran = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -c \"{script}\" | head -1; exit ${{PIPESTATUS[0]}}"],
+        cwd=ROOT, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert (ran.returncode, ran.stdout, ran.stderr) == (141, "line\n", "")

@@ -1,0 +1,122 @@
+"""A grid is data: its cells are checked, named, nested and runnable by hand; what is done is not done again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tiny_dataset import make_dataset
+
+from fakeit.model.comparison import grid
+from fakeit.model.comparison.grid import Axis, Budget, Cell, ComparisonConfig, Point
+from fakeit.model.comparison.running import CellRunner
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.faces.crop import CropConfig
+from fakeit.pipelines.store import manifest as manifests
+from fakeit.pipelines.store.manifest import Manifest
+from fakeit.pipelines.store.shards import Shard
+
+ROOT = Path(__file__).resolve().parents[3]
+CONFS = [p for p in sorted((ROOT / "conf" / "compare").glob("*.toml")) if not p.name.startswith("base")]
+
+
+def _manifest(images: int) -> Manifest:
+    shards = tuple(Shard(f"{s}/0.parquet", s, n, n, 1, "") for s, n in (("train", images), ("val", 50), ("test", 50)))
+    return Manifest("face70", CropConfig(), "raw", 1, {}, "", shards, ())
+
+
+@pytest.mark.parametrize("path", CONFS, ids=lambda p: p.stem)
+def test_every_comparison_has_cells_whose_confs_load(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manifests, "load", lambda dataset: _manifest(100_000))  # of cells that bring their own
+    config = grid.load(str(path))
+    cells = grid.cells(config, _manifest(100_000))
+    assert len(cells) >= 3
+    assert all(c.train_config().train.seed == c.seed for c in cells)
+
+
+def test_more_images_than_there_are_is_said_before_anything_runs() -> None:
+    config = grid.load(str(ROOT / "conf/compare/dataset_sizes.toml"))
+    with pytest.raises(FakeitError, match="data.images is 5000, the dataset has 3000"):
+        grid.cells(config, _manifest(3000))
+
+
+def test_the_budget_in_steps_is_the_same_for_every_size() -> None:
+    config = replace(grid.load(str(ROOT / "conf/compare/dataset_sizes.toml")), budget=Budget(steps=1000), seeds=(1,))
+    for cell in grid.cells(config, _manifest(10_000)):
+        train = cell.train_config()
+        assert train.train.epochs * train.data.images == pytest.approx(1000 * train.data.batch_size, rel=0.1)
+
+
+def test_budgets_and_axes_that_say_two_things_are_refused() -> None:
+    with pytest.raises(FakeitError, match="exactly one"):
+        Budget(epochs=3, minutes=1)
+    with pytest.raises(FakeitError, match="key with values, or points"):
+        Axis("x")
+
+
+def test_a_command_says_everything() -> None:
+    config = grid.load(str(ROOT / "conf/compare/ingredients.toml"))
+    shell = next(c for c in grid.cells(config, _manifest(1000)) if "wing" in c.id).shell("DATA", "OUT")
+    assert "--set 'loss.terms={wing = 1.0}'" in shell and "--dataset DATA --output OUT" in shell
+
+
+def test_a_cell_may_bring_a_dataset_whose_faces_to_judge_on_are_the_same(tmp_path: Path) -> None:
+    ours = make_dataset(tmp_path / "ours", train=(10, 11), val=(5,), test=(6,))
+    half = tmp_path / "half"
+    shutil.copytree(ours, half)
+    whole = manifests.load(str(ours))
+    manifests.write(str(half), replace(whole, shards=tuple(s for s in whole.shards if s.path != whole.shards[0].path)))
+    other = make_dataset(tmp_path / "other", train=(10, 11), val=(5,), test=(6,), seed=2)
+
+    def compared(dataset: Path) -> list[Cell]:
+        points = (Point("all"), Point("half", dataset=str(dataset)))
+        config = ComparisonConfig(
+            "c", "t", str(ROOT / "conf/train/lenet.toml"), Budget(steps=60), axes=(Axis("rows", points=points),)
+        )
+        return grid.cells(config, whole)
+
+    cells = compared(half)
+    grid.check_same_faces(str(ours), cells)
+    assert f"--dataset {half} " in cells[1].shell(str(ours), "OUT") and f"--dataset {ours} " in cells[0].shell(
+        str(ours), "OUT"
+    )
+    epochs = [cell.train_config().train.epochs for cell in cells]
+    assert epochs[1] > 1.5 * epochs[0]  # equal steps
+    runner = CellRunner(str(ours), whole.digest, tmp_path)
+    same = replace(cells[0], dataset=str(half), overrides=cells[1].overrides)
+    assert runner.identity(same) == runner.identity(cells[1]) != runner.identity(replace(same, dataset=""))
+    with pytest.raises(FakeitError, match="other: its val split .* is not that of .*ours"):
+        grid.check_same_faces(str(ours), compared(other))
+    with pytest.raises(FakeitError, match="size=24"):
+        grid.check_same_faces(str(ours), compared(make_dataset(tmp_path / "small", size=24, val=(5,), test=(6,))))
+
+
+def _done(runner: CellRunner, cell: Cell) -> None:
+    place = runner.place(cell)
+    place.mkdir(parents=True)
+    (place / "cell.json").write_text(json.dumps({"identity": runner.identity(cell)}))
+    (place / "result.json").write_text("{}")
+
+
+def test_done_cells_are_skipped_and_those_of_another_dataset_are_not(tmp_path: Path) -> None:
+    config = grid.load(str(ROOT / "conf/compare/architectures.toml"))
+    cell = grid.cells(config, _manifest(1000))[0]
+    runner = CellRunner("DATA", "digest", tmp_path)
+    assert runner.state(cell) is None
+    _done(runner, cell)
+    assert runner.state(cell) == "done" and runner.one(cell).ended == "done"
+    assert CellRunner("DATA", "another", tmp_path).state(cell) is None
+    assert runner.state(replace(cell, overrides=(*cell.overrides, "train.epochs=1"))) is None
+
+
+def test_a_failed_cell_is_listed_and_does_not_sink_the_rest(tmp_path: Path) -> None:
+    config = grid.load(str(ROOT / "conf/compare/architectures.toml"))
+    cells = grid.cells(config, _manifest(1000))[:2]
+    runner = CellRunner(str(tmp_path / "nowhere"), "digest", tmp_path)
+    _done(runner, cells[1])
+    states = runner.run(cells, workers=2)
+    assert [s.ended for s in states] == ["failed", "done"]
+    assert "no manifest.json" in states[0].reason and runner.state(cells[0]) == "failed"

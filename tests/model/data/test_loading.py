@@ -1,0 +1,181 @@
+"""Readers under one contract, and the loader: same rows whoever reads, counted, in any scheme, streamed or resident."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_dataset import make_dataset
+
+from fakeit.model.data.batch_plan import Plan
+from fakeit.model.data.dataset import READERS, DatasetSpec, ShardedDataset
+from fakeit.model.data.loader import Batch, Loader, prefetch
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.store import manifest as manifests
+from fakeit.pipelines.store.shards import read_shard
+
+
+def open_store(*folders: Path, reader: str = "arrow", **options: object) -> ShardedDataset:
+    return ShardedDataset([DatasetSpec(str(f)) for f in folders], "train", reader, **options)  # type: ignore[arg-type]
+
+
+def batches(store: ShardedDataset, size: int = 6, rank: int = 0, world: int = 1, resident: bool = False) -> list[Batch]:
+    loader = Loader(store, Plan(store.parts(), size, seed=5), rank, world, resident=resident)
+    found = list(loader.epoch(1))
+    if world == 1:
+        loader.check_seen(loader.seen, 1)
+    return found
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("codec", ["raw", "png"])
+@pytest.mark.parametrize("colour", ["rgb", "grey"])
+def test_every_reader_gives_what_the_store_holds(tmp_path: Path, reader: str, codec: str, colour: str) -> None:
+    folder = make_dataset(tmp_path / "set", variants=2, codec=codec, colour=colour, missing=0.2)
+    manifest = manifests.load(str(folder))
+    for shard in manifest.of("train"):
+        location = str(folder / shard.path)
+        opened, rows = READERS[reader](location, manifest.shape), read_shard(location, manifest.shape)
+        assert opened.images.dtype == np.uint8
+        np.testing.assert_array_equal(opened.images, rows["image"])
+        np.testing.assert_array_equal(opened.landmarks, rows["landmarks"])
+        np.testing.assert_array_equal(opened.weight, rows["weight"] * np.isfinite(rows["landmarks"]).all(-1))
+        assert opened.image_ids == rows["image_id"]
+        assert opened.variants.tolist() == rows["variant"].tolist()
+        assert bool(opened.mapped) == (reader == "arrow" and codec == "raw")
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_broken_shard_is_named(tmp_path: Path, reader: str) -> None:
+    folder = make_dataset(tmp_path / "set")
+    manifest = manifests.load(str(folder))
+    path = folder / manifest.of("train")[1].path
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(FakeitError, match="shard-00001.parquet"):
+        READERS[reader](str(path), manifest.shape)
+    with pytest.raises(FakeitError, match="shard-00001.parquet"):
+        open_store(folder).verify()
+    path.unlink()
+    with pytest.raises(FakeitError, match="shard-00001.parquet.* is missing"):
+        READERS[reader](str(path), manifest.shape)
+
+
+def test_readers_and_the_resident_copy_give_the_same_batches(tmp_path: Path) -> None:
+    folder = make_dataset(tmp_path / "set", missing=0.2)
+    expected = batches(open_store(folder))
+    others = [batches(open_store(folder, reader="petastorm")), batches(open_store(folder), resident=True)]
+    for other in others:
+        assert len(other) == len(expected) == 4
+        for a, b in zip(expected, other, strict=True):
+            assert torch.equal(a.images, b.images) and torch.equal(a.weight, b.weight)
+            assert torch.allclose(a.landmarks, b.landmarks, equal_nan=True)
+            assert a.total_weight == b.total_weight == pytest.approx(a.weight.sum().item())
+
+
+def test_ranks_share_a_batch_and_know_its_whole_weight(tmp_path: Path) -> None:
+    store = open_store(make_dataset(tmp_path / "set", missing=0.2))
+    whole = batches(store)
+    parts = [batches(store, rank=rank, world=4) for rank in range(4)]
+    for number, batch in enumerate(whole):
+        together = [part[number] for part in parts if not part[number].filler]
+        assert torch.equal(torch.cat([p.images for p in together]), batch.images)
+        assert {p.total_weight for p in together} == {batch.total_weight}
+        assert [p.first for p in together] == np.cumsum([0, *(len(p.rows) for p in together)])[:-1].tolist()
+
+
+@pytest.mark.parametrize("resident", [False, True])
+def test_a_part_may_begin_with_the_row_before_it(tmp_path: Path, resident: bool) -> None:
+    store = open_store(make_dataset(tmp_path / "set"))
+    plan = Plan(store.parts(), 6, seed=5)
+    order = plan.order(1)
+    for rank in range(3):
+        loader = Loader(store, plan, rank, 3, resident=resident, mixup_halo=True)
+        for batch in loader.epoch(1):
+            start = batch.end - batch.global_size
+            own = order[start + batch.first : start + batch.first + len(batch.rows) - 1]
+            before = order[start + batch.first - 1] if batch.first else order[batch.end - 1]
+            assert batch.rows.tolist() == [before, *own] and len(batch.images) == len(batch.rows)
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [("cut", "was cut short"), ("gone", "has vanished"), ("replaced", "was written over"), ("zeros", "written over")],
+)
+def test_a_shard_that_changes_while_it_is_mapped_is_named(tmp_path: Path, damage: str, message: str) -> None:
+    """Reading on would end the process with SIGBUS, or train on something else."""
+    folder = make_dataset(tmp_path / "set", train=(40,))
+    store = open_store(folder)
+    images = np.empty((40, 32, 32, 3), np.uint8)
+    store.gather(np.arange(40), images)
+    path = folder / "train" / "shard-00000.parquet"
+    data = path.read_bytes()
+    if damage == "cut":
+        os.truncate(path, len(data) // 2)
+    elif damage == "zeros":
+        path.write_bytes(bytes(len(data)))
+    else:
+        path.unlink()
+        if damage == "replaced":
+            path.write_bytes(data)
+    with pytest.raises(FakeitError, match=f"shard .*shard-00000.parquet .*{message}"):
+        store.gather(np.arange(40), images)
+
+
+def test_an_empty_part_is_filled_with_a_row_that_weighs_nothing(tmp_path: Path) -> None:
+    store = open_store(make_dataset(tmp_path / "set", train=(3,)))
+    parts = [batches(store, size=8, rank=rank, world=8)[0] for rank in range(8)]
+    assert sorted(len(p.rows) for p in parts) == [1] * 8
+    assert sum(p.filler for p in parts) == 5
+    assert sum(p.weight.sum().item() for p in parts) == parts[0].total_weight == 15
+
+
+def test_a_row_that_was_missed_is_named(tmp_path: Path) -> None:
+    store = open_store(make_dataset(tmp_path / "set"))
+    loader = Loader(store, Plan(store.parts(), 6))
+    for number, _ in enumerate(loader.epoch(0)):
+        if number == 2:
+            break
+    with pytest.raises(FakeitError, match=r"rows were not seen as often as planned.*face-\d+-\d+#0 \(0×\)"):
+        loader.check_seen(loader.seen, 0)
+
+
+def test_datasets_are_mixed_in_one_scheme(tmp_path: Path) -> None:
+    seventy = make_dataset(tmp_path / "a", scheme_name="face70", train=(4,), val=())
+    sixty_eight = make_dataset(tmp_path / "b", scheme_name="ibug68", train=(3,), val=(), seed=2)
+    store = open_store(seventy, sixty_eight)
+    rows = np.arange(7)
+    landmarks, weight = store.gather(rows, np.empty((7, 32, 32, 3), np.uint8))
+    assert landmarks.shape == (7, 70, 2) and (weight[4:, 68:] == 0).all() and (weight[4:, :68] == 1).all()
+    five = open_store(seventy, sixty_eight, scheme="five")
+    assert five.gather(rows, np.empty((7, 32, 32, 3), np.uint8))[0].shape == (7, 5, 2)
+    with pytest.raises(FakeitError, match="crop.size is 32 .* and 48"):
+        open_store(seventy, make_dataset(tmp_path / "c", size=48, scheme_name="face70"))
+
+
+def test_subsets_are_nested(tmp_path: Path) -> None:
+    folder = make_dataset(tmp_path / "set", train=(5, 5, 5), variants=2)
+    names = [set(s.ids(np.arange(s.rows))) for s in (open_store(folder, images=n) for n in (3, 7, 15, 0))]
+    assert [len(n) for n in names] == [6, 14, 30, 30]
+    assert names[0] < names[1] < names[2] == names[3]
+
+
+def test_a_dataset_without_manifest_is_none(tmp_path: Path) -> None:
+    with pytest.raises(FakeitError, match="no manifest.json"):
+        open_store(tmp_path)
+
+
+def test_what_a_thread_raises_is_raised_here() -> None:
+    def make(number: int) -> int:
+        if number == 3:
+            raise FakeitError("shard 3")
+        return number
+
+    found = []
+    with pytest.raises(FakeitError, match="shard 3"):
+        for value in prefetch(make, range(9)):
+            found.append(value)
+    assert found == [0, 1, 2]

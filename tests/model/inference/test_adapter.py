@@ -1,0 +1,141 @@
+"""The label adapter: learns a systematic difference, on faces it is not scored on, in any pose and size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fakeit.model.evaluation import scoring
+from fakeit.model.inference.adapter import (
+    Adapter,
+    adapter_path,
+    alignment,
+    beside,
+    fit_adapter,
+    load_adapter,
+    mean_shape,
+    sample_hash,
+)
+from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.landmarks import convert, scheme
+from fakeit.pipelines.sources import Sample
+from tests.pattern_face import POINTS, Reader
+
+SHIFT = np.zeros((68, 2))
+SHIFT[:17] = [0.0, -6.0]  # people label a jaw higher than the projected point, by 6 of the patch's pixels
+
+
+def faces(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Predicted (N, 70, 2) and labelled (N, 68, 2) points of varied shapes, turned, scaled and moved."""
+    random = np.random.default_rng(seed)
+    modes = random.normal(0, 1, (4, 70, 2))
+    modes += modes[:, list(scheme("face70").flip)] * [-1, 1]
+    predicted, labelled = [], []
+    for _ in range(count):
+        shape = POINTS - POINTS.mean(axis=0) + np.tensordot(random.normal(0, 0.7, 4), modes, 1)
+        angle, scale = random.normal(0, 0.2), random.uniform(0.5, 5)
+        turn = scale * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+        place = random.uniform(0, 500, 2)
+        predicted.append(shape @ turn + place)
+        wide = SHIFT * (1 + 0.02 * shape[0, 0])  # the shift depends on the shape
+        labelled.append((shape[:68] + wide) @ turn + place)
+    return np.array(predicted), np.array(labelled)
+
+
+def test_alignment_undoes_turn_scale_and_place() -> None:
+    mean = mean_shape(faces(5)[0])
+    angle = 0.7
+    moved = mean @ (3 * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])) + [50, -20]
+    turn, centre = alignment(moved, mean)
+    assert np.allclose((moved - centre) @ turn, mean, atol=1e-9)
+
+
+def test_it_learns_the_difference_and_uses_it_on_other_faces() -> None:
+    predicted, labelled = faces(80)
+    adapter, left = fit_adapter(
+        predicted, labelled, "face70", "ibug68", "test", "drawn faces", [f"{i}" for i in range(80)]
+    )
+    assert left < 0.2 and adapter.faces == 80 and len(adapter.samples) == 80
+    new, truth = faces(20, seed=0 + 0)[0][-5:], faces(20)[1][-5:]
+    before = np.linalg.norm(convert(new, "face70", "ibug68") - truth, axis=-1).mean()
+    after = np.linalg.norm(np.stack([adapter.apply(p) for p in new]) - truth, axis=-1).mean()
+    assert after < 0.25 * before
+
+
+def test_points_turn_with_the_face() -> None:
+    adapter, _ = fit_adapter(*faces(60), "face70", "ibug68", "test")
+    face = faces(1, seed=5)[0][0]
+    turn = np.array([[0, 2.0], [-2.0, 0]])
+    assert np.allclose(adapter.apply(face @ turn + 7), adapter.apply(face) @ turn + 7, atol=1e-2)
+
+
+def test_missing_labels_and_missing_faces_are_left_out() -> None:
+    predicted, labelled = faces(80)
+    labelled[::3, 0] = np.nan
+    predicted[5] = np.nan
+    adapter, left = fit_adapter(predicted, labelled, "face70", "ibug68", "test")
+    assert np.isfinite(adapter.weights).all() and left < 0.3
+    assert np.isnan(adapter.apply(np.full((70, 2), np.nan))).all()
+    with pytest.raises(FakeitError, match="needs 20"):
+        fit_adapter(predicted[:10], labelled[:10], "face70", "ibug68", "test")
+
+
+def test_a_scheme_that_nothing_maps_to_can_be_learnt() -> None:
+    predicted, labelled = faces(80)
+    wide = np.concatenate([labelled, labelled[:, :30]], axis=1)  # 98 points, in no known relation
+    adapter, _ = fit_adapter(predicted, wide, "face70", "wflw98", "test")
+    assert adapter.apply(predicted[0]).shape == (98, 2)
+    assert adapter.confidence(np.full(70, 0.5, np.float32)).shape == (98,)
+
+
+def test_stored_beside_the_model_and_found_by_name(tmp_path: Path) -> None:
+    adapter, _ = fit_adapter(*faces(40), "face70", "ibug68", "ibug68", "drawn", ["a/1.jpg"])
+    model = tmp_path / "face70.onnx"
+    adapter.save(adapter_path(model, "ibug68"))
+    again = beside("ibug68", model)
+    face = faces(1)[0][0]
+    assert np.allclose(again.apply(face), adapter.apply(face), atol=1e-3)
+    assert again.samples == (sample_hash("1.jpg"),) and again.fitted_on == "drawn"
+    with pytest.raises(FakeitError, match="did you mean 'ibug68'"):
+        beside("ibug86", model)
+    (tmp_path / "broken.npz").write_bytes(b"PK no")
+    with pytest.raises(FakeitError, match="broken.npz"):
+        load_adapter(tmp_path / "broken.npz")
+
+
+def test_a_landmarker_speaks_the_adapters_scheme() -> None:
+    adapter, _ = fit_adapter(*faces(40), "face70", "ibug68", "ibug68")
+    made = Landmarker(Reader(), LandmarkerConfig(), adapter)
+    assert made.scheme == "ibug68"
+    wrong = Adapter("x", "wflw98", "ibug68", np.zeros((98, 2)), np.zeros((197, 136)))
+    with pytest.raises(FakeitError, match="wflw98"):
+        Landmarker(Reader(), LandmarkerConfig(), wrong)
+
+
+def collected(count: int) -> scoring.PredictionSet:
+    predicted, labelled = faces(count)
+    samples = tuple(Sample(f"{i}", f"{i}.jpg") for i in range(count))
+    unknown = np.full(count, np.nan)
+    return scoring.PredictionSet(
+        samples, labelled.astype(np.float32), "ibug68", predicted.astype(np.float32), "face70", np.ones(count), unknown,
+        "true",
+    )  # fmt: skip
+
+
+def test_what_was_fitted_on_is_scored_by_adapters_that_never_saw_it() -> None:
+    held = collected(100)
+    held.truth[:] += np.random.default_rng(9).normal(0, 1.0, held.truth.shape).astype(np.float32)  # cannot be learnt
+    adapter, _ = scoring.fit(held, "ibug68", "these very faces")
+    points, truth, _, note = scoring.with_adapter(held, adapter)
+    assert "cross-validated" in note
+    unfair = np.stack([adapter.apply(p) for p in held.predicted])
+    fair = np.linalg.norm(points - truth, axis=-1).mean()
+    assert fair > np.linalg.norm(unfair - truth, axis=-1).mean()
+    others = scoring.PredictionSet(
+        tuple(Sample(f"other{i}", f"other{i}.jpg") for i in range(100)),
+        *(held.truth, "ibug68", held.predicted, "face70", held.crop_side, held.skin, "true"),
+    )
+    assert "fitted on these very faces" in scoring.with_adapter(others, adapter)[3]

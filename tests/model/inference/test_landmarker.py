@@ -1,0 +1,148 @@
+"""The API of a trained network: points come back to where they are in the picture, whatever crop they went through."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fakeit.model.inference.backends import ModelMetadata, metadata_from_json, open_backend
+from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig, as_pixels, confidence
+from fakeit.pipelines.errors import FakeitError, Rejected
+from fakeit.pipelines.faces.box import Box, from_landmarks
+from fakeit.pipelines.faces.box_fit import BoxFit, fit_boxes
+from fakeit.pipelines.faces.crop import CropConfig
+from tests.pattern_face import POINTS, Finder, Reader, picture, placed
+
+
+def landmarker(off: float = 0.0, **config: object) -> Landmarker:
+    made = Landmarker(Reader(), LandmarkerConfig(detector="test", **config))  # type: ignore[arg-type]
+    made._detector = Finder(off)
+    return made
+
+
+@pytest.mark.parametrize("degrees", [0.0, 20.0, -35.0])
+@pytest.mark.parametrize("scale", [0.8, 1.6, 2.7])
+def test_points_lie_on_the_face(scale: float, degrees: float) -> None:
+    image, (true,) = picture([placed(240, 80, scale, degrees)])
+    (face,) = landmarker().fit(image, [from_landmarks(true)])
+    assert face.points.dtype == np.float32 and face.scheme == "face70"
+    assert np.abs(face.points - true).max() < 0.35
+    assert face.confidence.min() > 0.9
+
+
+def test_eyes_recipe_turns_the_crop_and_the_points_back() -> None:
+    image, (true,) = picture([placed(240, 80, 1.6, 25)])
+    made = landmarker()
+    made.backend.metadata = ModelMetadata("face70", CropConfig(size=128, margin=0.2, align="eyes"), sigma=True)
+    (face,) = made.fit(image, [from_landmarks(true)], refine=1)
+    assert np.abs(face.points - true).max() < 0.35
+
+
+def test_a_second_pass_forgives_the_detector() -> None:
+    image, (true,) = picture([placed(200, 120, 1.6)])
+    (face,) = landmarker(off=0.25, refine=1)(image)
+    assert np.abs(face.points - true).max() < 0.35
+    again = from_landmarks(true)
+    assert abs(face.box.x - again.x) < 1 and abs(face.box.side - again.side) < 1
+
+
+def test_many_faces_the_most_prominent_first() -> None:
+    image, truths = picture([placed(10, 10, 0.6), placed(250, 150, 2), placed(520, 20, 0.8)])
+    faces = landmarker()(image)
+    assert len(faces) == 3
+    assert np.abs(faces[0].points - truths[1]).max() < 0.5
+
+
+def test_large_pictures_are_detected_small_and_read_whole() -> None:
+    image, (true,) = picture([placed(900, 500, 5.0)], 2400, 1600)
+    (face,) = landmarker(detect_side=480)(image)
+    assert np.abs(face.points - true).max() < 1.0
+
+
+def test_nothing_there() -> None:
+    assert landmarker()(np.zeros((200, 200, 3), np.uint8)) == []
+    assert landmarker()(np.zeros((1, 1, 3), np.uint8)) == []
+    assert landmarker().fit(np.zeros((50, 50, 3), np.uint8), []) == []
+
+
+def test_a_face_cut_by_the_border() -> None:
+    image, (true,) = picture([placed(-60, 100, 1.6)])
+    (face,) = landmarker().fit(image, [from_landmarks(true)])
+    assert np.abs(face.points - true).max() < 0.5
+
+
+@pytest.mark.parametrize(
+    ("array", "shape"),
+    [
+        (np.zeros((4, 5), np.uint8), (4, 5, 3)),
+        (np.zeros((4, 5, 1), np.uint8), (4, 5, 3)),
+        (np.zeros((4, 5, 4), np.uint8), (4, 5, 3)),
+        (np.full((4, 5, 3), 65535, np.uint16), (4, 5, 3)),
+    ],
+)
+def test_common_arrays_are_pictures(array: np.ndarray, shape: tuple[int, ...]) -> None:
+    assert as_pixels(array).shape == shape and as_pixels(array).dtype == np.uint8
+    if array.dtype == np.uint16:
+        assert as_pixels(array).max() == 255
+
+
+@pytest.mark.parametrize("array", [np.zeros((4, 5, 3)), np.zeros(3, np.uint8), np.zeros((0, 5, 3), np.uint8)])
+def test_other_arrays_are_refused(array: np.ndarray) -> None:
+    with pytest.raises(Rejected, match="not a picture"):
+        as_pixels(array)
+
+
+def test_flip_averages_the_mirrored_crop() -> None:
+    image, (true,) = picture([placed(200, 100, 1.6)])
+    made = landmarker(flip=True)
+
+    class Crooked(Reader):
+        def run(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            if self.runs:  # the mirrored crop: answer with mirrored points, in mirrored order
+                from fakeit.pipelines.landmarks import scheme
+
+                points, sigma = super().run(np.ascontiguousarray(crops[:, :, ::-1]))
+                points = points[:, list(scheme("face70").flip)] * [-1, 1] + [1, 0]
+                return (points + [0.02, 0.0]).astype(np.float32), sigma
+            points, sigma = super().run(crops)
+            return (points + [0.02, 0.0]).astype(np.float32), sigma
+
+    made.backend = Crooked()
+    (face,) = made.fit(image, [from_landmarks(true)], refine=0)
+    assert np.abs(face.points - true).max() < 0.4  # a bias to one side cancels
+
+
+def test_confidence_falls_with_sigma() -> None:
+    values = confidence(np.log(np.array([0.003, 0.03, 0.3], np.float32)))
+    assert values[0] > 0.99 and 0.3 < values[1] < 0.5 and values[2] < 0.01
+
+
+def test_box_fit_brings_detector_boxes_to_tight_ones() -> None:
+    random = np.random.default_rng(1)
+    true = [Box(*random.uniform(10, 300, 2), *(random.uniform(60, 200) * np.array([0.9, 1.0]))) for _ in range(30)]
+    found = [BoxFit(0.05, -0.2, 1.3, 1.0).apply(b) for b in true]
+    fit = fit_boxes(found, true)
+    for box, wanted in zip(found, true, strict=True):
+        again = fit.apply(box)
+        assert np.allclose(again.array(), wanted.array(), atol=0.02 * wanted.side)
+
+
+def test_models_that_are_none(tmp_path: Path) -> None:
+    with pytest.raises(FakeitError, match="no such file"):
+        open_backend(tmp_path / "absent.onnx")
+    for name in ("noise.onnx", "noise.pt"):
+        (tmp_path / name).write_bytes(b"not a model")
+        with pytest.raises(FakeitError, match=name):
+            open_backend(tmp_path / name)
+    with pytest.raises(FakeitError, match="newer"):
+        metadata_from_json('{"version": 99}', "model x")
+    with pytest.raises(FakeitError, match="scheme 'face71'"):
+        metadata_from_json('{"scheme": "face71", "crop": {}}', "model x")
+
+
+def test_the_pattern_itself_is_sound() -> None:
+    image, (true,) = picture([placed(100, 100)])
+    x, y = true[8].astype(int)
+    assert np.abs(image[y, x, :2] / 2 - POINTS[8]).max() <= 1

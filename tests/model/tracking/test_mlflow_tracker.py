@@ -1,0 +1,126 @@
+"""MLflow behind a journal: nothing is lost when the server is away, nothing is sent twice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fakeit.model.tracking.mlflow_tracker import JOURNAL, DatasetInfo, MlflowTracker, NoOpTracker, TrackingConfig, make
+
+INFO = DatasetInfo("faces", "abc123", "/data/faces", {"train": 10, "val": 2})
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
+
+
+def tracker(server: str, folder: Path, run_id: str | None = None) -> MlflowTracker:
+    made = MlflowTracker(TrackingConfig(uri=server, model=False), folder, "a run", run_id)
+    made.start({"network": {"name": "lenet"}, "world_size": 2}, [INFO])
+    return made
+
+
+def points(server: str, run_id: str, name: str = "train_loss") -> list[tuple[int, float]]:
+    from mlflow import MlflowClient
+
+    return sorted((m.step, m.value) for m in MlflowClient(server).get_metric_history(run_id, name))
+
+
+def test_a_run_holds_params_figures_and_the_dataset(server: str, tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
+    made = tracker(server, tmp_path)
+    made.metrics(1, {"train_loss": 0.5, "val_nme": float("nan")})
+    made.metrics(2, {"train_loss": 0.25, "val_nme": 0.1})
+    made.finish("FINISHED")
+    assert made.run_id is not None
+    run = MlflowClient(server).get_run(made.run_id)
+    assert run.info.status == "FINISHED" and run.data.params == {"network.name": "lenet", "world_size": "2"}
+    assert points(server, made.run_id) == [(1, 0.5), (2, 0.25)] and points(server, made.run_id, "val_nme") == [(2, 0.1)]
+    assert run.inputs.dataset_inputs[0].dataset.digest == "abc123"
+    assert [a.path for a in MlflowClient(server).list_artifacts(made.run_id)] == ["loss_curve.png"]
+
+
+def test_a_resumed_run_goes_on_without_doubled_points(server: str, tmp_path: Path) -> None:
+    first = tracker(server, tmp_path)
+    first.metrics(1, {"train_loss": 0.5})
+    first.metrics(2, {"train_loss": 0.4})
+    second = tracker(server, tmp_path, first.run_id)  # the first was killed after epoch 2, its checkpoint is of epoch 1
+    second.metrics(2, {"train_loss": 0.4})
+    second.metrics(3, {"train_loss": 0.3})
+    assert second.run_id == first.run_id is not None
+    assert points(server, second.run_id) == [(1, 0.5), (2, 0.4), (3, 0.3)]
+
+
+@pytest.mark.fault
+def test_what_a_server_missed_is_sent_when_it_is_back(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from mlflow import MlflowClient
+
+    made = tracker(server, tmp_path)
+    made.metrics(1, {"train_loss": 0.5})
+
+    def away(*arguments: object, **options: object) -> None:
+        raise ConnectionError("connection refused")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(MlflowClient, "log_batch", away)
+        made.metrics(2, {"train_loss": 0.4})
+        made.metrics(3, {"train_loss": 0.3})
+    assert capsys.readouterr().err.count("does not answer") == 1
+    journal = [json.loads(line) for line in (tmp_path / JOURNAL).read_text().splitlines()]
+    assert [line["epoch"] for line in journal] == [1, 2, 3]
+    made.metrics(4, {"train_loss": 0.2})
+    assert made.run_id is not None
+    assert [step for step, _ in points(server, made.run_id)] == [1, 2, 3, 4]
+
+
+@pytest.mark.fault
+def test_a_server_that_was_never_there_costs_a_warning(
+    tmp_path: Path, server: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = tracker("http://127.0.0.1:9", tmp_path)
+    made.metrics(1, {"train_loss": 0.5})
+    made.finish("FINISHED")
+    assert "MLflow lacks 1 epochs" in capsys.readouterr().err
+    made.uri, made.config = server, TrackingConfig(uri=server, model=False)
+    made.metrics(2, {"train_loss": 0.4})
+    assert made.run_id is not None
+    assert [step for step, _ in points(server, made.run_id)] == [1, 2]
+
+
+def test_only_the_first_rank_tracks(tmp_path: Path) -> None:
+    assert isinstance(make(TrackingConfig(), tmp_path, "x", 1, None), NoOpTracker)
+    assert isinstance(make(TrackingConfig(uri=""), tmp_path, "x", 0, None), NoOpTracker)
+
+
+def test_the_logged_model_predicts_as_the_checkpoint(server: str, tmp_path: Path) -> None:
+    """Loaded as anyone would who has MLflow and none of our code: through pyfunc, and as a torch module."""
+    import mlflow
+    import numpy as np
+    import torch
+
+    from fakeit.model.networks import NetworkConfig, build
+
+    torch.manual_seed(3)
+    network = build(NetworkConfig(name="lenet", head="gaussian"), 5, 3, 32).eval()
+    made = MlflowTracker(TrackingConfig(uri=server, experiment="models"), tmp_path, "a run")
+    made.start({}, [INFO])
+    made.metrics(1, {"train_loss": 0.5})
+    made.finish("FINISHED", network)
+    images = np.random.default_rng(2).integers(0, 256, (5, 32, 32, 3), np.uint8)
+    with torch.no_grad():
+        expected = network(torch.from_numpy(images)).points.numpy()
+    mlflow.set_tracking_uri(server)
+    where = f"runs:/{made.run_id}/model"
+    loaded = mlflow.pyfunc.load_model(where)
+    np.testing.assert_allclose(loaded.predict(images), expected, rtol=1e-5, atol=1e-6)
+    with torch.no_grad():
+        points = mlflow.pytorch.load_model(where)(torch.from_numpy(images)).numpy()
+    np.testing.assert_allclose(points, expected, rtol=1e-5, atol=1e-6)
+    shape = loaded.metadata.signature.inputs.inputs[0].shape
+    assert tuple(shape) == (-1, 32, 32, 3), "any number of faces"

@@ -1,0 +1,123 @@
+"""Checkpoints: whole or not at all, damage is known, the last K and the best are kept, and no code runs on loading."""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from fakeit.model.networks import NetworkConfig, build
+from fakeit.model.training import checkpoint
+from fakeit.model.training.checkpoint import BEST, Checkpoint, CheckpointManager, Position, load
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.faces.crop import CropConfig
+
+
+def a_checkpoint(step: int = 1) -> Checkpoint:
+    torch.manual_seed(step)
+    network = build(NetworkConfig(name="lenet"), 5, 3, 32)
+    optimiser = torch.optim.Adam(network.parameters())
+    network(torch.zeros(2, 32, 32, 3, dtype=torch.uint8)).points.sum().backward()
+    optimiser.step()
+    return Checkpoint(
+        network.config, CropConfig(size=32), "five", network.state_dict(), None, optimiser.state_dict(),
+        Position(0, 2, 34, step), {"history": [{"train_loss": 0.5}]}, {"data": {"batch_size": 8}}, {"digest": "abc"},
+        "run", {"val_nme": 0.1},
+    )  # fmt: skip
+
+
+def test_what_is_saved_comes_back(tmp_path: Path) -> None:
+    saved = a_checkpoint()
+    CheckpointManager(tmp_path).save(saved, best=True)
+    found = load(tmp_path / BEST)
+    assert found.position == saved.position and found.crop == saved.crop and found.network == saved.network
+    assert found.progress == saved.progress and found.metrics == saved.metrics and found.run_id == "run"
+    images = torch.randint(0, 256, (3, 32, 32, 3), dtype=torch.uint8)
+    network = build(NetworkConfig(name="lenet"), 5, 3, 32).eval()
+    network.load_state_dict(saved.weights)
+    with torch.no_grad():
+        assert torch.equal(found.build()(images).points, network(images).points)
+
+
+def test_the_last_and_the_best_are_kept(tmp_path: Path) -> None:
+    checkpoints = CheckpointManager(tmp_path, keep=2)
+    for step in range(1, 6):
+        assert checkpoints.save(a_checkpoint(step), best=step == 2) is None
+    assert sorted(p.name for p in tmp_path.glob("*.pt")) == [BEST, "step-000000004.pt", "step-000000005.pt"]
+    assert load(tmp_path / BEST).position.step == 2
+    assert checkpoints.latest()[0].position.step == 5
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "empty"])
+def test_a_damaged_one_is_passed_over(tmp_path: Path, damage: str) -> None:
+    checkpoints = CheckpointManager(tmp_path)
+    for step in (1, 2):
+        checkpoints.save(a_checkpoint(step))
+    path = tmp_path / "step-000000002.pt"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    path.write_bytes({"truncated": data[:-500], "flipped": data, "empty": b""}[damage])
+    found, problems = checkpoints.latest()
+    assert found.position.step == 1
+    assert len(problems) == 1 and "step-000000002.pt is damaged" in problems[0]
+
+
+@pytest.mark.fault
+def test_a_full_disk_keeps_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoints = CheckpointManager(tmp_path)
+    checkpoints.save(a_checkpoint(1), best=True)
+
+    @contextmanager
+    def full(location: str) -> Any:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), location)
+        yield
+
+    monkeypatch.setattr(checkpoint, "write_atomically", full)
+    problem = checkpoints.save(a_checkpoint(2), best=True)
+    assert problem is not None and "No space left" in problem
+    assert checkpoints.latest()[0].position.step == 1 and load(tmp_path / BEST).position.step == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"text", "damaged or no checkpoint"),
+        (None, "does not exist"),
+        ({"weights": 1}, "format None"),
+        ([1], "format 'list'"),
+    ],
+)
+def test_what_is_no_checkpoint_is_refused_in_one_line(tmp_path: Path, content: Any, message: str) -> None:
+    path = tmp_path / "x.pt"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
+        torch.save(content, path)
+    with pytest.raises(FakeitError, match=message):
+        load(path)
+    exported = tmp_path / "x.onnx"
+    exported.touch()
+    with pytest.raises(FakeitError, match=r"an exported network; name the checkpoint it came from, as in best.pt"):
+        load(exported)
+
+
+def test_code_in_a_checkpoint_does_not_run(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> Any:
+            return os.system, (f"touch {tmp_path}/ran",)
+
+    torch.save({"fakeit_checkpoint": 1, "weights": Evil()}, tmp_path / "x.pt")
+    with pytest.raises(FakeitError):
+        load(tmp_path / "x.pt")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_an_empty_folder_has_nothing_to_resume(tmp_path: Path) -> None:
+    with pytest.raises(FakeitError, match="no checkpoint to resume from"):
+        CheckpointManager(tmp_path).latest()

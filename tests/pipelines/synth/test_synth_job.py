@@ -1,0 +1,97 @@
+"""jobs/synthesize.py: the layout, resuming, refusing, and the same bytes from Spark and without it."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from fakeit.pipelines import runners
+from fakeit.pipelines.errors import FakeitError, Rejected
+from fakeit.pipelines.sources import open_source
+from fakeit.pipelines.synth.config import SynthesisConfig
+from fakeit.pipelines.synth.face import render
+from fakeit.pipelines.synth.heads import load_head
+from fakeit.pipelines.synth.ict_head import import_ict, read_obj
+from fakeit.pipelines.synthesize import synthesize
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.glob("0*"))}
+
+
+def test_job_writes_the_layout(tmp_path: Path) -> None:
+    command = [sys.executable, "jobs/synthesize.py", "--count", "3", "--size", "96", "--workers", "0"]
+    done = subprocess.run([*command, "--output", str(tmp_path / "f")], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "3 faces" in done.stdout and "next:" in done.stdout
+    source = open_source("face_synthetics", str(tmp_path / "f"))
+    samples = source.samples()
+    assert [s.id for s in samples] == ["000000", "000001", "000002"]
+    assert source.image(samples[0]).shape == (96, 96, 3)
+    read = [source.read(sample) for sample in samples]
+    assert read[0].landmarks.shape == (70, 2)
+    faces = [render(index, 1, SynthesisConfig(), 96) for index in range(3)]
+    assert all((r.visibility == f.visibility).all() for r, f in zip(read, faces, strict=True))
+    assert {1, 2} == {int(v) for r in read for v in r.visibility}
+    (tmp_path / "f/000001_vis.txt").write_text("3\n" * 70)
+    with pytest.raises(Rejected, match="000001_vis.txt: expected 70 lines"):
+        source.read(samples[1])
+    segmentation = cv2.imread(str(tmp_path / "f/000000_seg.png"), cv2.IMREAD_UNCHANGED)
+    assert segmentation.shape == (96, 96) and segmentation.dtype == np.uint8
+
+
+def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
+    here = runners.in_processes(0)
+    synthesize(SynthesisConfig(), 4, 64, 1, str(tmp_path / "whole"), here)
+    synthesize(SynthesisConfig(), 4, 64, 1, str(tmp_path / "killed"), here)
+    before = _hashes(tmp_path / "whole")
+    for name in ("000001_ldmks.txt", "000003.png", "000003_seg.png", "000003_ldmks.txt"):
+        (tmp_path / "killed" / name).unlink()
+    synthesize(SynthesisConfig(), 4, 64, 1, str(tmp_path / "killed"), here)
+    assert _hashes(tmp_path / "killed") == before
+
+
+def test_one_folder_one_conf(tmp_path: Path) -> None:
+    here = runners.in_processes(0)
+    synthesize(SynthesisConfig(), 1, 64, 1, str(tmp_path), here)
+    with pytest.raises(FakeitError, match="seed 1, not 2"):
+        synthesize(SynthesisConfig(), 1, 64, 2, str(tmp_path), here)
+    with pytest.raises(FakeitError, match="at least 1 face"):
+        synthesize(SynthesisConfig(), 0, 64, 1, str(tmp_path), here)
+
+
+@pytest.mark.spark
+def test_spark_renders_the_same_bytes(tmp_path: Path, spark: Any) -> None:
+    synthesize(SynthesisConfig(), 3, 64, 1, str(tmp_path / "a"), runners.in_processes(0))
+    synthesize(SynthesisConfig(), 3, 64, 1, str(tmp_path / "b"), runners.on_spark(spark))
+    assert _hashes(tmp_path / "a") == _hashes(tmp_path / "b")
+
+
+def test_import_ict_from_its_checkout(shared: Path, tmp_path: Path) -> None:
+    """Four files of the original checkout are here: the neutral mesh, one identity, one expression, the indices."""
+    packed = shared / "data/ict_face/ict_face.npz"
+    assert import_ict(str(shared / "data/ict_face/FaceXModel"), str(tmp_path / "ict.npz")) == 2
+    mine, theirs = np.load(tmp_path / "ict.npz"), np.load(packed)
+    assert np.allclose(mine["V0"], theirs["V0"], atol=1e-4)
+    assert np.array_equal(mine["F"], theirs["F"])
+    jaw = list(theirs["EXN"]).index("jawOpen")
+    assert np.allclose(mine["EX"][0], theirs["EX"][jaw], atol=5e-3)
+    head = load_head("ict", str(tmp_path / "ict.npz"))
+    assert np.array_equal(head.landmarks, load_head("ict", str(packed)).landmarks)
+
+
+def test_a_broken_obj_is_named(tmp_path: Path) -> None:
+    (tmp_path / "bad.obj").write_text("v 1 2 3\nv 1 x 3\n")
+    with pytest.raises(FakeitError, match="bad.obj:2"):
+        read_obj(tmp_path / "bad.obj")
+    with pytest.raises(FakeitError, match="vertex_indices.json"):
+        import_ict(str(tmp_path), str(tmp_path / "o.npz"))

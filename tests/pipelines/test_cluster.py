@@ -1,0 +1,231 @@
+"""A real Spark cluster on loopback: a master and two workers that know nothing of this checkout or its environment."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import cv2
+import numpy as np
+import pytest
+
+from fakeit.pipelines import environment
+from fakeit.pipelines.store import manifest
+
+ROOT = Path(__file__).resolve().parents[2]
+PROBE = """
+import json, os, sys
+from pyspark.sql import SparkSession
+
+def look(_):
+    import cv2, numpy, pyarrow
+    import fakeit.pipelines.landmarks
+    libraries = {line.split()[-1] for line in open("/proc/self/maps") if "libpython" in line or "numpy" in line}
+    ours = fakeit.pipelines.landmarks.__file__
+    paths = [sys.executable, sys.prefix, numpy.__file__, cv2.__file__, pyarrow.__file__, ours]
+    return os.getcwd(), sorted(libraries | set(paths)), [p for p in sys.path if p]
+
+session = SparkSession.builder.getOrCreate()
+found = session.sparkContext.parallelize(range(8), 8).map(look).collect()
+print("PROBE " + json.dumps({"driver": sys.executable, "found": found}))
+session.stop()
+"""
+
+
+@dataclass
+class Cluster:
+    master: str
+    work: Path
+
+    def submit(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        command = [ROOT / "spark-submit.sh", "--cluster", "standalone", "--master", self.master, *arguments]
+        loopback = {"SPARK_LOCAL_IP": "127.0.0.1", "PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")}
+        return subprocess.run(command, capture_output=True, text=True, timeout=280, cwd=self.work.parent, env=loopback)
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Master and two workers of one core each, started with Spark's own spark-class."""
+    folder = tmp_path_factory.mktemp("cluster")
+    import pyspark
+
+    spark = folder / "spark"  # the cluster's Spark lies elsewhere than the client's
+    spark.mkdir()
+    for name in ("bin", "jars", "python"):
+        (spark / name).symlink_to(Path(pyspark.__file__).parent / name)
+    port, web = free_port(), free_port()
+    bare = {
+        "PATH": "/usr/bin:/bin",
+        "HOME": str(folder),
+        "JAVA_HOME": str(environment.java_home()),
+        "SPARK_HOME": str(spark),
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "SPARK_NO_DAEMONIZE": "1",
+    }
+    work, master = folder / "work", f"spark://127.0.0.1:{port}"
+    log = (folder / "log").open("w")
+    begin = [str(spark / "bin" / "spark-class")]
+    package = "org.apache.spark.deploy"
+    started = [
+        start(
+            [*begin, f"{package}.master.Master", "--host", "127.0.0.1", "--port", str(port), "--webui-port", str(web)],
+            bare,
+            log,
+        )
+    ]
+    worker = [
+        *begin,
+        f"{package}.worker.Worker",
+        "--cores",
+        "1",
+        "--memory",
+        "2g",
+        "--host",
+        "127.0.0.1",
+        "--webui-port",
+        "0",
+    ]
+    started += [start([*worker, "--work-dir", str(work / str(i)), master], bare, log) for i in range(2)]
+    try:
+        wait_for_workers(web, 2, folder / "log")
+        yield Cluster(master, work)
+    finally:
+        for process in started:
+            process.terminate()
+        for process in started:
+            process.wait(timeout=30)
+        log.close()
+
+
+def start(command: list[str], variables: dict[str, str], log: IO[str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(command, env=variables, stdout=log, stderr=log)
+
+
+def wait_for_workers(port: int, count: int, log: Path) -> None:
+    until = time.monotonic() + 90
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    while time.monotonic() < until:
+        try:
+            with opener.open(f"http://127.0.0.1:{port}/json/", timeout=5) as page:
+                if json.load(page)["aliveworkers"] == count:
+                    return
+        except OSError:
+            pass
+        time.sleep(0.3)
+    pytest.fail(f"the cluster did not start:\n{log.read_text()[-3000:]}")
+
+
+def draw_faces(folder: Path, count: int) -> Path:
+    """Pictures of noise with 70 points on an ellipse, in the Face Synthetics layout."""
+    folder.mkdir()
+    random = np.random.default_rng(5)
+    angles = np.linspace(0, 2 * np.pi, 70, endpoint=False)
+    for index in range(count):
+        cv2.imwrite(str(folder / f"{index:06}.png"), random.integers(0, 255, (96, 96, 3), np.uint8))
+        points = 48 + random.uniform(15, 30) * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+        np.savetxt(folder / f"{index:06}_ldmks.txt", points, fmt="%.3f")
+    return folder
+
+
+def preprocess(faces: Path, dataset: Path) -> list[str | Path]:
+    """A job with its options: small crops, small shards."""
+    conf = ROOT / "conf" / "preprocess" / "face_synthetics.toml"
+    fast = ["--set", "store.rows_per_shard=16", "--set", "crop.size=32"]
+    return [ROOT / "jobs" / "preprocess.py", "--config", conf, "--input", faces, "--output", dataset, *fast]
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("way", ["spark-submit", "spark-submit.sh", pytest.param("python", marks=pytest.mark.slow)])
+def test_every_way_to_start_the_job_gives_the_same_dataset(way: str, tmp_path: Path) -> None:
+    """From another folder, without this checkout on PYTHONPATH, and with a user's own Spark."""
+    import pyspark
+
+    from fakeit.pipelines import preprocess as flow
+    from fakeit.pipelines import runners
+    from fakeit.pipelines.config import load
+    from fakeit.pipelines.preprocess_config import PreprocessConfig
+
+    faces = draw_faces(tmp_path / "faces", 12)
+    own = Path(pyspark.__file__).parent / "bin" / "spark-submit"
+    submit = {"spark-submit": own, "spark-submit.sh": ROOT / "spark-submit.sh", "python": sys.executable}[way]
+    bare = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "SPARK_LOCAL_IP": "127.0.0.1"}
+    bare |= {"JAVA_HOME": str(environment.java_home()), "PYSPARK_PYTHON": sys.executable}
+    bare |= {k: v for k, v in os.environ.items() if k.startswith("OPENBLAS_")}  # other kernels round otherwise
+    command = [submit, *preprocess(faces, tmp_path / "dataset")]
+    done = subprocess.run(command, cwd=tmp_path, env=bare, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-3000:]
+    conf = load(
+        ROOT / "conf/preprocess/face_synthetics.toml", PreprocessConfig, ["store.rows_per_shard=16", "crop.size=32"]
+    )
+    here = flow.preprocess(conf, str(faces), str(tmp_path / "here"), runners.in_processes(0)).manifest
+    assert manifest.load(str(tmp_path / "dataset")).digest == here.digest
+
+
+@pytest.mark.spark
+def test_a_user_s_python_without_our_packages_is_told_what_to_use(tmp_path: Path) -> None:
+    """spark-submit takes whatever `python3` it finds; the first line says which one to give it."""
+    import pyspark
+
+    empty = tmp_path / "empty"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", empty], check=True)
+    bare = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "PYSPARK_PYTHON": str(empty / "bin" / "python3")}
+    bare["JAVA_HOME"] = str(environment.java_home())
+    command = [Path(pyspark.__file__).parent / "bin" / "spark-submit", *preprocess(tmp_path, tmp_path / "dataset")]
+    done = subprocess.run(command, cwd=tmp_path, env=bare, capture_output=True, text=True, timeout=120)
+    said = [line for line in done.stdout.splitlines() if line.startswith("error: ")]  # spark-submit joins both there
+    assert len(said) == 1 and "is not installed for" in said[0]
+    assert f"export PYSPARK_PYTHON={ROOT}/.venv/bin/python" in said[0]
+    assert done.returncode == 2, "spark-submit passes the job's exit code on"
+
+
+@pytest.mark.spark
+@pytest.mark.slow
+def test_executors_run_from_the_shipped_archive_alone(cluster: Cluster, tmp_path: Path) -> None:
+    job = tmp_path / "probe.py"
+    job.write_text(PROBE)
+    # No task starts before both workers have come, so that each gets some.
+    both = {"spark.cores.max": 2, "spark.scheduler.minRegisteredResourcesRatio": 1}
+    both["spark.scheduler.maxRegisteredResourcesWaitingTime"] = 120000
+    done = cluster.submit(*[word for key, value in both.items() for word in ("--conf", f"{key}={value}")], job)
+    assert done.returncode == 0, done.stderr[-3000:]
+    line = next(line for line in done.stdout.splitlines() if line.startswith("PROBE "))
+    seen = json.loads(line.removeprefix("PROBE "))
+    assert Path(seen["driver"]).parent == ROOT / ".venv" / "bin"
+    workers = set()
+    for folder, used, search in seen["found"]:
+        assert Path(folder).is_relative_to(cluster.work)
+        workers.add(Path(folder).relative_to(cluster.work).parts[0])
+        for path in used:
+            assert Path(folder, path).is_relative_to(folder), f"{path} is not from the archive in {folder}"
+        for path in search:  # a jar of the client's Spark is named there, and read by nobody
+            assert path.endswith(".jar") or not path.startswith((str(ROOT), sys.prefix, sys.base_prefix)), path
+    assert workers == {"0", "1"}
+
+
+@pytest.mark.spark
+@pytest.mark.slow
+def test_the_cluster_writes_the_bytes_of_a_local_run(cluster: Cluster, tmp_path: Path) -> None:
+    faces = draw_faces(tmp_path / "faces", 60)
+    done = cluster.submit(*preprocess(faces, tmp_path / "cluster"))
+    assert done.returncode == 0, done.stderr[-3000:]
+    local = [sys.executable, *preprocess(faces, tmp_path / "local"), "--workers", "0"]
+    subprocess.run(local, check=True, capture_output=True, timeout=120)
+    by_cluster, by_hand = manifest.load(str(tmp_path / "cluster")), manifest.load(str(tmp_path / "local"))
+    assert len(by_hand.shards) >= 8
+    assert {s.path: s.sha256 for s in by_cluster.shards} == {s.path: s.sha256 for s in by_hand.shards}
+    assert by_cluster.digest == by_hand.digest

@@ -1,0 +1,141 @@
+"""The check of versions: each mismatch in one line with what to do; and that the lock holds what pyproject asks for."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from fakeit.pipelines import environment
+from fakeit.pipelines.environment import REQUIREMENTS, Requirement, mismatch
+from fakeit.pipelines.errors import FakeitError
+
+ROOT = Path(__file__).resolve().parents[2]
+PYARROW = Requirement("pyarrow", "14", "15", "petastorm needs it")
+
+
+@pytest.mark.parametrize("version", ["14", "14.0.2", "14.99+cpu"])
+def test_versions_inside_the_range_pass(version: str) -> None:
+    assert mismatch(PYARROW, version) == ""
+
+
+@pytest.mark.parametrize("version", ["15", "15.0.0", "13.9.9", "25.0"])
+def test_versions_outside_are_named_with_the_reason(version: str) -> None:
+    said = mismatch(PYARROW, version)
+    assert f"pyarrow {version} is installed" in said and "at least 14 and below 15" in said and "petastorm" in said
+
+
+def test_missing_is_a_mismatch_unless_optional() -> None:
+    assert "is not installed" in mismatch(PYARROW, None)
+    assert mismatch(Requirement("torch", "2", "3", "", optional=True), None) == ""
+
+
+def test_numbers_ignore_the_build() -> None:
+    assert environment.numbers("2.13.0+cu130") == (2, 13, 0)
+
+
+def test_this_environment_passes_quickly() -> None:
+    started = time.monotonic()
+    environment.check()
+    assert time.monotonic() - started < 1
+
+
+def test_the_check_imports_nothing_heavy() -> None:
+    used = "import sys; from fakeit.pipelines.environment import check; check()"
+    code = f"{used}; print({{'torch', 'numpy'}} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stdout == "set()\n"
+
+
+def test_a_wrong_version_stops_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "installed", lambda name: "99.0" if name == "petastorm" else None)
+    monkeypatch.setattr(environment, "REQUIREMENTS", [r for r in REQUIREMENTS if r.package == "petastorm"])
+    with pytest.raises(FakeitError, match=r"petastorm 99.0 .*0\.13\.1 loses rows.*make setup"):
+        environment.check()
+
+
+def test_horovod_of_another_torch_is_found(tmp_path: Path) -> None:
+    note = tmp_path / environment.BUILT_AGAINST
+    environment.check_horovod_build(tmp_path, "2.13.0")  # no note, no claim
+    note.parent.mkdir(parents=True)
+    note.write_text("2.13.0+cpu\n")
+    environment.check_horovod_build(tmp_path, "2.13.0+cpu")
+    with pytest.raises(FakeitError, match=r"compiled against torch 2.13.0\+cpu.*2.14.0.*make setup"):
+        environment.check_horovod_build(tmp_path, "2.14.0")
+
+
+def fake_java(home: Path, version: str, release: bool = False) -> Path:
+    (home / "bin").mkdir(parents=True)
+    java = home / "bin" / "java"
+    java.write_text(f"#!/bin/sh\necho 'openjdk version \"{version}\"' >&2\n")
+    java.chmod(0o755)
+    if release:
+        (home / "release").write_text(f'IMPLEMENTOR="x"\nJAVA_VERSION="{version}"\n')
+    return home
+
+
+@pytest.mark.parametrize("release", [True, False])
+@pytest.mark.parametrize(("version", "number"), [("17.0.15", 17), ("21", 21), ("1.8.0_202", 1), ("11.0.2", 11)])
+def test_java_version(tmp_path: Path, version: str, number: int, release: bool) -> None:
+    assert environment.java_version(fake_java(tmp_path / "java", version, release)) == number
+
+
+def test_java_home_wins_or_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    new, old = fake_java(tmp_path / "new", "21.0.1"), fake_java(tmp_path / "old", "11.0.2")
+    monkeypatch.setenv("JAVA_HOME", str(new))
+    assert environment.java_home() == new
+    monkeypatch.setenv("JAVA_HOME", str(old))
+    with pytest.raises(FakeitError, match="is Java 11; Spark needs 17 or newer"):
+        environment.java_home()
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path / "none"))
+    with pytest.raises(FakeitError, match="holds no Java"):
+        environment.java_home()
+
+
+def test_java_on_path_then_the_one_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "venv"))
+    monkeypatch.setenv("PATH", str(fake_java(tmp_path / "old", "11.0.2") / "bin"))
+    with pytest.raises(FakeitError, match="no Java 17 or newer.*make setup"):
+        environment.java_home()
+    brought = fake_java(tmp_path / "venv" / "share" / "fakeit" / "java", "21.0.8")
+    assert environment.java_home() == brought
+    newer = fake_java(tmp_path / "newer", "17.0.1")
+    monkeypatch.setenv("PATH", str(newer / "bin") + os.pathsep + os.environ["PATH"])
+    assert environment.java_home() == newer
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_the_lock_holds_every_pin_of_pyproject() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = project["dependencies"] + [
+        pin for group in ("app", "dev") for pin in project["optional-dependencies"][group]
+    ]
+    lines = [
+        f for name in ("requirements.lock", "requirements-no-deps.lock") for f in (ROOT / name).read_text().split("\n")
+    ]
+    locked = {normal(line.split("==")[0]): line.split("==")[1] for line in lines if "==" in line and line[0] != "#"}
+    makefile = (ROOT / "Makefile").read_text() + (ROOT / "scripts" / "horovod.sh").read_text()
+    for pin in asked:
+        name, version = pin.split("==")
+        if name == "torch":
+            assert f"TORCH := {version}\n" in makefile
+        elif name == "horovod":
+            assert f"\nversion={version}\n" in makefile
+        else:
+            assert locked.get(normal(name)) == version, pin
+
+
+def test_pins_lie_inside_what_the_check_allows() -> None:
+    pins = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    versions = dict(pin.split("==") for pin in pins)
+    for requirement in REQUIREMENTS:
+        assert mismatch(requirement, versions[requirement.package]) == ""
