@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from fakeit.model.data.pixel_ops import displayable
 from fakeit.model.inference.backends import METADATA_KEY, ModelMetadata, OnnxBackend
 from fakeit.model.networks import LandmarkNetwork
 from fakeit.pipelines.errors import FakeitError
@@ -228,4 +229,4 @@ def sample_crops(dataset: str, count: int, metadata: ModelMetadata) -> NDArray[n
         return stored
     cut = Augmenter(found.crop, wanted, scheme(found.scheme), None, 0, torch.device("cpu"))
     pixels, _, _ = cut(torch.from_numpy(stored), torch.zeros(len(stored), scheme(found.scheme).count, 2))
-    return pixels.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
+    return displayable(pixels).numpy()

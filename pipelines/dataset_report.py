@@ -6,19 +6,17 @@ dataset's size, and it is no part of the dataset: nothing reads it, and its abse
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 import json
 import re
 from collections import Counter
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from fakeit.pipelines import html_page
 from fakeit.pipelines.faces.crop import from_unit
 from fakeit.pipelines.faces.draw import contact_sheet, draw_landmarks
 from fakeit.pipelines.landmarks import scheme
@@ -31,11 +29,6 @@ from fakeit.pipelines.store.shards import Shard, read_columns, read_shard
 NAME = "report.html"
 LOOKED_AT = 24  # shards whose points and boxes are read
 FACES = 48  # on the contact sheet
-STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:76em;margin:2em auto;padding:0 1em;color:#222}
-table{border-collapse:collapse;margin:1em 0;font-variant-numeric:tabular-nums}
-td,th{padding:.25em .8em;border-bottom:1px solid #ddd;text-align:right}th{background:#f4f4f4}
-td:first-child,th:first-child,td.text{text-align:left}img{max-width:100%;height:auto}h2{margin-top:1.6em}
-pre{background:#f6f6f6;padding:.8em;font-size:12px;white-space:pre-wrap}.note{color:#555}"""
 
 
 def write(dataset: str, seconds: float = 0.0) -> str:
@@ -76,26 +69,24 @@ def page(dataset: str, manifest: Manifest, seconds: float) -> str:
         seen = sum(s.rows for s in looked_at)
         parts += [
             "<h2>Faces</h2>",
-            _picture(_sheet(dataset, manifest)),
+            html_page.picture(_sheet(dataset, manifest)),
             f"<h2>Distributions</h2><p class=note>over {seen:,} rows of {len(looked_at)} shards</p>",
             _plots(manifest, rows),
         ]
     parts.append(f"<h2>Conf</h2><pre>{html.escape(json.dumps(manifest.conf, indent=1))}</pre>")
-    title = f"<title>Dataset {manifest.digest}</title>"
-    return f"<!doctype html><meta charset=utf-8>{title}<style>{STYLE}</style>\n" + "\n".join(parts)
+    return html_page.document(f"Dataset {manifest.digest}", "\n".join(parts))
 
 
 def _counts(manifest: Manifest) -> str:
-    lines = ["<tr><th>split<th>images<th>rows<th>shards<th>rows a shard<th>MB</tr>"]
+    rows = []
     for split in SPLITS:
         shards = manifest.of(split)
         sizes = [s.rows for s in shards]
         span = f"{min(sizes):,} to {max(sizes):,}" if sizes else "–"
-        lines.append(
-            f"<tr><td>{split}<td>{manifest.images(split):,}<td>{manifest.rows(split):,}<td>{len(shards)}"
-            f"<td>{span}<td>{sum(s.bytes for s in shards) / 1e6:,.1f}</tr>"
-        )
-    return f"<table>{''.join(lines)}</table>"
+        megabytes = sum(s.bytes for s in shards) / 1e6
+        rows.append([split, f"{manifest.images(split):,}", f"{manifest.rows(split):,}", str(len(shards)), span])
+        rows[-1].append(f"{megabytes:,.1f}")
+    return html_page.table(["split", "images", "rows", "shards", "rows a shard", "MB"], rows)
 
 
 def _rejects(manifest: Manifest) -> str:
@@ -104,14 +95,11 @@ def _rejects(manifest: Manifest) -> str:
         return "<h2>Rejected</h2><p>none</p>"
     kinds = Counter(_kind(r.reason) for r in manifest.rejected)
     first = {_kind(r.reason): r.reason for r in reversed(manifest.rejected)}
-    lines = [
-        f"<tr><td>{count:,}<td class=text>{html.escape(kind)}<td class=text>{html.escape(first[kind])}</tr>"
-        for kind, count in kinds.most_common(30)
-    ]
+    rows = [[f"{count:,}", kind, first[kind]] for kind, count in kinds.most_common(30)]
     total = len(manifest.rejected)
     share = total / max(total + sum(manifest.images(s) for s in SPLITS), 1)
-    heading = f"<h2>Rejected: {total:,} ({share:.2%})</h2>"
-    return heading + f"<table><tr><th>images<th>reason<th>the first</tr>{''.join(lines)}</table>"
+    table = html_page.table(["images", "reason", "the first"], rows, text=(1, 2))
+    return f"<h2>Rejected: {total:,} ({share:.2%})</h2>{table}"
 
 
 def _kind(reason: str) -> str:
@@ -137,11 +125,6 @@ def _sheet(dataset: str, manifest: Manifest) -> NDArray[np.uint8]:
     tiles = [draw_landmarks(rows["image"][i], from_unit(rows["landmarks"][i], size), manifest.scheme) for i in picks]
     names = [f"{rows['image_id'][i][-14:]} v{rows['variant'][i]}" for i in picks]
     return contact_sheet(tiles, 8, min(max(size, 96), 160), names)
-
-
-def _picture(image: NDArray[np.uint8]) -> str:
-    data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 88])[1].tobytes()
-    return f'<img alt="faces" src="data:image/jpeg;base64,{base64.b64encode(data).decode()}">'
 
 
 def _plots(manifest: Manifest, rows: Rows) -> str:
@@ -171,6 +154,4 @@ def _plots(manifest: Manifest, rows: Rows) -> str:
     else:
         for empty in axes[3:]:
             empty.set_axis_off()
-    data = io.BytesIO()
-    figure.savefig(data, format="png", dpi=90)
-    return f'<img alt="distributions" src="data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}">'
+    return html_page.png(figure, "distributions")

@@ -16,7 +16,6 @@ from functools import partial
 from itertools import islice
 from typing import Literal
 
-import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from fakeit.pipelines.code_version import code_version
@@ -35,10 +34,10 @@ from fakeit.pipelines.shard_task import (
     variants,
 )
 from fakeit.pipelines.sources import Sample, Source, open_source
-from fakeit.pipelines.storage import exists, join, list_files, make_folder, remove, write_atomically
+from fakeit.pipelines.storage import exists, join, list_files, make_folder, remove
 from fakeit.pipelines.store import manifest as manifests
+from fakeit.pipelines.store.commit import commit
 from fakeit.pipelines.store.manifest import SPLITS, Manifest, Rejection
-from fakeit.pipelines.store.schema import petastorm_metadata
 
 Existing = Literal["refuse", "resume", "overwrite"]
 Boxes = tuple[tuple[float, float, float, float], ...]
@@ -170,12 +169,7 @@ def _commit(
     for name in list_files(dataset):
         if name.split("/")[0] in SPLITS and name not in kept:
             remove(join(dataset, name))  # a killed attempt's temporary file, or a shard of another plan
-    for split in {shard.split for shard in shards}:
-        groups = {os.path.basename(s.path): 1 for s in manifest.of(split)}
-        location = join(dataset, split, "_common_metadata")
-        with write_atomically(location) as file:
-            pq.write_metadata(petastorm_metadata(manifest.shape, groups), file)
-    manifests.write(dataset, manifest)
+    commit(dataset, manifest)
     return manifest
 
 

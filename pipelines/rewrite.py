@@ -6,22 +6,21 @@ shards have hashes of their own, its manifest comes last and its conf says what 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from fakeit.pipelines.code_version import code_version
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.runners import Runner
-from fakeit.pipelines.storage import exists, join, list_files, make_folder, remove, write_atomically
+from fakeit.pipelines.storage import exists, join, list_files, make_folder, remove
 from fakeit.pipelines.store import manifest as manifests
+from fakeit.pipelines.store.commit import commit
 from fakeit.pipelines.store.manifest import SPLITS, Manifest
-from fakeit.pipelines.store.schema import Rows, RowShape, petastorm_metadata
+from fakeit.pipelines.store.schema import Rows, RowShape
 from fakeit.pipelines.store.shards import Shard, read_shard, write_shard
 
 Facts = dict[str, Any]
@@ -75,14 +74,9 @@ def rewrite(
     work = partial(_rewrite_shard, dataset=dataset, output=output, shape=old.shape, change=change)
     made = runner(work, old.shards, progress)
     shards, facts = tuple(shard for shard, _ in made), tuple(fact for _, fact in made)
-    for split in SPLITS:
-        groups = {os.path.basename(s.path): 1 for s in shards if s.split == split}
-        if groups:
-            with write_atomically(join(output, split, "_common_metadata")) as file:
-                pq.write_metadata(petastorm_metadata(old.shape, groups), file)
     conf = {**old.conf, **note(facts)}
     new = replace(old, shards=shards, conf=conf, code_version=code_version())
-    manifests.write(output, new)
+    commit(output, new)
     return Rewritten(new, facts)
 
 

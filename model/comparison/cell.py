@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from fakeit.model.data.batch_augmentation import Augmenter
 from fakeit.model.data.dataset import DatasetSpec, ShardedDataset
+from fakeit.model.data.pixel_ops import displayable
 from fakeit.model.evaluation.metrics import Scores, face_errors, normaliser, summarise
 from fakeit.model.networks import LandmarkNetwork, parameter_count
 from fakeit.model.training.checkpoint import BEST, Checkpoint, CheckpointManager, load
@@ -90,8 +91,11 @@ def predictions(
     with torch.inference_mode():
         pixels, truth, _ = augmenter(torch.from_numpy(images), torch.from_numpy(landmarks))
         points = network(pixels).points.float().numpy()
-    shown = pixels.permute(0, 2, 3, 1).round().clamp(0, 255).to(torch.uint8).numpy()
-    return shown, points, np.where(weight[..., None] > 0, truth.numpy(), np.nan).astype(np.float32)
+    return (
+        displayable(pixels).numpy(),
+        points,
+        np.where(weight[..., None] > 0, truth.numpy(), np.nan).astype(np.float32),
+    )
 
 
 def _score(

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib import rcParams
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
@@ -18,14 +16,6 @@ from fakeit.model.evaluation.metrics import cumulative
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c564b", "#7f7f7f", "#bcbd22")
 DASHES = ("-", "--", ":", "-.")
 Curves = Mapping[str, Sequence[Sequence[dict[str, float]]]]
-
-
-def svg(figure: Figure) -> str:
-    """The figure as an <svg> element; the same input gives the same text."""
-    rcParams["svg.hashsalt"] = "fakeit"
-    text = io.StringIO()
-    figure.savefig(text, format="svg", metadata={"Date": None})
-    return text.getvalue()[text.getvalue().index("<svg") :]
 
 
 def _axes(width: float = 8.5, height: float = 4.2) -> tuple[Figure, Any]:

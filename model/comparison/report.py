@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import html
 import json
 import re
@@ -20,15 +19,11 @@ from fakeit.model.comparison.cell import ERRORS, RESULT
 from fakeit.model.comparison.grid import ComparisonConfig
 from fakeit.model.comparison.running import read_result
 from fakeit.model.comparison.scaling import Interval, PowerLaw, fit
+from fakeit.pipelines import html_page
 from fakeit.pipelines.config import from_stored
 from fakeit.pipelines.errors import FakeitError
 
 Result = dict[str, Any]
-STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:78em;margin:2em auto;padding:0 1em;color:#222}
-table{border-collapse:collapse;margin:1em 0;font-variant-numeric:tabular-nums}
-td,th{padding:.25em .7em;border-bottom:1px solid #ddd;text-align:right}th{background:#f4f4f4}
-td:first-child,th:first-child{text-align:left}img,svg{max-width:100%;height:auto}h2{margin-top:2em}.note{color:#555}
-pre{background:#f6f6f6;padding:.6em;white-space:pre-wrap;font-size:12px}"""
 
 
 @dataclass
@@ -76,31 +71,26 @@ class Page:
         self.markdown.append(f"```\n{text}\n```\n")
 
     def table(self, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        def cells(values: Sequence[str], tag: str) -> str:
-            return "<tr>" + "".join(f"<{tag}>{html.escape(v)}</{tag}>" for v in values) + "</tr>"
-
-        self.html.append(f"<table>{cells(head, 'th')}{''.join(cells(row, 'td') for row in rows)}</table>")
+        self.html.append(html_page.table(head, rows))
         lines = ["| " + " | ".join(v.replace("|", "\\|") for v in row) + " |" for row in (head, *rows)]
         lines.insert(1, "|---|" + "---:|" * (len(head) - 1))
         self.markdown.append("\n".join(lines) + "\n")
 
     def figure(self, name: str, figure: Figure) -> None:
-        text = figures.svg(figure)
+        text = html_page.svg(figure)
         self.html.append(text)
         (self.folder / "pictures" / f"{name}.svg").write_text(text, encoding="utf-8")
         self.markdown.append(f"![{name}](pictures/{name}.svg)\n")
 
     def picture(self, name: str, path: Path) -> None:
         data = path.read_bytes()
-        self.html.append(f'<img alt="{name}" src="data:image/jpeg;base64,{base64.b64encode(data).decode()}">')
+        self.html.append(html_page.jpeg(data, name))
         (self.folder / "pictures" / f"{name}.jpg").write_bytes(data)
         self.markdown.append(f"![{name}](pictures/{name}.jpg)\n")
 
     def write(self, title: str) -> list[Path]:
-        body = "\n".join(self.html)
-        page = f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(title)}</title>"
         paths = [self.folder / "report.html", self.folder / "report.md"]
-        paths[0].write_text(f"{page}<style>{STYLE}</style>\n{body}\n</html>\n", encoding="utf-8")
+        paths[0].write_text(html_page.document(title, "\n".join(self.html)), encoding="utf-8")
         paths[1].write_text("\n".join(self.markdown), encoding="utf-8")
         return paths
 

@@ -9,6 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from fakeit.pipelines.faces.augment import YIQ
+
+
+def displayable(pixels: Tensor) -> Tensor:
+    """(N, C, H, W) float pixels in 0–255 → (N, H, W, C) uint8, rounded: what the network saw, as a picture."""
+    return pixels.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+
 
 def blur(some: Tensor, kernels: Tensor) -> Tensor:
     """One kernel a face, (N, 2r + 1, 2r + 1), applied by one grouped convolution."""
@@ -51,7 +58,7 @@ def downscale(some: Tensor, factor: Tensor) -> Tensor:
 
 def colour_matrix(hue: Tensor, chroma: Tensor, contrast: Tensor) -> Tensor:
     """(N, 3, 3) RGB → RGB: hue turns, saturation scales the chroma plane of YIQ; contrast scales all."""
-    yiq = torch.tensor([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
+    yiq = torch.tensor(YIQ, dtype=torch.float32)
     radians = torch.deg2rad(hue)
     turn = torch.zeros(len(hue), 3, 3)
     turn[:, 0, 0] = 1

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from fakeit.model.evaluation.metrics import Floats, Scores, cumulative
 from fakeit.model.evaluation.scoring import Evaluation, PredictionSet
+from fakeit.pipelines import html_page
 from fakeit.pipelines.faces.box import from_landmarks
 from fakeit.pipelines.faces.crop import CropConfig, Picture, crop_from_source, transform
 from fakeit.pipelines.faces.draw import GREEN, RED, contact_sheet, draw_landmarks
@@ -21,9 +19,6 @@ from fakeit.pipelines.landmarks import scheme
 from fakeit.pipelines.sources import Source
 
 WORST, TILE, COLUMNS = 48, 160, 8
-STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:74em;margin:2em auto;padding:0 1em;color:#222}
-table{border-collapse:collapse;margin:1em 0}td,th{padding:.25em .8em;border-bottom:1px solid #ddd;text-align:right}
-th{background:#f4f4f4}td:first-child,th:first-child{text-align:left}img{max-width:100%}h2{margin-top:2em}.note{color:#666}"""
 
 
 def page(
@@ -42,18 +37,17 @@ def page(
         worst: sheet of the worst faces of the first way.
         agreement: picture set → agreement under a change, percent.
     """
-    parts = [f"<h1>{html.escape(title)}</h1>", _table(["", ""], [[k, v] for k, v in facts.items()])]
+    parts = [f"<h1>{html.escape(title)}</h1>", html_page.table(["", ""], [[k, v] for k, v in facts.items()])]
     if evaluations:
         parts += _evaluations(evaluations)
     if worst is not None:
         parts.append(f"<h2>The worst {WORST}</h2><p class=note>Green: predicted; red: labelled. NME below each.</p>")
-        parts.append(_image(worst))
+        parts.append(html_page.picture(worst))
     if agreement:
         parts.append("<h2>Agreement with itself</h2><p class=note>No labels are used: points of a changed picture, ")
         parts.append("brought back, against those of the picture; % of the eyes' distance.</p>")
-        parts.append(_table(["change", "%"], [[name, f"{value:.2f}"] for name, value in agreement.items()]))
-    body = "\n".join(parts)
-    return f"<!doctype html><meta charset=utf-8><title>{html.escape(title)}</title><style>{STYLE}</style>\n{body}\n"
+        parts.append(html_page.table(["change", "%"], [[name, f"{value:.2f}"] for name, value in agreement.items()]))
+    return html_page.document(title, "\n".join(parts))
 
 
 def _evaluations(evaluations: Sequence[Evaluation]) -> list[str]:
@@ -62,19 +56,19 @@ def _evaluations(evaluations: Sequence[Evaluation]) -> list[str]:
     parts.append("counts as 100 %. MSE in crop sides squared, of faces found. FR: share of faces above a level.</p>")
     rows = [[e.title, *_cells(e.scores)] for e in evaluations]
     rows.append([f"mean shape in the true box ({first.scheme})", *_cells(first.floor)])
-    parts.append(_table(["way", *_HEAD], rows))
+    parts.append(html_page.table(["way", *_HEAD], rows))
     parts += ["<h2>Cumulative error</h2>", _figure_curve(evaluations)]
     names = list(first.regions)
-    parts += ["<h2>By region</h2>", _table(["NME %", *names], [_region_row(e, names) for e in evaluations])]
+    parts += ["<h2>By region</h2>", html_page.table(["NME %", *names], [_region_row(e, names) for e in evaluations])]
     parts += ["<h2>By point</h2>", _figure_points(evaluations)]
     for e in evaluations:
         if e.groups:
             parts += [f"<h2>By pose, skin tone and attribute: {html.escape(e.title)}</h2>"]
-            parts.append(_table(["faces that are", *_HEAD], [[k, *_cells(s)] for k, s in e.groups.items()]))
+            parts.append(html_page.table(["faces that are", *_HEAD], [[k, *_cells(s)] for k, s in e.groups.items()]))
         if e.videos:
             rows = [[name, *_cells(scores), f"{jitter:.2f}"] for name, (scores, jitter) in e.videos.items()]
-            parts += [f"<h2>By video: {html.escape(e.title)}</h2>", _table(["video", *_HEAD, "jitter %"], rows)]
-            parts.append(_figure_videos(e))
+            parts.append(f"<h2>By video: {html.escape(e.title)}</h2>")
+            parts += [html_page.table(["video", *_HEAD, "jitter %"], rows), _figure_videos(e)]
     return parts
 
 
@@ -106,21 +100,6 @@ def table_text(evaluations: Sequence[Evaluation]) -> str:
     return "\n".join(lines)
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    def cells(values: Sequence[str], tag: str) -> str:
-        return "".join(f"<{tag}>{html.escape(str(v))}</{tag}>" for v in values)
-
-    top = f"<tr>{cells(head, 'th')}</tr>" if any(head) else ""
-    body = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows)
-    return f"<table>{top}{body}</table>"
-
-
-def _image(pixels: NDArray[np.uint8]) -> str:
-    good, data = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 88])
-    assert good
-    return f'<img src="data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode()}" alt="">'
-
-
 def _axes(width: float = 9, height: float = 4.2) -> tuple[Any, Any]:
     from matplotlib.figure import Figure  # without pyplot: no global state, no window
 
@@ -128,12 +107,6 @@ def _axes(width: float = 9, height: float = 4.2) -> tuple[Any, Any]:
     axes = figure.add_subplot()
     axes.grid(alpha=0.3)
     return figure, axes
-
-
-def _svg(figure: Any) -> str:
-    text = io.StringIO()
-    figure.savefig(text, format="svg")
-    return text.getvalue()[text.getvalue().index("<svg") :]
 
 
 def curve_figure(evaluations: Sequence[Evaluation]) -> Any:
@@ -152,7 +125,7 @@ def _known(errors: Floats) -> Floats:
 
 
 def _figure_curve(evaluations: Sequence[Evaluation]) -> str:
-    return _svg(curve_figure(evaluations))
+    return html_page.svg(curve_figure(evaluations))
 
 
 def _figure_points(evaluations: Sequence[Evaluation]) -> str:
@@ -164,7 +137,7 @@ def _figure_points(evaluations: Sequence[Evaluation]) -> str:
         axes.text(min(points), axes.get_ylim()[1] * 0.97, name, fontsize=7, rotation=90, va="top", color="#888")
     axes.set(xlabel="point", ylabel="mean error, %", ylim=(0, None))
     axes.legend()
-    return _svg(figure)
+    return html_page.svg(figure)
 
 
 def _figure_videos(e: Evaluation) -> str:
@@ -174,7 +147,7 @@ def _figure_videos(e: Evaluation) -> str:
     axes.plot(range(len(names)), [e.videos[n][1] for n in names], "k.", label="jitter, %")
     axes.set_xticks(range(len(names)), names, rotation=90, fontsize=6)
     axes.legend()
-    return _svg(figure)
+    return html_page.svg(figure)
 
 
 def worst_sheet(e: Evaluation, collected: PredictionSet, source: Source) -> NDArray[np.uint8]:

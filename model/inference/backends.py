@@ -75,6 +75,22 @@ class Backend(Protocol):
         """Crops (N, size, size, channels) uint8 → points (N, K, 2) float32 unit crop, log σ (N, K) or None."""
 
 
+def run_mirrored(backend: Backend, crops: NDArray[np.uint8]) -> Output:
+    """What a network says about the mirrored crops, brought back: points exchanged with their mirror pairs.
+
+    Args:
+        backend: the network.
+        crops: (N, size, size, channels) uint8, not mirrored.
+
+    Returns:
+        (N, K, 2) float32 unit crop of `crops`, and log σ (N, K) or None.
+    """
+    order = list(scheme(backend.metadata.scheme).flip)
+    points, log_sigma = backend.run(np.ascontiguousarray(crops[:, :, ::-1]))
+    points = points[:, order] * np.array([-1, 1], np.float32) + np.array([1, 0], np.float32)
+    return points, None if log_sigma is None else log_sigma[:, order]
+
+
 class OnnxBackend:
     """An ONNX file in onnxruntime."""
 

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakeit.model.inference.adapter import Adapter, beside
-from fakeit.model.inference.backends import Backend, ModelMetadata, open_backend
+from fakeit.model.inference.backends import Backend, ModelMetadata, open_backend, run_mirrored
 from fakeit.model.inference.results import Face
 from fakeit.model.tracking import model_registry
 from fakeit.pipelines.errors import FakeitError, Rejected
@@ -30,7 +30,6 @@ from fakeit.pipelines.faces.box import Box, from_landmarks
 from fakeit.pipelines.faces.box_fit import BoxFit, box_fit
 from fakeit.pipelines.faces.crop import Matrix, Picture, crop_from_source, equalise, eye_angle, from_unit, transform
 from fakeit.pipelines.image_io import read_image
-from fakeit.pipelines.landmarks import scheme
 
 BOX = Path(__file__).resolve().parent.parent / "box" / "face70.onnx"
 NEAR = 0.03  # confidence is the chance that a point lies within this share of the crop's side
@@ -200,11 +199,9 @@ class Landmarker:
         points, log_sigma = self.backend.run(crops)
         if not self.config.flip:
             return points, log_sigma
-        order = list(scheme(self.metadata.scheme).flip)
-        mirrored, mirrored_sigma = self.backend.run(np.ascontiguousarray(crops[:, :, ::-1]))
-        mirrored = mirrored[:, order] * np.array([-1, 1], np.float32) + np.array([1, 0], np.float32)
+        mirrored, mirrored_sigma = run_mirrored(self.backend, crops)
         if log_sigma is not None and mirrored_sigma is not None:
-            log_sigma = (log_sigma + mirrored_sigma[:, order]) / 2
+            log_sigma = (log_sigma + mirrored_sigma) / 2
         return (points + mirrored) / 2, log_sigma
 
 

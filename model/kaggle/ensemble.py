@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakeit.model.inference.adapter import Adapter, fit_adapter, load_adapter
-from fakeit.model.inference.backends import Backend, open_backend
+from fakeit.model.inference.backends import Backend, open_backend, run_mirrored
 from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.box import Box
 from fakeit.pipelines.faces.crop import Picture, crop_from_source, equalise, from_unit, transform
-from fakeit.pipelines.landmarks import convert, scheme
+from fakeit.pipelines.landmarks import convert
 from fakeit.pipelines.sources import Sample, Source
 
 Pictures = Sequence[NDArray[np.uint8]]
@@ -110,17 +110,17 @@ def _whole_pictures(member: Member, pictures: Pictures) -> NDArray[np.float32]:
         matrix = crop_from_source(whole(picture), crop)
         crops.append(equalise(Picture(picture, crop.colour).warp(matrix, crop.size), crop.equalise))
         back.append(np.linalg.inv(matrix))
-    made = _run(member.backend, np.stack(crops))
-    if member.flip:
-        order = list(scheme(member.backend.metadata.scheme).flip)
-        mirrored = _run(member.backend, np.ascontiguousarray(np.stack(crops)[:, :, ::-1]))[:, order]
-        made = (made + mirrored * np.array([-1, 1], np.float32) + np.array([1, 0], np.float32)) / 2
+    made = _run(member.backend, np.stack(crops), member.flip)
     source = [transform(from_unit(points, crop.size), matrix) for points, matrix in zip(made, back, strict=True)]
     return np.stack(source).astype(np.float32)
 
 
-def _run(backend: Backend, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-    return np.concatenate([backend.run(crops[i : i + BATCH])[0] for i in range(0, len(crops), BATCH)])
+def _run(backend: Backend, crops: NDArray[np.uint8], flip: bool) -> NDArray[np.float32]:
+    batches = [crops[start : start + BATCH] for start in range(0, len(crops), BATCH)]
+    straight = np.concatenate([backend.run(batch)[0] for batch in batches])
+    if not flip:
+        return straight
+    return (straight + np.concatenate([run_mirrored(backend, batch)[0] for batch in batches])) / 2
 
 
 def weighted(members: Sequence[Member], weights: Sequence[float]) -> list[Member]:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakeit.model.inference.adapter import alignment
-from fakeit.model.inference.backends import Backend, open_backend
+from fakeit.model.inference.backends import Backend, open_backend, run_mirrored
 from fakeit.model.inference.landmarker import confidence
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.landmarks import scheme
@@ -87,9 +87,9 @@ def predict(predictors: Sequence[Predictor], images: NDArray[np.uint8], scheme_n
             raise FakeitError(
                 f"model {predictor.path} gives {backend.metadata.scheme} points, the dataset has {scheme_name}"
             )
-        straight = _run(backend, images)
-        mirrored = _run(backend, np.ascontiguousarray(images[:, :, ::-1]))[:, flip]
-        mirrored = mirrored * np.array([-1, 1], np.float32) + np.array([1, 0], np.float32)
+        batches = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
+        straight = np.concatenate([backend.run(batch)[0] for batch in batches])
+        mirrored = np.concatenate([run_mirrored(backend, batch)[0] for batch in batches])
         own = range(len(flip)) if predictor.points is None else predictor.points
         for index in own:
             votes[index].append(straight[:, index])
@@ -103,11 +103,6 @@ def predict(predictors: Sequence[Predictor], images: NDArray[np.uint8], scheme_n
             means[:, index] = stacked.mean(0)
             spread[:, index] = np.sqrt(((stacked - means[:, index]) ** 2).sum(-1).mean(0))
     return means, spread
-
-
-def _run(backend: Backend, images: NDArray[np.uint8]) -> Points:
-    parts = [backend.run(images[i : i + BATCH])[0] for i in range(0, len(images), BATCH)]
-    return np.concatenate(parts)
 
 
 @dataclass(frozen=True)

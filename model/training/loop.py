@@ -20,9 +20,10 @@ from torch import Tensor, nn
 from fakeit.model.data.batch_augmentation import Augmenter, mixup
 from fakeit.model.data.device import send
 from fakeit.model.data.loader import Batch, Loader
-from fakeit.model.distributed.communicator import Comm
+from fakeit.model.distributed.communicator import Comm, mean_buffers
 from fakeit.model.networks import LandmarkNetwork
 from fakeit.model.networks.heads import Dropout
+from fakeit.model.training.checkpoint import Checkpoint
 from fakeit.model.training.config import TrainConfig
 from fakeit.model.training.losses import per_point, weighted_sum
 from fakeit.model.training.optim import ModelEma, lr_factor, make_optimiser, scaled_lr
@@ -75,23 +76,27 @@ class TrainLoop:
         loader: of the training split.
         augmenter: from stored crops to the network's.
         comm: the other ranks.
-        optimiser_state: of a checkpoint that is resumed.
+        first_epoch: of this session, among all sessions' epochs.
+        restored: a checkpoint that is resumed: its optimiser and smoothed weights are taken.
     """
 
     def __init__(
         self, config: TrainConfig, network: LandmarkNetwork, loader: Loader, augmenter: Augmenter, comm: Comm,
-        optimiser_state: dict[str, Any] | None = None,
+        first_epoch: int = 0, restored: Checkpoint | None = None,
     ) -> None:  # fmt: skip
         self.config, self.network, self.loader, self.augmenter, self.comm = config, network, loader, augmenter, comm
+        self.first_epoch = first_epoch
         growth = comm.size if config.data.batch_per == "rank" else 1
         self.lr = scaled_lr(config.optimiser, growth)
         self.optimiser = make_optimiser(network, config.optimiser, self.lr)
         self.module = comm.attach(network)
-        if optimiser_state is not None:
-            self.optimiser.load_state_dict(optimiser_state)
+        if restored is not None and restored.optimiser is not None:
+            self.optimiser.load_state_dict(restored.optimiser)
         if config.train.compile:
             self.module = torch.compile(self.module)  # type: ignore[assignment]
         self.ema = ModelEma(network, config.optimiser.ema) if config.optimiser.ema else None
+        if self.ema is not None and restored is not None and restored.ema is not None:
+            self.ema.network.load_state_dict(restored.ema)
         self._dropouts = [m for m in network.modules() if isinstance(m, Dropout) and m.share]
         self._draws = config.augment is not None or config.data.mixup > 0
         self.control = ControlFlags()
@@ -101,6 +106,27 @@ class TrainLoop:
         if config.train.precision != "float32":
             kind, dtype = loader.device.type, DTYPES[config.train.precision]
             self._autocast = lambda: torch.autocast(kind, dtype)
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the last step."""
+        return float(self.optimiser.param_groups[0]["lr"])
+
+    @property
+    def evaluated(self) -> LandmarkNetwork:
+        """The network that is validated and kept: the smoothed one, where there is one."""
+        return self.ema.network if self.ema is not None else self.network
+
+    def share_buffers(self) -> None:
+        """Batch norms' figures become their mean over ranks: one network is judged and saved. Collective."""
+        mean_buffers(self.comm, self.network)
+        if self.ema is not None:
+            mean_buffers(self.comm, self.ema.network)
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps of this session: `weights`, `ema` (or None) and `optimiser`."""
+        ema = self.ema.network.state_dict() if self.ema is not None else None
+        return {"weights": self.network.state_dict(), "ema": ema, "optimiser": self.optimiser.state_dict()}
 
     def epoch(self, epoch: int, rows: int, first: int, step: int, history: list[float]) -> Iterator[StepReport]:
         """Trains from global batch `first` of an epoch of `rows` rows to its end, or as long as it is asked on.
@@ -178,8 +204,6 @@ class TrainLoop:
 
     def _epochs_done(self, epoch: int) -> int:
         return epoch - self.first_epoch
-
-    first_epoch = 0  # of this session, among all sessions' epochs
 
     def _forward(self, batch: Batch, epoch: int) -> Tensor:
         draws = None

@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from fakeit.model.networks import LandmarkNetwork
 from fakeit.pipelines.errors import FakeitError
 
 
@@ -114,8 +115,8 @@ class ModelEma:
     random start is soon gone.
     """
 
-    def __init__(self, network: nn.Module, decay: float) -> None:
-        self.network = deepcopy(network).eval().requires_grad_(False)
+    def __init__(self, network: LandmarkNetwork, decay: float) -> None:
+        self.network: LandmarkNetwork = deepcopy(network).eval().requires_grad_(False)
         self.decay = decay
         self._pairs = (_floats(self.network), _floats(network))
 

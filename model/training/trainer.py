@@ -1,6 +1,6 @@
 """A training run from conf to best checkpoint: sessions, epochs, validation, what is kept and what is told.
 
-The run's state is (session, epoch, rows consumed, step) + weights + optimiser + history. Everything else follows from
+The run's state is (loop, epoch, rows consumed, step) + weights + optimiser + history. Everything else follows from
 seeds: so a run that was killed goes on, bit for bit on a CPU, with the same next batches, on any number of ranks.
 """
 
@@ -23,7 +23,7 @@ from fakeit.model.data.batch_augmentation import Augmenter
 from fakeit.model.data.batch_plan import Plan, batch_at
 from fakeit.model.data.dataset import DatasetSpec, ShardedDataset
 from fakeit.model.data.loader import Loader
-from fakeit.model.distributed.communicator import Comm, all_reduce, mean_buffers
+from fakeit.model.distributed.communicator import Comm, all_reduce
 from fakeit.model.networks import LandmarkNetwork, parameter_count
 from fakeit.model.tracking import mlflow_tracker
 from fakeit.model.training.checkpoint import BEST, Checkpoint, CheckpointManager, Position, load
@@ -185,35 +185,31 @@ class Trainer:
         halo = config.data.mixup > 0
         loader = Loader(self.training, plan, self.comm.rank, self.comm.size, self.device, config.data.resident, halo)
         augmenter = self._augmenter(config)
-        session = TrainLoop(
-            config, self.network, loader, augmenter, self.comm, self._restored.optimiser if self._restored else None
-        )
-        session.first_epoch = self.progress.session_start
-        if session.ema is not None and self._restored is not None and self._restored.ema is not None:
-            session.ema.network.load_state_dict(self._restored.ema)
-        self._listen(session, config)
+        first = self.progress.session_start
+        loop = TrainLoop(config, self.network, loader, augmenter, self.comm, first, self._restored)
+        self._listen(loop, config)
         last = self.progress.session_start + config.train.epochs
         for epoch in range(self.position.epoch, last):
-            self._epoch(session, plan, epoch, last)
+            self._epoch(loop, plan, epoch, last)
             if self.stopping is not None:
                 break
-        self.final = session.ema.network if session.ema else self.network
+        self.final = loop.evaluated
 
-    def _listen(self, session: TrainLoop, config: TrainConfig) -> None:
-        session.control.save_every = 60 * config.train.checkpoint_minutes
+    def _listen(self, loop: TrainLoop, config: TrainConfig) -> None:
+        loop.control.save_every = 60 * config.train.checkpoint_minutes
         if config.train.minutes:
-            session.control.time_up_at = time.monotonic() + 60 * config.train.minutes
+            loop.control.time_up_at = time.monotonic() + 60 * config.train.minutes
 
         def preempt(number: int, frame: object) -> None:
-            session.control.stop = True
+            loop.control.stop = True
 
         if _in_main_thread():
             signal.signal(signal.SIGTERM, preempt)
 
-    def _epoch(self, session: TrainLoop, plan: Plan, epoch: int, last: int) -> None:
+    def _epoch(self, loop: TrainLoop, plan: Plan, epoch: int, last: int) -> None:
         rows, batches = plan.rows(epoch), plan.batches(epoch)
         first = batch_at(rows, batches, self.position.rows)
-        figure = session.config.train.monitor
+        figure = loop.config.train.monitor
         history = [
             e.get(f"val_{figure}", e["train_loss"]) for e in self.progress.history[self.progress.session_start :]
         ]
@@ -222,42 +218,42 @@ class Trainer:
                    disable=not (self.is_rank_zero and sys.stderr.isatty()), mininterval=0.5)  # fmt: skip
         with bar, ExitStack() as stack:
             stack.callback(self.steps.flush)
-            for report in session.epoch(epoch, rows, first, self.position.step, history):
+            for report in loop.epoch(epoch, rows, first, self.position.step, history):
                 bar.update(report.rows - self.position.rows)
-                self._after_step(session, report, epoch, self.steps)
+                self._after_step(loop, report, epoch, self.steps)
                 if self.stopping is not None:
                     return
         seconds = time.monotonic() - started
         self._images, self._seconds = self._images + rows - start_rows, self._seconds + seconds
-        self._check_seen(session.loader, epoch)
-        self._end_epoch(session, epoch, last, (rows - start_rows) / seconds)
+        self._check_seen(loop.loader, epoch)
+        self._end_epoch(loop, epoch, last, (rows - start_rows) / seconds)
 
-    def _after_step(self, session: TrainLoop, report: StepReport, epoch: int, steps: StepLog) -> None:
+    def _after_step(self, loop: TrainLoop, report: StepReport, epoch: int, steps: StepLog) -> None:
         self.position = replace(self.position, epoch=epoch, rows=report.rows, step=report.step)
         self.progress.loss_sum += report.loss * report.weight
         self.progress.weight_sum += report.weight
         steps.add(report.step, epoch, report.loss)
         if report.stop or report.time_up or report.save:
             steps.flush()
-            self._save(session)
+            self._save(loop)
         if report.stop:
             self.stopping = "preempted"
         elif report.time_up:
             self.stopping = "time is up"
-            self._end_epoch(session, epoch, epoch + 1, 0.0)
+            self._end_epoch(loop, epoch, epoch + 1, 0.0)
 
     def _check_seen(self, loader: Loader, epoch: int) -> None:
         seen = all_reduce(self.comm, torch.from_numpy(loader.seen.copy()).to(self.device))
         loader.check_seen(seen.cpu().numpy(), epoch)
 
-    def _end_epoch(self, session: TrainLoop, epoch: int, last: int, rate: float) -> None:
-        config, progress = session.config, self.progress
+    def _end_epoch(self, loop: TrainLoop, epoch: int, last: int, rate: float) -> None:
+        config, progress = loop.config, self.progress
         values = {"train_loss": progress.loss_sum / max(progress.weight_sum, 1e-9)}
-        due = (epoch + 1 - session.first_epoch) % config.train.validate_every == 0 or epoch + 1 >= last
-        metrics = self._validate(session) if due and self.validation.rows else None
+        due = (epoch + 1 - loop.first_epoch) % config.train.validate_every == 0 or epoch + 1 >= last
+        metrics = self._validate(loop) if due and self.validation.rows else None
         if metrics is not None:
             values.update({f"val_{k}": v for k, v in asdict(metrics).items() if k != "faces"})
-        values["lr"] = session.optimiser.param_groups[0]["lr"]
+        values["lr"] = loop.learning_rate
         if rate:
             values["images_per_s"] = rate
         progress.history.append(values)
@@ -270,38 +266,30 @@ class Trainer:
         if self.is_rank_zero:
             print(epoch_line(epoch, last, values, better), flush=True)
         self.tracker.metrics(epoch + 1, values)
-        self._save(session, better)
-        if config.train.patience and epoch - max(progress.best_epoch, session.first_epoch) >= config.train.patience:
+        self._save(loop, better)
+        if config.train.patience and epoch - max(progress.best_epoch, loop.first_epoch) >= config.train.patience:
             self.stopping = f"no better {config.train.monitor} for {config.train.patience} epochs"
 
-    def _validate(self, session: TrainLoop) -> Metrics:
-        mean_buffers(self.comm, self.network)
-        network: Any = self.network
-        if session.ema is not None:
-            mean_buffers(self.comm, session.ema.network)
-            network = session.ema.network
-        size = session.config.train.validate_batch * self.comm.size
+    def _validate(self, loop: TrainLoop) -> Metrics:
+        loop.share_buffers()
+        size = loop.config.train.validate_batch * self.comm.size
         plan = Plan(self.validation.parts(), size, shuffled=False)
         loader = Loader(self.validation, plan, self.comm.rank, self.comm.size, self.device)
-        metrics = validate(network, loader, session.augmenter, session.config.loss, self.scheme, self.comm)
+        metrics = validate(loop.evaluated, loader, loop.augmenter, loop.config.loss, self.scheme, self.comm)
         self.network.train()
         return metrics
 
     # -------------------------------------------------------- keep and tell
 
-    def _save(self, session: TrainLoop, best: bool = False) -> None:
-        mean_buffers(self.comm, self.network)
-        if session.ema is not None:
-            mean_buffers(self.comm, session.ema.network)
+    def _save(self, loop: TrainLoop, best: bool = False) -> None:
+        loop.share_buffers()
         if not self.is_rank_zero:
             return
         checkpoint = Checkpoint(
             network=self.network.config,
             crop=self.crop,
             scheme=self.scheme.name,
-            weights=self.network.state_dict(),
-            ema=session.ema.network.state_dict() if session.ema else None,
-            optimiser=session.optimiser.state_dict(),
+            **loop.state(),
             position=self.position,
             progress=asdict(self.progress),
             conf=to_dict(self.config),

@@ -9,6 +9,7 @@ from torch import nn
 
 from fakeit.model.data.batch_augmentation import Augmenter
 from fakeit.model.data.loader import Loader
+from fakeit.model.data.pixel_ops import displayable
 from fakeit.model.distributed.communicator import Comm, all_reduce
 from fakeit.model.training.losses import LossConfig, per_point
 from fakeit.model.training.metrics import Metrics, batch_sums, from_sums
@@ -40,8 +41,7 @@ def some_predictions(
     landmarks, _ = loader.store.gather(np.arange(len(images)), images)
     pixels, _, _ = augmenter(torch.from_numpy(images).to(loader.device), torch.from_numpy(landmarks).to(loader.device))
     points = network(pixels).points
-    shown = pixels.permute(0, 2, 3, 1).round().clamp(0, 255).to(torch.uint8)
-    return shown.cpu().numpy(), points.float().cpu().numpy()
+    return displayable(pixels).cpu().numpy(), points.float().cpu().numpy()
 
 
 def _row(loader: Loader) -> tuple[int, int, int]:

@@ -82,6 +82,8 @@ class AugmentConfig:
                 raise FakeitError(f"augment.{name}.range starts at {block.range[0]}; it must be above 0")
 
 
+# RGB → luma and two chroma axes (NTSC's; https://en.wikipedia.org/wiki/YIQ).
+YIQ = ((0.299, 0.587, 0.114), (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112))
 BLOCKS = tuple(f.name for f in fields(AugmentConfig) if f.name not in ("variants", "keep_original"))
 
 
@@ -198,7 +200,7 @@ def colour_map(strength: dict[str, float]) -> NDArray[np.float32]:
     Hue turns the chroma plane of YIQ, saturation scales it (https://en.wikipedia.org/wiki/YIQ); contrast scales about
     mid-grey.
     """
-    yiq = np.array([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
+    yiq = np.array(YIQ)
     radians, chroma = np.deg2rad(strength.get("hue", 0.0)), strength.get("saturation", 1.0)
     if "grey" in strength:
         chroma = 0.0

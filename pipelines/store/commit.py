@@ -1,0 +1,22 @@
+"""A dataset's end: Petastorm's metadata beside the shards, then the manifest, which makes it a dataset."""
+
+from __future__ import annotations
+
+import os
+
+import pyarrow.parquet as pq
+
+from fakeit.pipelines.storage import join, write_atomically
+from fakeit.pipelines.store import manifest as manifests
+from fakeit.pipelines.store.manifest import SPLITS, Manifest
+from fakeit.pipelines.store.schema import petastorm_metadata
+
+
+def commit(dataset: str, manifest: Manifest) -> None:
+    """Makes the shards that `manifest` names a dataset. `dataset`: folder or URL; every shard stands already."""
+    for split in SPLITS:
+        groups = {os.path.basename(shard.path): 1 for shard in manifest.of(split)}
+        if groups:
+            with write_atomically(join(dataset, split, "_common_metadata")) as file:
+                pq.write_metadata(petastorm_metadata(manifest.shape, groups), file)
+    manifests.write(dataset, manifest)
