@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from packaging.version import Version
+
 from fakeit.pipelines.errors import FakeitError
 
-Version = tuple[int, ...]
 JAVA_AT_LEAST = 17
 BUILT_AGAINST = Path("share", "fakeit", "horovod-built-against")  # below sys.prefix: torch's version
 
@@ -62,7 +63,7 @@ def mismatch(requirement: Requirement, version: str | None) -> str:
     if version is None:
         missing = f"{requirement.package} is not installed for {sys.executable} (wanted: {wanted})"
         return "" if requirement.optional else missing
-    if numbers(requirement.at_least) <= numbers(version) < numbers(requirement.below):
+    if Version(requirement.at_least) <= Version(version) < Version(requirement.below):
         return ""
     return f"{requirement.package} {version} is installed, {wanted} is needed: {requirement.why}"
 
@@ -86,11 +87,6 @@ def installed(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
-
-
-def numbers(version: str) -> Version:
-    """`"2.13.0+cpu"` → (2, 13, 0)."""
-    return tuple(int(part) for part in re.findall(r"\d+", version.split("+")[0]))
 
 
 def java_home() -> Path:

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from fakeit.model.data.batch_augmentation import Augmenter
 from fakeit.model.data.dataset import DatasetSpec, ShardedDataset
@@ -143,22 +142,12 @@ def _enlarged(face: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def count_macs(network: LandmarkNetwork) -> int:
     """Multiplications of all convolutions and linear layers for one crop."""
-    total = 0
+    from torch.utils.flop_counter import FlopCounterMode
 
-    def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        nonlocal total
-        if isinstance(module, nn.Conv2d):
-            total += output.numel() * module.weight[0].numel()
-        elif isinstance(module, nn.Linear):
-            total += output.numel() * module.in_features
-
-    network.eval()
-    hooks = [m.register_forward_hook(count) for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
-    with torch.inference_mode():
-        network(torch.zeros(1, network.size, network.size, network.channels, dtype=torch.uint8))
-    for hook in hooks:
-        hook.remove()
-    return total
+    counter = FlopCounterMode(display=False)
+    with torch.inference_mode(), counter:
+        network.eval()(torch.zeros(1, network.size, network.size, network.channels, dtype=torch.uint8))
+    return counter.get_total_flops() // 2  # a multiplication and an addition each
 
 
 def speed(network: LandmarkNetwork, seconds: float = 0.5) -> dict[str, float]:

@@ -26,6 +26,7 @@ def _axes(width: float = 8.5, height: float = 4.2) -> tuple[Figure, Any]:
 
 
 def style(index: int) -> dict[str, str]:
+    """Colour and line of the `index`-th curve of a figure."""
     return {"color": COLOURS[index % len(COLOURS)], "linestyle": DASHES[index // len(COLOURS) % len(DASHES)]}
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def pinned(tensor: Tensor, device: torch.device) -> Tensor:
-    """In memory that a GPU reads by itself, where `device` is one."""
+    """`tensor` (of the CPU, any shape) in page-locked memory, from which a GPU copies by itself; as it is for a CPU."""
     return tensor.pin_memory() if device.type == "cuda" else tensor
 
 

@@ -64,7 +64,14 @@ class Comm(Protocol):
         ...
 
     def all_reduce_async(self, values: Tensor) -> Callable[[], Tensor]:
-        """Begins to add up `values` over ranks; call the result to wait for the sum."""
+        """Begins to add up `values` over ranks, without waiting.
+
+        Args:
+            values: any shape and dtype, the same on every rank; not to be changed until the sum is there.
+
+        Returns:
+            A function that waits and gives the sum, a tensor like `values` on the same device.
+        """
         ...
 
     def broadcast(self, value: Any) -> Any:
@@ -75,18 +82,24 @@ class Comm(Protocol):
         """Every rank's value, in the order of ranks."""
         ...
 
-    def barrier(self) -> None: ...
+    def barrier(self) -> None:
+        """Waits until every rank is here."""
+        ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Ends the connection; nothing collective may follow."""
+        ...
 
 
 def all_reduce(comm: Comm, values: Tensor) -> Tensor:
-    """Σ over ranks."""
+    """Σ over ranks of `values` (any shape); waits for it. Collective."""
     return comm.all_reduce_async(values)()
 
 
 def mean_buffers(comm: Comm, network: nn.Module) -> None:
-    """Batch norm's running figures become their mean over ranks, so that all ranks judge and save one network."""
+    """Batch norm's running figures become their mean over ranks, so that all ranks judge and save one network.
+
+    Collective: one sum over all floating-point buffers of `network`, which are changed."""
     buffers = [b for _, b in network.named_buffers() if b.dtype.is_floating_point]
     if comm.size == 1 or not buffers:
         return

@@ -147,7 +147,17 @@ def mean_squared_error(predicted: NDArray[np.floating], truth: NDArray[np.floati
 def by_region(
     predicted: NDArray[np.floating], truth: NDArray[np.floating], length: Floats, name: str
 ) -> dict[str, float]:
-    """Region → mean NME in percent."""
+    """Errors of each part of the face.
+
+    Args:
+        predicted: (N, K, 2), any frame.
+        truth: (N, K, 2) in the same frame; NaN where missing.
+        length: (N,) the normaliser, in the same unit.
+        name: of the points' scheme.
+
+    Returns:
+        Region of the scheme → mean NME in percent over the faces that have its points.
+    """
     return {
         region: 100 * float(np.nanmean(face_errors(predicted, truth, length, points)))
         for region, points in scheme(name).regions.items()

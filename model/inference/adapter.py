@@ -72,6 +72,11 @@ class Adapter:
             return np.full(scheme(self.target).count, confidence.mean(), np.float32)
 
     def save(self, path: str | Path) -> None:
+        """Writes the adapter as a `.npz` of plain float32 arrays and one JSON text, whole or not at all.
+
+        Raises:
+            OSError: the place cannot be written.
+        """
         about = {k: getattr(self, k) for k in ("name", "source", "target", "strength", "fitted_on", "faces", "samples")}
         with write_atomically(str(path)) as file:
             np.savez_compressed(

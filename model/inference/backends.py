@@ -72,7 +72,15 @@ class Backend(Protocol):
     metadata: ModelMetadata
 
     def run(self, crops: NDArray[np.uint8]) -> Output:
-        """Crops (N, size, size, channels) uint8 → points (N, K, 2) float32 unit crop, log σ (N, K) or None."""
+        """Runs the network.
+
+        Args:
+            crops: (N, size, size, channels) uint8, made as `metadata.crop` says; any N ≥ 1, any memory layout.
+
+        Returns:
+            Points (N, K, 2) float32 in the unit crop ((0, 0) its upper left corner, (1, 1) its lower right), and the
+            natural logarithm of each point's standard deviation there, (N, K) float32, or None.
+        """
 
 
 def run_mirrored(backend: Backend, crops: NDArray[np.uint8]) -> Output:

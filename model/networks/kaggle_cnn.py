@@ -10,6 +10,8 @@ from fakeit.model.networks.network import Backbone, NetworkConfig, activation
 
 
 class KaggleCNN(Backbone):
+    """The competition's convolutional network; a flat vector of features."""
+
     channels, flat = 64, True
 
     def __init__(self, config: NetworkConfig, channels: int, size: int) -> None:

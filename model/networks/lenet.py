@@ -8,6 +8,8 @@ from fakeit.model.networks.network import Backbone, NetworkConfig, activation
 
 
 class LeNet(Backbone):
+    """LeNet-5 with a modern width; a flat vector of features."""
+
     channels, flat = 84, True
 
     def __init__(self, config: NetworkConfig, channels: int, size: int) -> None:

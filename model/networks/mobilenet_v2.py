@@ -17,6 +17,8 @@ def divisible(value: float, by: int = 8) -> int:
 
 
 class ConvBN(nn.Sequential):
+    """Convolution, batch norm, ReLU6."""
+
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
         super().__init__(
             nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
@@ -26,6 +28,8 @@ class ConvBN(nn.Sequential):
 
 
 class InvertedResidual(nn.Module):
+    """1×1 expansion, 3×3 depthwise, 1×1 linear projection; added to its input where shapes allow."""
+
     def __init__(self, inputs: int, outputs: int, stride: int, expansion: int) -> None:
         super().__init__()
         hidden = inputs * expansion
@@ -44,6 +48,8 @@ class InvertedResidual(nn.Module):
 
 
 class MobileNetV2(Backbone):
+    """All of MobileNetV2's maps, (N, channels, H / 32, W / 32)."""
+
     def __init__(self, config: NetworkConfig, channels: int, size: int) -> None:
         super().__init__()
         inputs = divisible(32 * config.width)

@@ -8,6 +8,8 @@ from fakeit.model.networks.network import Backbone, NetworkConfig
 
 
 class BasicBlock(nn.Module):
+    """Two 3×3 convolutions beside a shortcut."""
+
     expansion = 1
 
     def __init__(self, inputs: int, width: int, stride: int) -> None:
@@ -24,6 +26,8 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
+    """1×1, 3×3, 1×1 beside a shortcut; its outputs are four times `width`."""
+
     expansion = 4
 
     def __init__(self, inputs: int, width: int, stride: int) -> None:
@@ -49,6 +53,8 @@ def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Module:
 
 
 class ResNet(Backbone):
+    """All four stages' maps, (N, channels, H / 32, W / 32). `depths`: blocks of each stage."""
+
     def __init__(self, channels: int, block: type[BasicBlock] | type[Bottleneck], depths: tuple[int, ...]) -> None:
         super().__init__()
         self.conv1, self.bn1 = nn.Conv2d(channels, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64)
@@ -70,8 +76,10 @@ class ResNet(Backbone):
 
 
 def resnet18(config: NetworkConfig, channels: int, size: int) -> Backbone:
+    """ResNet-18; 512 channels."""
     return ResNet(channels, BasicBlock, (2, 2, 2, 2))
 
 
 def resnet50(config: NetworkConfig, channels: int, size: int) -> Backbone:
+    """ResNet-50; 2,048 channels."""
     return ResNet(channels, Bottleneck, (3, 4, 6, 3))

@@ -24,6 +24,8 @@ class Halve(nn.Module):
 
 
 class LeanBlock(nn.Module):
+    """Two dense 3×3 convolutions; the shortcut averages before it projects."""
+
     def __init__(self, inputs: int, outputs: int, stride: int, act: str = "relu") -> None:
         super().__init__()
         self.conv1, self.bn1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs)
@@ -40,6 +42,8 @@ class LeanBlock(nn.Module):
 
 
 class ResNetLean(Backbone):
+    """The whole network's maps, (N, channels, H / 32, W / 32)."""
+
     def __init__(self, config: NetworkConfig, channels: int, size: int) -> None:
         super().__init__()
         widths = [max(8, round(w * config.width / 8) * 8) for w in WIDTHS]

@@ -12,6 +12,8 @@ from fakeit.model.networks.network import Backbone, NetworkConfig, activation
 
 
 class SeparableConv(nn.Module):
+    """3×3 depthwise, then 1×1."""
+
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(inputs, inputs, 3, padding=1, groups=inputs, bias=False)
@@ -87,12 +89,15 @@ class Xception(Backbone):
 
 
 def xception(config: NetworkConfig, channels: int, size: int) -> Backbone:
+    """As the paper has it."""
     return Xception(config, channels)
 
 
 def xception_leaky(config: NetworkConfig, channels: int, size: int) -> Backbone:
+    """With LeakyReLU."""
     return Xception(config, channels, act="leaky_relu")
 
 
 def xception_mid6(config: NetworkConfig, channels: int, size: int) -> Backbone:
+    """With six middle blocks."""
     return Xception(config, channels, middle_blocks=6)

@@ -48,6 +48,8 @@ class Middle(nn.Module):
 
 
 class XceptionSmall(Backbone):
+    """The baseline's network without its head; maps of 1,024 channels."""
+
     channels = 1024
 
     def __init__(self, config: NetworkConfig, channels: int, size: int) -> None:

@@ -62,15 +62,25 @@ class DatasetInfo:
 
 
 class Tracker(Protocol):
+    """Where a run's story is kept. Nothing here raises: a tracker that fails must not end a training."""
+
     run_id: str | None
 
-    def start(self, params: dict[str, Any], datasets: list[DatasetInfo]) -> None: ...
+    def start(self, params: dict[str, Any], datasets: list[DatasetInfo]) -> None:
+        """Begins the run: its conf (nested dicts are flattened) and what it is trained on."""
+        ...
 
-    def metrics(self, epoch: int, values: dict[str, float]) -> None: ...
+    def metrics(self, epoch: int, values: dict[str, float]) -> None:
+        """Figures of an epoch, counted from 1; those that are not finite are left out."""
+        ...
 
-    def picture(self, name: str, image: NDArray[np.uint8]) -> None: ...
+    def picture(self, name: str, image: NDArray[np.uint8]) -> None:
+        """(H, W, 3) uint8 RGB, kept under `name`."""
+        ...
 
-    def finish(self, status: str, network: LandmarkNetwork | None = None) -> None: ...
+    def finish(self, status: str, network: LandmarkNetwork | None = None) -> None:
+        """Ends the run as "FINISHED", "FAILED" or "KILLED", with the network to keep, if any (moved to the CPU)."""
+        ...
 
 
 class NoOpTracker:

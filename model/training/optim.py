@@ -122,6 +122,7 @@ class ModelEma:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
+        """Moves the average towards the network as it is now, in place. `step`: counted from 1."""
         decay = min(self.decay, (1 + step) / (10 + step))
         torch._foreach_lerp_(self._pairs[0], self._pairs[1], 1 - decay)
 

@@ -36,6 +36,8 @@ class Detection:
 
 
 class Detector(Protocol):
+    """Finds faces in a picture."""
+
     def detect(self, image: Pixels) -> list[Detection]:
         """The faces of (H, W, 3) uint8 RGB, best first; an empty list where there is none."""
 

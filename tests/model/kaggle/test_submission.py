@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -20,6 +17,7 @@ from fakeit.pipelines.faces.crop import CropConfig
 from fakeit.pipelines.sources import open_source
 from fakeit.pipelines.sources.kaggle import Kaggle
 from fakeit.pipelines.sources.kaggle_tables import read_lookup, read_solution
+from tools import make_kaggle_set
 
 ROOT = Path(__file__).resolve().parents[3]
 test_points.__test__ = False  # type: ignore[attr-defined]  # the name is the competition's, it is no test
@@ -38,21 +36,11 @@ class Constant:
 
 
 @pytest.fixture(scope="module")
-def tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_kaggle_set", ROOT / "tools/make_kaggle_set.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["make_kaggle_set"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def real(tool: ModuleType, shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def real(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("real")
-    full = tool.read_pts(str(shared / "data/afw_68"))[:60]
-    four = tool.read_keypoints(str(shared / "data/youtube_faces_68"))[:80]
-    tool.make(full, four, str(folder), 0.15, 1)
+    full = make_kaggle_set.read_pts(str(shared / "data/afw_68"))[:60]
+    four = make_kaggle_set.read_keypoints(str(shared / "data/youtube_faces_68"))[:80]
+    make_kaggle_set.make(full, four, str(folder), 0.15, 1)
     return folder
 
 
