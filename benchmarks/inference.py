@@ -63,9 +63,9 @@ def measure(model: str | None, adapter: str | None, arguments: argparse.Namespac
         raise FakeitError(f"{arguments.input}: no picture could be read")
     landmarker.detector_boxes(pictures[0][0])  # loads the detector
     detect = [median_ms(lambda p=p: landmarker.detect(p), 1) for p, _ in pictures]  # type: ignore[misc]
-    fit = [median_ms(lambda p=p, b=b: landmarker.fit(p, [b], 0), 3) for p, b in pictures]  # type: ignore[misc]
+    fit = [median_ms(lambda p=p, b=b: landmarker.predict_boxes(p, [b], 0), 3) for p, b in pictures]  # type: ignore[misc]
     picture, box = pictures[0]
-    batch = median_ms(lambda: landmarker.fit(picture, [box] * 32, 0), 3) / 32
+    batch = median_ms(lambda: landmarker.predict_boxes(picture, [box] * 32, 0), 3) / 32
     row = {
         "model": str(model or "the box"),
         "ms_per_face": round(float(np.median(fit)), 3),

@@ -18,7 +18,7 @@ from fakeit.model.comparison import figures, published
 from fakeit.model.comparison.cell import ERRORS, RESULT
 from fakeit.model.comparison.grid import ComparisonConfig
 from fakeit.model.comparison.running import read_result
-from fakeit.model.comparison.scaling import Interval, PowerLaw, fit
+from fakeit.model.comparison.scaling import Interval, PowerLaw, fit_power_law
 from fakeit.pipelines import html_page
 from fakeit.pipelines.config import from_stored
 from fakeit.pipelines.errors import FakeitError
@@ -235,7 +235,7 @@ def _by_size(page: Page, config: ComparisonConfig, rows: Sequence[Row]) -> None:
     for name, line in lines.items():
         points = [(n, x["splits"]["test"]["nme"]) for n, r in line.items() for x in r.results]
         try:
-            laws[name] = fit([n for n, _ in points], [e for _, e in points])
+            laws[name] = fit_power_law([n for n, _ in points], [e for _, e in points])
         except FakeitError as error:
             page.text(f"{name}: {error}")
     if not laws:

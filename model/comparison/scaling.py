@@ -69,7 +69,7 @@ class PowerLaw:
             return np.asarray(self.floor + self.scale * size**-self.exponent)
 
 
-def fit(sizes: Sequence[float], errors: Sequence[float], seed: int = 0) -> PowerLaw:
+def fit_power_law(sizes: Sequence[float], errors: Sequence[float], seed: int = 0) -> PowerLaw:
     """The law behind trainings on some sizes, with repeated seeds or without.
 
     Args:

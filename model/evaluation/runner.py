@@ -152,7 +152,7 @@ def fit_adapter_on(landmarker: Landmarker, config: BenchmarkConfig, name: str, m
     chosen = protocol(config.source)
     source, samples = open_protocol(chosen, config.path)
     collected = scoring.collect(landmarker, source, samples[: config.limit], "true", _progress(len(samples)))
-    adapter, left = scoring.fit(collected, name, f"{chosen.name} ({len(collected.samples)} faces)")
+    adapter, left = scoring.fit_label_adapter(collected, name, f"{chosen.name} ({len(collected.samples)} faces)")
     path = adapter_path(model or BOX, name)
     adapter.save(path)
     return (

@@ -109,7 +109,7 @@ def collect(
                 rejected.append(str(error))
                 continue
             box = true_box if boxes == "true" else nearest_box(landmarker.detect(pixels), true_box)
-            found = landmarker.fit(pixels, [box], 0 if boxes == "true" else None) if box else []
+            found = landmarker.predict_boxes(pixels, [box], 0 if boxes == "true" else None) if box else []
             kept.append(sample)
             truths.append(truth)
             predictions.append(found[0].points if found else missing)
@@ -196,12 +196,12 @@ def cross_validated_points(collected: PredictionSet, folds: int = 5) -> tuple[Fl
     points = np.full_like(truth, np.nan)
     for held in range(folds):
         rest, out = fold != held, fold == held
-        made = fit(collected, "cross-validated", "", rest)[0]
+        made = fit_label_adapter(collected, "cross-validated", "", rest)[0]
         points[out] = [made.apply(p) for p in collected.predicted[out]]
     return points, truth, collected.truth_scheme
 
 
-def fit(
+def fit_label_adapter(
     collected: PredictionSet, name: str, fitted_on: str, chosen: NDArray[np.bool_] | None = None
 ) -> tuple[Adapter, float]:
     """An adapter from the model's points to the source's labels, on all faces or the chosen ones; see `fit_adapter`."""

@@ -75,7 +75,7 @@ def predict(
         asked = None if boxes is None else _boxes_of(picture.name, boxes)
         found_boxes = landmarker.detect(pixels) if asked is None else asked
         kept = found_boxes if faces == 0 or asked is not None else found_boxes[:faces]
-        found = landmarker.fit(pixels, kept)
+        found = landmarker.predict_boxes(pixels, kept)
         summary.left_out += len(found_boxes) - len(kept)
         summary.faces += len(found)
         summary.without += not found

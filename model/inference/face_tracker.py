@@ -178,7 +178,7 @@ class FaceTracker:
         """Faces in the model's own scheme: crops are made around those, the adapter comes when a face is shown."""
         adapter, self.landmarker.adapter = self.landmarker.adapter, None
         try:
-            return self.landmarker.fit(pixels, boxes, refine)
+            return self.landmarker.predict_boxes(pixels, boxes, refine)
         finally:
             self.landmarker.adapter = adapter
 

@@ -117,7 +117,7 @@ class Landmarker:
             Rejected: the file or the array is not a picture.
         """
         pixels = read_image(str(image)) if isinstance(image, str | Path) else as_pixels(image)
-        return self.fit(pixels, self.detect(pixels) if boxes is None else boxes)
+        return self.predict_boxes(pixels, self.detect(pixels) if boxes is None else boxes)
 
     def detect(self, pixels: NDArray[np.uint8]) -> list[Box]:
         """Boxes as training used them, of all faces that the detector finds in (H, W, 3) RGB, most prominent first."""
@@ -145,7 +145,7 @@ class Landmarker:
         found = [f.box for f in self._detector.detect(small)]
         return [Box(b.x * scale_x, b.y * scale_y, b.width * scale_x, b.height * scale_y) for b in found]
 
-    def fit(self, pixels: NDArray[np.uint8], boxes: Sequence[Box], refine: int | None = None) -> list[Face]:
+    def predict_boxes(self, pixels: NDArray[np.uint8], boxes: Sequence[Box], refine: int | None = None) -> list[Face]:
         """The points of the faces in known boxes.
 
         Args:

@@ -80,7 +80,7 @@ def show(
     start = time.perf_counter()
     boxes = landmarker.detect(pixels)
     found = time.perf_counter()
-    faces = landmarker.fit(pixels, boxes)
+    faces = landmarker.predict_boxes(pixels, boxes)
     done = time.perf_counter()
     if what == POINTS:
         drawn = draw_faces(pixels, faces)

@@ -94,7 +94,7 @@ def own_points(member: Member, pictures: Pictures) -> NDArray[np.float32]:
     if member.backend.metadata.crop.margin == 0:
         return _whole_pictures(member, pictures)
     landmarker = Landmarker(member.backend, LandmarkerConfig(refine=2, flip=member.flip))
-    return np.stack([landmarker.fit(picture, [_guess(picture)])[0].points for picture in pictures])
+    return np.stack([landmarker.predict_boxes(picture, [_guess(picture)])[0].points for picture in pictures])
 
 
 def _guess(picture: NDArray[np.uint8]) -> Box:

@@ -86,14 +86,14 @@ def train(
     Raises:
         FakeitError: something the user must change.
     """
-    run = Trainer(config, dataset, Path(output), comm, resume, init)
+    trainer = Trainer(config, dataset, Path(output), comm, resume, init)
     status = "FAILED"
     try:
-        outcome = run.go()
+        outcome = trainer.run()
         status = "KILLED" if outcome.ended == "preempted" else "FINISHED"
         return outcome
     finally:
-        run.tracker.finish(status, run.best_network() if status == "FINISHED" else None)
+        trainer.tracker.finish(status, trainer.best_network() if status == "FINISHED" else None)
 
 
 class Trainer:
@@ -150,7 +150,7 @@ class Trainer:
 
     # ------------------------------------------------------------------- run
 
-    def go(self) -> TrainingResult:
+    def run(self) -> TrainingResult:
         """All sessions, from where the run stands."""
         if self.is_rank_zero:
             announce(self.network, self.crop, self.training, self.validation, self.comm, self.device, self._restored)

@@ -185,7 +185,7 @@ def test_drawn_pictures_keep_their_folders(tmp_path: Path) -> None:
 
 def test_a_box_outside_the_picture_gives_points_and_no_error() -> None:
     made = landmarker()
-    faces = made.fit(np.zeros((60, 60, 3), np.uint8), [Box(500, 500, 40, 40), Box(-90, 10, 5000, 4000)])
+    faces = made.predict_boxes(np.zeros((60, 60, 3), np.uint8), [Box(500, 500, 40, 40), Box(-90, 10, 5000, 4000)])
     assert len(faces) == 2 and all(np.isfinite(f.points).all() for f in faces)
 
 

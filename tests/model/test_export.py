@@ -60,7 +60,7 @@ def test_onnx_says_what_torch_says(head: str, tmp_path: Path) -> None:
 def test_grey_networks_too(tmp_path: Path) -> None:
     made = export(network(channels=1), recipe(colour="grey"), tmp_path / "m.onnx", crops=crops(4, channels=1))
     landmarker = Landmarker.load(made.path)
-    faces = landmarker.fit(np.full((80, 90, 3), 90, np.uint8), [Box(20, 20, 40, 40)])
+    faces = landmarker.predict_boxes(np.full((80, 90, 3), 90, np.uint8), [Box(20, 20, 40, 40)])
     assert len(faces) == 1 and faces[0].points.shape == (70, 2)
 
 
@@ -126,7 +126,7 @@ def test_a_checkpoint_comes_back_as_network_and_recipe(tmp_path: Path) -> None:
     by_onnx = Landmarker.load(tmp_path / "best.onnx")
     image = cv2.resize(crops(1)[0], (120, 100))
     boxes = [Box(20, 10, 60, 70)]
-    a, b = by_torch.fit(image, boxes, 0)[0], by_onnx.fit(image, boxes, 0)[0]
+    a, b = by_torch.predict_boxes(image, boxes, 0)[0], by_onnx.predict_boxes(image, boxes, 0)[0]
     assert np.abs(a.points - b.points).max() < 1e-3 and np.allclose(a.confidence, b.confidence, atol=1e-4)
 
 

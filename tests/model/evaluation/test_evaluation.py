@@ -183,7 +183,7 @@ def test_an_adapter_removes_the_labels_habit(patches: None) -> None:
     made = landmarker()
     source = Patches(count=30)
     held = scoring.collect(made, source, source.samples(), "true")
-    made.adapter, left = scoring.fit(held, "ibug68", "patches")
+    made.adapter, left = scoring.fit_label_adapter(held, "ibug68", "patches")
     from fakeit.model.evaluation.runner import score
 
     without, with_one = score(made, held, "inter-ocular")

@@ -128,7 +128,7 @@ def collected(count: int) -> scoring.PredictionSet:
 def test_what_was_fitted_on_is_scored_by_adapters_that_never_saw_it() -> None:
     held = collected(100)
     held.truth[:] += np.random.default_rng(9).normal(0, 1.0, held.truth.shape).astype(np.float32)  # cannot be learnt
-    adapter, _ = scoring.fit(held, "ibug68", "these very faces")
+    adapter, _ = scoring.fit_label_adapter(held, "ibug68", "these very faces")
     points, truth, _, note = scoring.with_adapter(held, adapter)
     assert "cross-validated" in note
     unfair = np.stack([adapter.apply(p) for p in held.predicted])

@@ -26,7 +26,7 @@ def landmarker(off: float = 0.0, **config: object) -> Landmarker:
 @pytest.mark.parametrize("scale", [0.8, 1.6, 2.7])
 def test_points_lie_on_the_face(scale: float, degrees: float) -> None:
     image, (true,) = picture([placed(240, 80, scale, degrees)])
-    (face,) = landmarker().fit(image, [from_landmarks(true)])
+    (face,) = landmarker().predict_boxes(image, [from_landmarks(true)])
     assert face.points.dtype == np.float32 and face.scheme == "face70"
     assert np.abs(face.points - true).max() < 0.35
     assert face.confidence.min() > 0.9
@@ -36,7 +36,7 @@ def test_eyes_recipe_turns_the_crop_and_the_points_back() -> None:
     image, (true,) = picture([placed(240, 80, 1.6, 25)])
     made = landmarker()
     made.backend.metadata = ModelMetadata("face70", CropConfig(size=128, margin=0.2, align="eyes"), sigma=True)
-    (face,) = made.fit(image, [from_landmarks(true)], refine=1)
+    (face,) = made.predict_boxes(image, [from_landmarks(true)], refine=1)
     assert np.abs(face.points - true).max() < 0.35
 
 
@@ -64,12 +64,12 @@ def test_large_pictures_are_detected_small_and_read_whole() -> None:
 def test_nothing_there() -> None:
     assert landmarker()(np.zeros((200, 200, 3), np.uint8)) == []
     assert landmarker()(np.zeros((1, 1, 3), np.uint8)) == []
-    assert landmarker().fit(np.zeros((50, 50, 3), np.uint8), []) == []
+    assert landmarker().predict_boxes(np.zeros((50, 50, 3), np.uint8), []) == []
 
 
 def test_a_face_cut_by_the_border() -> None:
     image, (true,) = picture([placed(-60, 100, 1.6)])
-    (face,) = landmarker().fit(image, [from_landmarks(true)])
+    (face,) = landmarker().predict_boxes(image, [from_landmarks(true)])
     assert np.abs(face.points - true).max() < 0.5
 
 
@@ -110,7 +110,7 @@ def test_flip_averages_the_mirrored_crop() -> None:
             return (points + [0.02, 0.0]).astype(np.float32), sigma
 
     made.backend = Crooked()
-    (face,) = made.fit(image, [from_landmarks(true)], refine=0)
+    (face,) = made.predict_boxes(image, [from_landmarks(true)], refine=0)
     assert np.abs(face.points - true).max() < 0.4  # a bias to one side cancels
 
 

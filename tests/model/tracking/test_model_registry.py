@@ -48,7 +48,7 @@ def here(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("place", ["models:/fakeit-landmarks@champion", "models:/fakeit-landmarks/1"])
 def test_a_registered_model_is_loaded_by_its_name(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
     landmarker = Landmarker.load(place)
-    assert landmarker.fit(np.zeros((60, 60, 3), np.uint8), [Box(10, 10, 40, 40)])[0].points.shape == (70, 2)
+    assert landmarker.predict_boxes(np.zeros((60, 60, 3), np.uint8), [Box(10, 10, 40, 40)])[0].points.shape == (70, 2)
     fetched = model_registry.fetch(place)
     before = fetched.stat().st_mtime_ns
     assert model_registry.fetch(place) == fetched and fetched.stat().st_mtime_ns == before
