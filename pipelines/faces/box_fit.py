@@ -12,6 +12,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +56,8 @@ def fit_boxes(found: Sequence[Box], true: Sequence[Box]) -> BoxFit:
 
 @cache
 def _stored() -> dict[str, dict[str, dict[str, float]]]:
-    return dict(json.loads(DATA.read_text())) if DATA.is_file() else {}
+    data = resources.files(__package__ or "").joinpath(DATA.name)  # executors have this code as a zip
+    return dict(json.loads(data.read_text())) if data.is_file() else {}
 
 
 def box_fit(detector: str, scheme: str) -> BoxFit:

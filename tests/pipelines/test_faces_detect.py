@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from fakeit.pipelines import shipping
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.box import from_landmarks
 from fakeit.pipelines.faces.box_fit import box_fit
 from fakeit.pipelines.faces.detect import DETECTORS, detector
+from fakeit.pipelines.image_io import read_image
 from fakeit.pipelines.sources import open_source
 
 
@@ -38,3 +43,28 @@ def test_real_faces_are_found_and_mapped_to_training_boxes(name: str, least: int
 def test_an_unknown_detector_names_the_nearest() -> None:
     with pytest.raises(FakeitError, match="did you mean 'mtcnn'"):
         detector("mtccn")
+
+
+def test_mtcnn_finds_what_facenet_pytorch_found() -> None:
+    """golden/mtcnn_faces.json is what facenet-pytorch 2.6.0 says of that sheet of rendered faces."""
+    golden = Path(__file__).parent / "golden"
+    found = detector("mtcnn").detect(read_image(str(golden / "mtcnn_faces.jpg")))
+    wanted = json.loads((golden / "mtcnn_faces.json").read_text())
+    assert len(found) == len(wanted) >= 6
+    for face, known in zip(found, wanted, strict=True):
+        assert np.allclose(face.box.array(), known["box"], atol=0.01)
+        assert face.points is not None and np.allclose(face.points, known["points"], atol=0.02)
+        assert face.score == pytest.approx(known["score"], abs=1e-3)
+
+
+def test_detection_needs_no_torch_and_runs_from_a_zip(tmp_path: Path) -> None:
+    """Executors get this code as a zip, without torch: weights and box maps are read from inside it."""
+    archive = shipping.code_archive(tmp_path)
+    code = (
+        f"import sys; sys.path.insert(0, {str(archive)!r}); sys.modules['torch'] = None; import numpy as np;"
+        "from fakeit.pipelines.faces import box_fit, locate;"
+        "assert box_fit.box_fit('mtcnn', 'ibug68') != box_fit.BoxFit();"
+        "print(locate.detected('mtcnn', np.zeros((64, 64, 3), np.uint8), 'none'))"
+    )
+    ran = subprocess.run([sys.executable, "-P", "-c", code], cwd=tmp_path, env={}, capture_output=True, text=True)
+    assert ran.stdout == "[]\n", ran.stderr

@@ -1,0 +1,77 @@
+"""The wheel: what is in it, and that it is enough to find points without torch, pyarrow or pyspark."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+HEAVY = ("torch", "pyarrow", "pyspark", "pandas", "mlflow", "scipy", "numba", "matplotlib", "petastorm", "horovod")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from the source distribution alone."""
+    folder = tmp_path_factory.mktemp("dist")
+    ran = subprocess.run([sys.executable, ROOT / "tools" / "build_dist.py", folder], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert len(list(folder.glob("*.tar.gz"))) == 1
+    return next(folder.glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def unpacked(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    zipfile.ZipFile(wheel).extractall(folder)
+    return folder
+
+
+def python(unpacked: Path, code: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """`code` in a Python that has the wheel and what the base needs, and is refused everything heavy."""
+    blocked = f"import sys; sys.modules.update(dict.fromkeys({HEAVY!r}))"
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {"PYTHONPATH": str(unpacked)}
+    command = [sys.executable, "-P", "-c", f"{blocked}\n{code}"]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+
+
+def test_the_wheel_holds_what_its_users_need(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert {"fakeit/py.typed", "fakeit/conf/train/demo.toml", "fakeit/conf/spark/local.conf"} <= names
+    assert {"fakeit/model/box/face70.onnx", "fakeit/pipelines/faces/mtcnn_weights/onet.onnx"} <= names
+    assert {"fakeit/pipelines/faces/box_fits.json", "fakeit/jobs/predict.py"} <= names
+    assert not [name for name in names if not name.startswith("fakeit")], "one importable name"
+    assert not [name for name in names if "__pycache__" in name or name.startswith("fakeit/tests")]
+
+
+def test_points_with_the_base_alone(unpacked: Path, tmp_path: Path) -> None:
+    picture = ROOT / "tests" / "pipelines" / "golden" / "mtcnn_faces.jpg"
+    code = f"""
+import fakeit
+assert fakeit.__file__.startswith({str(unpacked)!r})
+faces = fakeit.Landmarker.load()({str(picture)!r})
+print(fakeit.__version__, len(faces), faces[0].points.shape)"""
+    ran = python(unpacked, code, tmp_path)
+    assert ran.stdout.split(" ", 1)[1] == "8 (70, 2)\n", ran.stderr
+
+
+def test_importing_fakeit_loads_nothing_but_itself(unpacked: Path, tmp_path: Path) -> None:
+    ran = python(unpacked, "import fakeit, sys; print({'numpy', 'cv2', 'onnxruntime'} & set(sys.modules))", tmp_path)
+    assert ran.stdout == "set()\n", ran.stderr
+
+
+def test_the_base_needs_nothing_heavy() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert not [need for need in project["dependencies"] if need.startswith(HEAVY)]
+    assert {"train", "spark", "web", "all"} <= set(project["optional-dependencies"])
+
+
+def test_the_code_parses_as_python_3_10() -> None:
+    for file in (path for folder in ("pipelines", "model", "jobs") for path in (ROOT / folder).rglob("*.py")):
+        ast.parse(file.read_text(), str(file), feature_version=(3, 10))
