@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
-from fakeit.pipelines import environment
+from fakeit.pipelines import environment, extras
 from fakeit.pipelines.config import nearest
 from fakeit.pipelines.errors import FakeitError
+
+
+SAID = "fakeit "  # how argv[0] begins when a job is run as `fakeit COMMAND`
 
 
 class Parser(argparse.ArgumentParser):
@@ -20,6 +25,7 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, *args: Any, **options: Any) -> None:
         options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
         options.setdefault("allow_abbrev", False)
+        options["epilog"] = spoken(options.get("epilog") or "")
         super().__init__(*args, **options)
 
     _given: list[str] = []
@@ -53,15 +59,59 @@ class Parser(argparse.ArgumentParser):
         raise SystemExit(2)
 
 
-def run(main: Callable[[argparse.Namespace], int | None], parser: Parser) -> NoReturn:
-    """Parses, checks the environment, calls `main`; leaves with 2 and one line when the user must change something."""
+def spoken(text: str) -> str:
+    """Command lines in `text` as the user speaks: for who says `fakeit …`, `python jobs/predict.py` is `fakeit predict`."""
+    if not sys.argv[0].startswith(SAID):
+        return text
+    from fakeit.jobs.command import ALL
+
+    names = {command.job: name for name, command in ALL.items()}
+    known = "|".join(names)
+    return re.sub(rf"(\S*python|\./spark-submit\.sh) jobs/({known})\.py", lambda m: SAID + names[m[2]], text)
+
+
+def next_step(command: str) -> None:
+    """The last line of a job: what a person would do next."""
+    print(f"next: {spoken(command)}")
+
+
+def check(needs: Sequence[str] | None) -> None:
+    """Raises FakeitError where a package is missing or of a version that does not fit, saying what to run.
+
+    Args:
+        needs: modules beyond the base; None: all that a checkout has.
+    """
+    checkout = (Path(environment.__file__).resolve().parents[1] / "Makefile").is_file()
+    tied = extras.is_installed("petastorm") or extras.is_installed("horovod")
+    if (needs is None or needs) and (checkout or tied):
+        environment.check()
+    lacking = [module for module in needs or () if not extras.is_installed(module)]
+    if lacking:
+        raise FakeitError(f"{sys.argv[0]} needs {', '.join(lacking)}: {extras.remedy(lacking)}")
+
+
+def run(
+    main: Callable[[argparse.Namespace], int | None], parser: Parser, needs: Sequence[str] | None = None
+) -> NoReturn:
+    """Parses, checks the environment, calls `main`; leaves with 2 and one line when the user must change something.
+
+    Args:
+        main: the job.
+        parser: of its arguments.
+        needs: see `check`.
+    """
     arguments = parser.parse_args()
     try:
-        environment.check()
+        check(needs)
         code = main(arguments)
         sys.stdout.flush()
     except FakeitError as error:
         print(f"error: {error}", file=sys.stderr)
+        code = 2
+    except ModuleNotFoundError as error:  # of an extra: imported where it is used
+        if (error.name or "fakeit").partition(".")[0] == "fakeit":
+            raise
+        print(f"error: this needs {error.name}: {extras.remedy([str(error.name)])}", file=sys.stderr)
         code = 2
     except BrokenPipeError:  # whoever read the lines (`| head`) has had enough; so has the flush at the end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

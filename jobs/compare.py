@@ -13,8 +13,9 @@ from pathlib import Path
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from fakeit.jobs.cli import Parser, run
+from fakeit.jobs.cli import Parser, next_step, run
 
+NEEDS = ("torch", "pyarrow", "mlflow", "matplotlib")
 EXAMPLE = """examples:
   python jobs/compare.py --config conf/compare/architectures.toml --dataset DATASET
   python jobs/compare.py --config conf/compare/dataset_sizes.toml --dataset DATASET --workers 4 --set budget.epochs=10
@@ -42,7 +43,7 @@ def main(arguments: argparse.Namespace) -> int:
     for alias, version in outcome.aliases.items():
         print(f"registered {config.register} version {version} as {alias}")
     print("\n".join(f"{page}: written" for page in outcome.pages))
-    print("next: mlflow ui --backend-store-uri " + address(config.uri))
+    next_step("mlflow ui --backend-store-uri " + address(config.uri))
     return 1 if failed else 0
 
 
@@ -59,4 +60,4 @@ def parser() -> Parser:
 
 
 if __name__ == "__main__":
-    run(main, parser())
+    run(main, parser(), NEEDS)

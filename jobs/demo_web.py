@@ -11,6 +11,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from fakeit.jobs.cli import Parser, run
 
+NEEDS = ("gradio",)
 EXAMPLE = """example:
   python jobs/demo_web.py --models runs/ models:/fakeit-landmarks --port 7860"""
 
@@ -43,4 +44,4 @@ def parser() -> Parser:
 
 
 if __name__ == "__main__":
-    run(main, parser())
+    run(main, parser(), NEEDS)

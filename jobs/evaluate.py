@@ -12,6 +12,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from fakeit.jobs.cli import Parser, run
 
+NEEDS = ()  # the base is enough
 EXAMPLE = """examples:
   python jobs/evaluate.py --model best.pt --source 300w-full --input 300W --report report.html
   python jobs/evaluate.py --model best.pt --source 300w --input AFW --fit-adapter ibug68
@@ -71,4 +72,4 @@ def parser() -> Parser:
 
 
 if __name__ == "__main__":
-    run(main, parser())
+    run(main, parser(), NEEDS)

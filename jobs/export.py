@@ -10,8 +10,9 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from fakeit.jobs.cli import Parser, run
+from fakeit.jobs.cli import Parser, next_step, run
 
+NEEDS = ("torch", "onnx")
 EXAMPLE = """examples:
   python jobs/export.py --model runs/best.pt --output face70.onnx
   python jobs/export.py --model runs/best.pt --output face70.int8.onnx --precision int8 --dataset DATASET
@@ -34,7 +35,7 @@ def main(arguments: argparse.Namespace) -> None:
     apart = f", {made.mean:.1e} crop pixels from torch's points, {made.parity:.1e} at most"
     about = f"{arguments.precision}, {metadata.scheme}, {metadata.network}"
     print(f"{made.path}: {made.bytes / 1e6:.1f} MB, {about}{'' if arguments.layout == 'nchw' else apart}")
-    print(f"next: python jobs/predict.py --model {made.path} --images PHOTOS --output points.csv")
+    next_step(f"python jobs/predict.py --model {made.path} --images PHOTOS --output points.csv")
 
 
 def parser() -> Parser:
@@ -50,4 +51,4 @@ def parser() -> Parser:
 
 
 if __name__ == "__main__":
-    run(main, parser())
+    run(main, parser(), NEEDS)

@@ -11,6 +11,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from fakeit.jobs.cli import Parser, run
 
+NEEDS = ()  # the base is enough
 EXAMPLE = """examples:
   python jobs/filters.py --filter glasses moustache --images photos/ --output worn/
   python jobs/filters.py --filter blur --images street.mp4 --output private/
@@ -41,4 +42,4 @@ def parser() -> Parser:
 
 
 if __name__ == "__main__":
-    run(main, parser())
+    run(main, parser(), NEEDS)

@@ -11,6 +11,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from fakeit.jobs.cli import Parser, run
 
+NEEDS = ()  # the base is enough
 EXAMPLE = """example:
   python jobs/inspect_data.py 300w 300W --output inspected
   python jobs/inspect_data.py kaggle KAGGLE --output inspected --limit 2000"""
@@ -41,4 +42,4 @@ def parser() -> Parser:
 
 
 if __name__ == "__main__":
-    run(main, parser())
+    run(main, parser(), NEEDS)

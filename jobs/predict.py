@@ -12,6 +12,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from fakeit.jobs.cli import Parser, run
 
+NEEDS = ()  # the base is enough
 EXAMPLE = """examples:
   python jobs/predict.py --images photos/ --output points.csv --draw drawn/
   python jobs/predict.py --model best.pt --images 'a/*.jpg' b.png --boxes boxes.csv --output points.json
@@ -76,4 +77,4 @@ def parser() -> Parser:
 
 
 if __name__ == "__main__":
-    run(main, parser())
+    run(main, parser(), NEEDS)

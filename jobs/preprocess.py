@@ -9,8 +9,9 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from fakeit.jobs.cli import Parser, run
+from fakeit.jobs.cli import Parser, next_step, run
 
+NEEDS = ("pyarrow", "pandas", "matplotlib", "scipy", "numba")
 EXAMPLE = """example:
   ./spark-submit.sh jobs/preprocess.py --config conf/preprocess/face_synthetics.toml --input FACES --output DATASET"""
 
@@ -46,7 +47,7 @@ def main(arguments: argparse.Namespace) -> None:
         print(f"  rejected: {rejection.reason}")
     print(f"report: {dataset_report.write(arguments.output, outcome.seconds)}")
     train = "horovodrun -np 2 python jobs/train.py --config conf/train/xception_small.toml"
-    print(f"next: {train} --dataset {arguments.output}")
+    next_step(f"{train} --dataset {arguments.output}")
 
 
 def parser() -> Parser:
@@ -67,4 +68,4 @@ def parser() -> Parser:
 
 
 if __name__ == "__main__":
-    run(main, parser())
+    run(main, parser(), NEEDS)

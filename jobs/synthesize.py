@@ -9,8 +9,9 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from fakeit.jobs.cli import Parser, run
+from fakeit.jobs.cli import Parser, next_step, run
 
+NEEDS = ("scipy", "numba")
 EXAMPLE = """example:
   python jobs/synthesize.py --count 400 --size 256 --output FACES
   ./spark-submit.sh jobs/synthesize.py --count 100000 --output FACES --head ict --head-file ict.npz
@@ -27,7 +28,7 @@ def main(arguments: argparse.Namespace) -> None:
     if arguments.import_ict:
         shapes = import_ict(arguments.import_ict, arguments.output)
         print(f"{arguments.output}: {shapes} shapes packed")
-        print(f"next: python jobs/synthesize.py --count 64 --output FACES --head ict --head-file {arguments.output}")
+        next_step(f"python jobs/synthesize.py --count 64 --output FACES --head ict --head-file {arguments.output}")
         return
     overrides = list(arguments.set)
     if arguments.head:
@@ -45,7 +46,7 @@ def main(arguments: argparse.Namespace) -> None:
     rate = arguments.count / seconds
     print(f"{arguments.output}: {arguments.count:,} faces of {arguments.size}², {rate:.1f} faces/s")
     submit = "./spark-submit.sh jobs/preprocess.py --config conf/preprocess/face_synthetics.toml"
-    print(f"next: {submit} --input {arguments.output} --output DATASET")
+    next_step(f"{submit} --input {arguments.output} --output DATASET")
 
 
 def parser() -> Parser:
@@ -65,4 +66,4 @@ def parser() -> Parser:
 
 
 if __name__ == "__main__":
-    run(main, parser())
+    run(main, parser(), NEEDS)

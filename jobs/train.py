@@ -11,9 +11,10 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from fakeit.jobs.cli import Parser, run
+from fakeit.jobs.cli import Parser, next_step, run
 from fakeit.pipelines.errors import FakeitError
 
+NEEDS = ("torch", "pyarrow", "mlflow", "matplotlib", "scipy")
 EXAMPLE = """example, with OPTIONS = --config conf/train/xception_small.toml --dataset DATASET:
   horovodrun -np 2 python jobs/train.py OPTIONS
   torchrun --nproc-per-node 2 jobs/train.py OPTIONS
@@ -53,7 +54,7 @@ def work(config: object, options: dict[str, object]) -> int:
         if outcome.ended == "preempted":
             print(f"a checkpoint stands; go on with: --output {output} --resume")
         else:
-            print(f"next: .venv/bin/python jobs/predict.py --model {outcome.best} --images DIR --output points.csv")
+            next_step(f".venv/bin/python jobs/predict.py --model {outcome.best} --images DIR --output points.csv")
     comm.close()
     return PREEMPTED if outcome.ended == "preempted" else 0
 
@@ -73,4 +74,4 @@ def parser() -> Parser:
 
 
 if __name__ == "__main__":
-    run(main, parser())
+    run(main, parser(), NEEDS)
