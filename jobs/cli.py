@@ -11,10 +11,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from fakeit.pipelines import environment, extras
+from fakeit.pipelines import environment, extras, progress
 from fakeit.pipelines.config import nearest
 from fakeit.pipelines.errors import FakeitError
-
 
 SAID = "fakeit "  # how argv[0] begins when a job is run as `fakeit COMMAND`
 
@@ -27,6 +26,9 @@ class Parser(argparse.ArgumentParser):
         options.setdefault("allow_abbrev", False)
         options["epilog"] = spoken(options.get("epilog") or "")
         super().__init__(*args, **options)
+        said = self.add_argument_group("what is said").add_mutually_exclusive_group()
+        said.add_argument("--quiet", action="store_true", help="no progress: results and mistakes only")
+        said.add_argument("--json-log", action="store_true", help="progress as lines of JSON, on stderr")
 
     _given: list[str] = []
 
@@ -59,8 +61,23 @@ class Parser(argparse.ArgumentParser):
         raise SystemExit(2)
 
 
+def at_least(least: int) -> Callable[[str], int]:
+    """A type for `add_argument`: a whole number that is not below `least`."""
+
+    def number(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least {least}")
+        return value
+
+    return number
+
+
 def spoken(text: str) -> str:
-    """Command lines in `text` as the user speaks: for who says `fakeit …`, `python jobs/predict.py` is `fakeit predict`."""
+    """Command lines in `text` as the user says them: `python jobs/predict.py`, or `fakeit predict` behind `fakeit`."""
     if not sys.argv[0].startswith(SAID):
         return text
     from fakeit.jobs.command import ALL
@@ -101,6 +118,7 @@ def run(
         needs: see `check`.
     """
     arguments = parser.parse_args()
+    progress.show("none" if arguments.quiet else "json" if arguments.json_log else "auto")
     try:
         check(needs)
         code = main(arguments)

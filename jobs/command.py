@@ -108,7 +108,3 @@ complete -o bashdefault -o default -F _fakeit fakeit"""
 
 def _options(name: str) -> list[str]:
     return sorted(option for action in module(name).parser()._actions for option in action.option_strings)
-
-
-if __name__ == "__main__":
-    main()

@@ -6,14 +6,20 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from fakeit.jobs.cli import Parser, run
+from fakeit.jobs.cli import Parser, at_least, next_step, run
+
+if TYPE_CHECKING:
+    from fakeit.pipelines.pictures import PictureFile
 
 NEEDS = ()  # the base is enough
 EXAMPLE = """examples:
+  python jobs/predict.py photo.jpg                       # draws photo.points.jpg beside it
   python jobs/predict.py --images photos/ --output points.csv --draw drawn/
   python jobs/predict.py --model best.pt --images 'a/*.jpg' b.png --boxes boxes.csv --output points.json
   find . -name '*.jpg' | python jobs/predict.py --images - --output points.csv
@@ -29,14 +35,18 @@ def main(arguments: argparse.Namespace) -> None:
     from fakeit.model.inference.video import run_video
     from fakeit.pipelines.errors import FakeitError
     from fakeit.pipelines.pictures import expand, read_boxes
+    from fakeit.pipelines.progress import progress
 
-    if (arguments.camera is None) == (not arguments.images):
-        raise FakeitError("say either --images or --camera")
-    kind = choose_format(arguments.output, arguments.format)
+    asked = [*arguments.places, *(arguments.images or [])]
+    if (arguments.camera is None) == (not asked):
+        raise FakeitError("say which pictures (files, folders, globs, .zip, videos), or --camera")
+    kind = choose_format(arguments.output, arguments.format) if arguments.output else None
     config = LandmarkerConfig(arguments.detector, arguments.refine, arguments.flip)
-    pictures = expand(arguments.images, sys.stdin) if arguments.images else []
+    pictures = expand(asked, sys.stdin) if asked else []
     landmarker = Landmarker.load(arguments.model, config, arguments.adapter, arguments.threads, arguments.device)
     draw = Path(arguments.draw) if arguments.draw else None
+    if draw is None and kind is None:
+        draw, pictures = beside(asked, pictures)
     video = VideoConfig(every=arguments.every, smooth=not arguments.no_smooth)
     summary = Summary()
     if arguments.camera is not None:
@@ -46,33 +56,55 @@ def main(arguments: argparse.Namespace) -> None:
         print(f"camera {arguments.camera}: {len(found)} frames, {stage_line(result.milliseconds)}")
     else:
         boxes = read_boxes(arguments.boxes) if arguments.boxes else None
-        found = list(predict(landmarker, pictures, summary, boxes, arguments.faces, draw, video))
+        seen = progress(pictures, "predict", "pictures")
+        found = list(predict(landmarker, seen, summary, boxes, arguments.faces, draw, video))
         print(summary.line())
+        if summary.without and boxes is None:
+            print(f"  without a face: the detector {arguments.detector} sees none there; --boxes names known ones")
         for problem in [f.problem for f in found if f.problem][:5]:
             print(f"  {problem}")
-    write(found, arguments.output, kind, landmarker.scheme)
-    print(f"{arguments.output}: {kind}, {landmarker.scheme}" + (f"; drawn in {draw}" if draw else ""))
+    places = []
+    if kind is not None:
+        write(found, arguments.output, kind, landmarker.scheme)
+        places.append(f"{arguments.output}: {kind}, {landmarker.scheme}")
+    if draw is not None:
+        one = len(pictures) == 1 and not arguments.draw
+        places.append(f"drawn in {draw / pictures[0].name if one else draw}")
+    print("; ".join(places))
+    if kind is None:
+        next_step("python jobs/predict.py PICTURES --output points.csv   # or .json, or a folder for .pts")
+
+
+def beside(asked: list[str], pictures: list[PictureFile]) -> tuple[Path, list[PictureFile]]:
+    """Where drawings go when nobody says: `me.points.jpg` beside `me.jpg`, `photos.points/` beside `photos/`, else
+    `points/` here. The folder, and the pictures under the names that they are drawn by."""
+    first = Path(asked[0]) if asked else Path("camera")
+    if len(pictures) == 1 and first.is_file() and pictures[0].location == asked[0]:
+        return first.parent, [replace(pictures[0], name=f"{first.stem}.points{first.suffix}")]
+    single = len(asked) == 1 and (first.is_dir() or first.suffix.lower() == ".zip") and first.exists()
+    return first.with_name(f"{first.resolve().stem}.points") if single else Path("points"), pictures
 
 
 def parser() -> Parser:
     p = Parser(description=__doc__, epilog=EXAMPLE)
     p.add_argument("--model", help="checkpoint, .onnx or models:/NAME@ALIAS; else the box")
-    p.add_argument("--images", nargs="+", metavar="PLACE", help="files, folders, globs, .zip, videos; - is stdin")
+    p.add_argument("places", nargs="*", metavar="PLACE", help="files, folders, globs, .zip, videos; - is stdin")
+    p.add_argument("--images", nargs="+", metavar="PLACE", help="the same, as an option")
     p.add_argument("--camera", type=int, metavar="N", help="a webcam's number")
-    p.add_argument("--frames", type=int, metavar="N", help="stop a camera after N frames (else Ctrl-C)")
+    p.add_argument("--frames", type=at_least(1), metavar="N", help="stop a camera after N frames (else Ctrl-C)")
     p.add_argument("--boxes", metavar="CSV", help="image,x,y,width,height: tight around the points; else detected")
-    p.add_argument("--faces", type=int, default=1, metavar="N", help="keep the N most prominent (1; 0 keeps all)")
-    p.add_argument("--output", required=True, help=".csv, .json, or a folder for .pts")
+    p.add_argument("--faces", type=at_least(0), default=1, metavar="N", help="the N most prominent (1; 0: all)")
+    p.add_argument("--output", help=".csv, .json, or a folder for .pts; without it faces are only drawn")
     p.add_argument("--format", choices=("csv", "json", "pts", "coco"), help="where the output's ending does not say")
     p.add_argument("--draw", metavar="DIR", help="pictures and videos with points, red where the network is unsure")
     p.add_argument("--adapter", metavar="NAME", help="a label adapter beside the model, or its .npz file")
     p.add_argument("--detector", default="mtcnn", help="mtcnn (finds more) or haar (faster)")
-    p.add_argument("--refine", type=int, default=0, metavar="N", help="more passes, cropped by the points before (0)")
+    p.add_argument("--refine", type=at_least(0), default=0, metavar="N", help="passes more, cropped by points (0)")
     p.add_argument("--flip", action="store_true", help="average with the mirrored crop: twice the time")
-    p.add_argument("--every", type=int, default=15, metavar="N", help="videos: frames between detections (15)")
+    p.add_argument("--every", type=at_least(1), default=15, metavar="N", help="videos: frames between detections (15)")
     p.add_argument("--no-smooth", action="store_true", help="videos: points as they come")
-    p.add_argument("--threads", type=int, default=1)
-    p.add_argument("--device", default="cpu")
+    p.add_argument("--threads", type=at_least(1), default=1)
+    p.add_argument("--device", default="cpu", help="for checkpoints: cpu or cuda; ONNX files run on the CPU")
     return p
 
 

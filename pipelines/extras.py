@@ -1,6 +1,6 @@
 """What an installed fakeit brings beyond its base, by the names that `pip install 'fakeit[NAME]'` knows.
 
-The base uses models; everything else is imported when it is needed. Where it is missing, this file says what to install.
+The base uses models; all else is imported when it is needed. Where it is missing, this file says what to install.
 """
 
 from __future__ import annotations

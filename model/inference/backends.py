@@ -167,6 +167,9 @@ def open_backend(path: str | Path, threads: int = 1, device: str = "cpu") -> Bac
     if not file.is_file():
         raise FakeitError(f"model {file}: no such file")
     if file.suffix.lower() == ".onnx":
+        if device != "cpu":
+            why = "is an ONNX file, which runs on the CPU here"
+            raise FakeitError(f"device {device}: {file.name} {why}; a checkpoint (.pt) runs on {device}")
         return OnnxBackend(file, threads)
     return TorchBackend(file, threads, device)
 

@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fakeit.model import catalogue
 from fakeit.model.inference.adapter import Adapter, beside
 from fakeit.model.inference.backends import Backend, ModelMetadata, open_backend, run_mirrored
 from fakeit.model.inference.results import Face
@@ -31,7 +32,7 @@ from fakeit.pipelines.faces.box_fit import BoxFit, box_fit
 from fakeit.pipelines.faces.crop import Matrix, Picture, crop_from_source, equalise, eye_angle, from_unit, transform
 from fakeit.pipelines.image_io import read_image
 
-BOX = Path(__file__).resolve().parent.parent / "box" / "face70.onnx"
+BOX = catalogue.FOLDER / "face70.onnx"
 NEAR = 0.03  # confidence is the chance that a point lies within this share of the crop's side
 
 
@@ -80,8 +81,8 @@ class Landmarker:
         """A landmarker from a file.
 
         Args:
-            path: a training checkpoint, an ONNX file, or `models:/NAME@ALIAS` in MLflow's registry; None: the model in
-                the box.
+            path: a name of `fakeit models`, a training checkpoint, an ONNX file, or `models:/NAME@ALIAS` in MLflow's
+                registry; None: the model in the box.
             config: detector and passes.
             adapter: a label adapter's file, or its name when it is stored beside the model.
             threads: CPU threads of the network.
@@ -92,7 +93,7 @@ class Landmarker:
         """
         if path is not None and model_registry.is_registered(path):
             path = model_registry.fetch(str(path))
-        file = BOX if path is None else Path(path)
+        file = catalogue.locate(path or catalogue.DEFAULT)
         if path is None and not file.is_file():
             raise FakeitError(f"the model in the box ({file}) is missing; name one with --model")
         return cls(open_backend(file, threads, device), config, beside(adapter, file) if adapter else None)

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fakeit.model import catalogue
 from fakeit.model.networks import LandmarkNetwork, NetworkConfig, build
 from fakeit.pipelines.config import from_dict, to_dict
 from fakeit.pipelines.errors import FakeitError
@@ -86,14 +87,14 @@ def dump(checkpoint: Checkpoint) -> bytes:
 
 
 def load(path: str | Path) -> Checkpoint:
-    """Reads a checkpoint file.
+    """Reads a checkpoint file, or by its name a model that comes along and can be trained on ("box").
 
     Raises:
         FakeitError: no such file, damaged, not a checkpoint of ours, or of another format.
     """
-    path = Path(path)
+    path = catalogue.locate(path)
     if path.suffix == ".onnx" and path.is_file():
-        raise FakeitError(f"checkpoint {path} is an exported network; name the checkpoint it came from, as in {BEST}")
+        return _from_onnx(path)
     try:
         plain = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
@@ -115,6 +116,14 @@ def load(path: str | Path) -> Checkpoint:
         return Checkpoint(**plain)
     except TypeError as error:
         raise FakeitError(f"{where}: {error}") from error
+
+
+def _from_onnx(path: Path) -> Checkpoint:
+    """The box, and whatever else was exported and kept its statistics."""
+    from fakeit.model.training.from_onnx import network_from_onnx
+
+    network, metadata = network_from_onnx(path)
+    return Checkpoint(network.config, metadata.crop, metadata.scheme, network.state_dict())
 
 
 class CheckpointManager:

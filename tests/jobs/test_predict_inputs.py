@@ -193,7 +193,7 @@ def test_a_box_outside_the_picture_gives_points_and_no_error() -> None:
     ("options", "wanted"),
     [
         (["--images", "absent.jpg", "--output", "o.csv"], "absent.jpg"),
-        (["--output", "o.csv"], "--images or --camera"),
+        (["--output", "o.csv"], "which pictures"),
         (["--model", "absent.onnx", "--images", str(ROOT / "jobs" / "*.py"), "--output", "o.csv"], "absent.onnx"),
         (["--images", ".", "--output", "o.xyz", "--model", "absent.onnx"], "format"),
         (["--image", ".", "--output", "o.csv"], "--images"),

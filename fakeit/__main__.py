@@ -1,0 +1,5 @@
+"""`python -m fakeit …`, as `fakeit …`."""
+
+from fakeit.jobs.command import main
+
+main()

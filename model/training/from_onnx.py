@@ -1,0 +1,129 @@
+"""An exported network → a network that can be trained on: the box's weights without its checkpoint.
+
+Exporting folds every batch normalisation into the convolution before it. Its statistics are kept beside the ONNX file
+(`NAME.training.npz`, written by `tools/keep_statistics.py`); with them each pair is unfolded again, so that the network
+gives the file's points and learns as the one it came from. Only networks whose normalisations each follow a convolution
+can be folded, and so unfolded: `resnet_lean` and the ResNets.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fakeit.model.inference.backends import ModelMetadata, OnnxBackend
+from fakeit.model.networks.factory import build
+from fakeit.model.networks.network import LandmarkNetwork, NetworkConfig
+from fakeit.pipelines.config import from_dict
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.landmarks import scheme
+
+STATISTICS = ".training.npz"
+Pairs = list[tuple[str, nn.Conv2d, nn.BatchNorm2d]]
+
+
+def statistics_path(path: str | Path) -> Path:
+    """Where the statistics of the ONNX file at `path` lie."""
+    return Path(path).with_suffix(STATISTICS)
+
+
+def network_from_onnx(path: str | Path) -> tuple[LandmarkNetwork, ModelMetadata]:
+    """The network of an ONNX file of ours, in eval mode, and its metadata.
+
+    Raises:
+        FakeitError: no statistics beside it, or a file whose layers are not those of its network.
+    """
+    path, kept = Path(path), statistics_path(path)
+    if not kept.is_file():
+        beside = f"or keep {kept.name} beside it"
+        raise FakeitError(
+            f"checkpoint {path} is an exported network; name the checkpoint it came from, as in best.pt ({beside})"
+        )
+    metadata = OnnxBackend(path).metadata
+    with np.load(kept) as file:
+        stored = {name: file[name] for name in file.files}
+    config = from_dict(json.loads(str(stored["network"])), NetworkConfig, f"{kept}: network")
+    network = build(config, scheme(metadata.scheme).count, metadata.crop.channels, metadata.crop.size).eval()
+    folded = folded_weights(path)
+    with torch.no_grad():
+        for name, convolution, norm in pairs(network):
+            weight, bias = (_shaped(folded, f"{name}.{part}", path) for part in ("weight", "bias"))
+            mean, variance = (torch.from_numpy(stored[f"{name}.{part}"]) for part in ("mean", "variance"))
+            convolution.weight.copy_(weight)
+            norm.running_mean.copy_(mean)  # type: ignore[union-attr]
+            norm.running_var.copy_(variance)  # type: ignore[union-attr]
+            norm.weight.copy_(torch.sqrt(variance + norm.eps))
+            norm.bias.copy_(bias + mean)
+        for part, value in network.head.state_dict().items():
+            value.copy_(_shaped(folded, f"head.{part}", path))
+    return network, metadata
+
+
+def pairs(network: LandmarkNetwork) -> Pairs:
+    """(module name, convolution, the normalisation that takes its output), found by running one empty crop."""
+    names = {module: name for name, module in network.named_modules()}
+    made: dict[int, nn.Conv2d] = {}
+    kept: list[Tensor] = []  # ids of tensors are theirs only while they live
+    found: Pairs = []
+
+    def after_convolution(module: nn.Module, inputs: Any, output: Tensor) -> None:
+        assert isinstance(module, nn.Conv2d)
+        made[id(output)] = module
+        kept.append(output)
+
+    def after_norm(module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
+        assert isinstance(module, nn.BatchNorm2d)
+        convolution = made.get(id(inputs[0]))
+        if convolution is None:
+            raise FakeitError(f"{network.config.name}: '{names[module]}' does not follow a convolution")
+        found.append((names[convolution], convolution, module))
+
+    hooks = [m.register_forward_hook(after_convolution) for m in names if isinstance(m, nn.Conv2d)]
+    hooks += [m.register_forward_hook(after_norm) for m in names if isinstance(m, nn.BatchNorm2d)]
+    try:
+        with torch.no_grad():
+            network(torch.zeros(1, network.size, network.size, network.channels, dtype=torch.uint8))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found
+
+
+def folded_weights(path: Path) -> dict[str, Tensor]:
+    """`backbone.layers.3.conv1.weight` → tensor, for every layer with weights of an exported network."""
+    import onnx
+    from onnx import numpy_helper
+
+    graph = onnx.load(str(path)).graph
+    stored = {tensor.name: tensor for tensor in graph.initializer}
+    found: dict[str, Tensor] = {}
+    for node in graph.node:
+        if node.op_type in ("Conv", "Gemm"):
+            values = [numpy_helper.to_array(stored[name]).copy() for name in node.input[1:] if name in stored]
+            found |= {
+                f"{_module(node.name)}.{p}": torch.from_numpy(v)
+                for p, v in zip(("weight", "bias"), values, strict=False)
+            }
+    return found
+
+
+def _module(node: str) -> str:
+    """`/network/backbone/layers/layers.3/conv1/Conv` → `backbone.layers.3.conv1`: scopes repeat their parent's name."""
+    parts: list[str] = []
+    for part in node.strip("/").split("/")[1:-1]:
+        if parts and part.startswith(f"{parts[-1]}."):
+            parts[-1] = part
+        else:
+            parts.append(part)
+    return ".".join(parts)
+
+
+def _shaped(folded: dict[str, Tensor], name: str, path: Path) -> Tensor:
+    if name not in folded:
+        raise FakeitError(f"model {path}: no layer '{name}' in it, which its network has")
+    return folded[name]

@@ -1,0 +1,107 @@
+"""`fakeit …`: every job behind one command; what is missing is named with what brings it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fakeit import __version__
+from fakeit.jobs import cli, command
+from fakeit.pipelines.errors import FakeitError
+
+ROOT = Path(__file__).resolve().parents[2]
+SHEET = ROOT / "tests" / "pipelines" / "golden" / "mtcnn_faces.jpg"
+ENTRY = "from fakeit.jobs.command import main; main()"
+
+
+def fakeit(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [sys.executable, "-c", ENTRY, *words], cwd=cwd, env=environment, capture_output=True, text=True, timeout=120
+    )
+
+
+@pytest.mark.parametrize("name", command.ALL)
+def test_every_command_is_a_job_and_speaks_of_itself_as_a_command(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", [f"fakeit {name}"])
+    job = command.module(name)
+    said = job.parser().format_help()
+    assert said.startswith(f"usage: fakeit {name}") and "--quiet" in said
+    assert "python jobs/" not in said
+    assert callable(job.main)
+
+
+def test_the_overview_names_all_and_a_slip_the_nearest() -> None:
+    assert all(f"  {name} " in command.overview() for name in command.ALL)
+    slip = fakeit("predit", "x.jpg")
+    assert (slip.returncode, slip.stderr[:59]) == (2, "error: unknown command 'predit'; did you mean 'fakeit predi")
+    assert fakeit("--version").stdout == f"fakeit {__version__}\n"
+
+
+def test_bash_completes_commands_and_options() -> None:
+    ask = "COMP_WORDS=({}) COMP_CWORD={}; _fakeit; echo ${{COMPREPLY[*]}}"
+    script = command.completion("bash")
+    for words, at, wanted in (("fakeit pre", 1, "predict preprocess"), ("fakeit train --res", 2, "--resume")):
+        ran = subprocess.run(["bash", "-c", f"{script}\n{ask.format(words, at)}"], capture_output=True, text=True)
+        assert ran.stdout.strip() == wanted, ran.stderr
+    assert "complete -c fakeit" in command.completion("fish") and "bashcompinit" in command.completion("zsh")
+
+
+def test_a_picture_alone_is_drawn_beside_itself(tmp_path: Path) -> None:
+    picture = tmp_path / "a face.jpg"
+    picture.write_bytes(SHEET.read_bytes())
+    ran = fakeit("predict", "a face.jpg", cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert "1 picture · 1 face" in ran.stdout and "drawn in a face.points.jpg\nnext: fakeit predict" in ran.stdout
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a face.jpg", "a face.points.jpg"]
+    assert picture.read_bytes() == SHEET.read_bytes()
+
+
+def test_a_folder_is_drawn_into_one_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / "photos" / name).write_bytes(SHEET.read_bytes())
+    assert "drawn in photos.points" in fakeit("predict", "photos", cwd=tmp_path).stdout
+    assert sorted(p.name for p in (tmp_path / "photos.points").iterdir()) == ["a.jpg", "b.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--faces", "-3", "x.jpg"], "argument --faces: '-3' is no whole number of at least 0"),
+        (["--device", "cuda", str(SHEET)], "device cuda: face70.onnx is an ONNX file, which runs on the CPU here"),
+        (["--model", "bocks", str(SHEET)], "model 'bocks': no such file or name; did you mean 'box'?"),
+        ([], "say which pictures"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_line(words: list[str], said: str) -> None:
+    ran = fakeit("predict", *words)
+    assert ran.returncode == 2 and said in ran.stderr and ran.stderr.count("\n") == 1
+
+
+def test_doctor_and_models_for_programs() -> None:
+    found = json.loads(fakeit("doctor", "--json").stdout)
+    assert found["usable"] and {"base", "[train]", "Java", "GPU", "model"} <= {c["name"] for c in found["checks"]}
+    models = json.loads(fakeit("models", "--json").stdout)
+    assert list(models)[0] == "box" and all(Path(m["path"]).is_file() for m in models.values())
+
+
+def test_what_an_extra_brings_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    there = cli.extras.is_installed
+    monkeypatch.setattr(cli.extras, "is_installed", lambda m: m not in ("torch", "horovod", "petastorm") and there(m))
+    monkeypatch.setattr(cli.environment, "check", lambda: None)
+    monkeypatch.setattr(sys, "argv", ["fakeit train"])
+    with pytest.raises(FakeitError, match=r"fakeit train needs torch: pip install 'fakeit\[train\]'"):
+        cli.check(("torch", "numpy"))
+
+    def import_it(_: object) -> None:
+        raise ModuleNotFoundError("No module named 'gradio'", name="gradio")
+
+    with pytest.raises(SystemExit):
+        cli.run(import_it, cli.Parser(), ())
+    assert capsys.readouterr().err == "error: this needs gradio: pip install 'fakeit[web]'\n"
