@@ -24,6 +24,7 @@ def main(arguments: argparse.Namespace) -> None:
     from fakeit.model.inference.adapter import adapter_path, stored_names
     from fakeit.model.inference.backends import load_network
     from fakeit.pipelines.errors import FakeitError
+    from fakeit.pipelines.landmarks import scheme
 
     if not arguments.output.endswith(".onnx"):
         raise FakeitError(f"output {arguments.output}: its name must end in .onnx")
@@ -33,7 +34,7 @@ def main(arguments: argparse.Namespace) -> None:
     for name in stored_names(arguments.model):
         shutil.copyfile(adapter_path(arguments.model, name), adapter_path(arguments.output, name))
     apart = f", {made.mean:.1e} crop pixels from torch's points, {made.parity:.1e} at most"
-    about = f"{arguments.precision}, {metadata.scheme}, {metadata.network}"
+    about = f"{arguments.precision}, {scheme(metadata.scheme).title}, {metadata.network}"
     print(f"{made.path}: {made.bytes / 1e6:.1f} MB, {about}{'' if arguments.layout == 'nchw' else apart}")
     next_step(f"python jobs/predict.py --model {made.path} --images PHOTOS --output points.csv")
 

@@ -34,6 +34,7 @@ def main(arguments: argparse.Namespace) -> None:
     from fakeit.model.inference.output_formats import choose_format, write
     from fakeit.model.inference.video import run_video
     from fakeit.pipelines.errors import FakeitError
+    from fakeit.pipelines.landmarks import scheme
     from fakeit.pipelines.pictures import expand, read_boxes
     from fakeit.pipelines.progress import progress
 
@@ -66,7 +67,7 @@ def main(arguments: argparse.Namespace) -> None:
     places = []
     if kind is not None:
         write(found, arguments.output, kind, landmarker.scheme)
-        places.append(f"{arguments.output}: {kind}, {landmarker.scheme}")
+        places.append(f"{arguments.output}: {kind}, {scheme(landmarker.scheme).title}")
     if draw is not None:
         one = len(pictures) == 1 and not arguments.draw
         places.append(f"drawn in {draw / pictures[0].name if one else draw}")

@@ -26,6 +26,7 @@ def main(arguments: argparse.Namespace) -> None:
     from fakeit.model.inference.output_formats import choose_format, write
     from fakeit.model.inference.video import run_video
     from fakeit.pipelines.errors import FakeitError
+    from fakeit.pipelines.landmarks import scheme
 
     if (arguments.camera is None) == (arguments.video is None):
         raise FakeitError("say either a video or --camera")
@@ -43,7 +44,7 @@ def main(arguments: argparse.Namespace) -> None:
         print(f"  {result.note}")
     if kind is not None:
         write(result.found, arguments.output, kind, landmarker.scheme)
-        print(f"{arguments.output}: {kind}, {landmarker.scheme}")
+        print(f"{arguments.output}: {kind}, {scheme(landmarker.scheme).title}")
     print(f"filmed in {film}")
     if kind is None:
         next_step(f"python jobs/video.py {place} --output points.csv")

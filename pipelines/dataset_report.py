@@ -58,8 +58,9 @@ def page(dataset: str, manifest: Manifest, seconds: float) -> str:
     rows = {name: np.concatenate([c[name] for c in columns]) for name in columns[0]} if columns else {}
     parts = [
         f"<h1>Dataset {html.escape(manifest.digest)}</h1>",
-        f"<p class=note>{html.escape(dataset)} · scheme {manifest.scheme} · crops of {manifest.crop.size} px, "
-        f"{manifest.crop.colour} · seed {manifest.seed} · code {html.escape(manifest.code_version)}"
+        f"<p class=note>{html.escape(dataset)} · scheme {scheme(manifest.scheme).title} · "
+        f"crops of {manifest.crop.size} px, {manifest.crop.colour} · seed {manifest.seed} · "
+        f"code {html.escape(manifest.code_version)}"
         + (f" · made in {seconds:,.0f} s" if seconds else "")
         + "</p>",
         _counts(manifest),

@@ -1,9 +1,9 @@
 """Landmark schemes: what each point is called, which is its mirror twin, and how one scheme maps to another.
 
 Every dataset of this field numbers its points in its own way. All that the rest of the code may know about a numbering
-stands here, as data: names, mirror pairs, the two outer eye corners (the usual normaliser of errors), regions, and the
-mappings 98 → 68, 70 → 68 → 15 → 5. "Left" and "right" in names are the viewer's, except in `kaggle15`, whose own column
-names use the subject's.
+stands here, as data (a user's own: `own_scheme.py`): names, mirror pairs, the two outer eye corners (the usual
+normaliser of errors), regions, and the mappings 98 → 68, 70 → 68 → 15 → 5. "Left" and "right" in names are the viewer's,
+except in `kaggle15`, whose own column names use the subject's.
 """
 
 from __future__ import annotations
@@ -45,6 +45,11 @@ class Scheme:
     @property
     def count(self) -> int:
         return len(self.names)
+
+    @property
+    def title(self) -> str:
+        """What people call it: the name of a scheme of one's own is its whole definition."""
+        return self.name.partition(":")[0]
 
 
 def _span(first: int, last: int) -> Indices:
@@ -199,10 +204,15 @@ _MAPPINGS: dict[tuple[str, str], tuple[Indices, ...]] = {
 
 
 def scheme(name: str) -> Scheme:
-    """The scheme called `name`; raises FakeitError naming the known ones."""
-    if name not in SCHEMES:
-        raise FakeitError(f"landmark scheme '{name}' is unknown; known are {', '.join(SCHEMES)}")
-    return SCHEMES[name]
+    """The scheme called `name`, or of one's own (`own_scheme.py`). Raises FakeitError naming the known ones."""
+    if name in SCHEMES:
+        return SCHEMES[name]
+    from fakeit.pipelines.own_scheme import is_own, own_scheme
+
+    if is_own(name):
+        return own_scheme(name)
+    known = ", ".join(SCHEMES)
+    raise FakeitError(f"landmark scheme '{name}' is unknown; known are {known}, and files that end in .toml")
 
 
 @cache

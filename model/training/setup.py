@@ -127,10 +127,11 @@ def make_network(
             network.load_state_dict(restored.weights)
         except RuntimeError as error:
             raise FakeitError(f"the checkpoint is of {restored.network}, the conf says {wanted}") from error
-    elif init is not None:
-        _take_weights(network, init, comm.rank == 0)
-    elif isinstance(network.head, DirectHead):
-        network.head.start_at(_mean_shape(store, crop))
+    else:
+        if isinstance(network.head, DirectHead):
+            network.head.start_at(_mean_shape(store, crop))
+        if init is not None:  # its head too, unless it has other points
+            _take_weights(network, init, comm.rank == 0)
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return synchronise(network, comm) if config.train.sync_batchnorm else network
 

@@ -7,7 +7,7 @@ A source is cheap to list (on the driver: names only, no file is opened where th
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any, Protocol
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from fakeit.pipelines.config import nearest
 from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.landmarks import scheme
 
 HIDDEN, VISIBLE = 1, 2  # COCO's visibility: 0 not labelled, 1 labelled but hidden, 2 labelled and visible
 
@@ -105,6 +106,9 @@ def open_source(kind: str, path: str, **options: Any) -> Source:
     module, _, name = KINDS[kind].partition(":")
     factory: Callable[..., Source] = getattr(import_module(module), name)
     try:
-        return factory(path, **options)
+        source = factory(path, **options)
     except TypeError as error:
         raise FakeitError(f"source '{kind}': {error}") from error
+    if source.scheme.endswith(".toml"):  # executors may not have the file: from here on it is its own name
+        source = replace(source, scheme=scheme(source.scheme).name)  # type: ignore[type-var]
+    return source
