@@ -20,7 +20,7 @@ EXAMPLE = """examples:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    from fakeit.model import catalogue
+    from fakeit.model.tracking import catalogue
 
     known = catalogue.models()
     if arguments.json:

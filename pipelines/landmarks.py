@@ -1,9 +1,9 @@
 """Landmark schemes: what each point is called, which is its mirror twin, and how one scheme maps to another.
 
 Every dataset of this field numbers its points in its own way. All that the rest of the code may know about a numbering
-stands here, as data (a user's own: `own_scheme.py`): names, mirror pairs, the two outer eye corners (the usual
-normaliser of errors), regions, and the mappings 98 → 68, 70 → 68 → 15 → 5. "Left" and "right" in names are the viewer's,
-except in `kaggle15`, whose own column names use the subject's.
+stands here, as data (a user's own: `own_scheme.py`): names, mirror pairs, the two outer eye corners (the
+usual normaliser of errors), regions, the mappings 98 → 68, 70 → 68 → 15 → 5. "Left" and "right" in names are the
+viewer's, except in `kaggle15`, whose own column names use the subject's.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from fakeit.model.inference.backends import OnnxBackend
 from fakeit.model.networks.factory import build
 from fakeit.model.training.config import TrainConfig
-from fakeit.model.training.from_onnx import folded_weights, network_from_onnx, pairs, statistics_path
+from fakeit.model.training.from_onnx import network_from_onnx, opened, pairs, statistics_path
 from fakeit.pipelines.config import load, to_dict
 from fakeit.pipelines.faces.box import from_landmarks
 from fakeit.pipelines.faces.crop import CropConfig, Picture, crop_from_source
@@ -46,7 +46,7 @@ def measure(path: Path, conf: str, crops: np.ndarray) -> dict[str, np.ndarray]:
     """Mean and variance of each convolution's output before its norm, and the network's conf as JSON."""
     config, metadata = load(conf, TrainConfig).network, OnnxBackend(path).metadata
     network = build(config, scheme(metadata.scheme).count, metadata.crop.channels, metadata.crop.size).eval()
-    folded, stored = folded_weights(path), {"network": np.array(json.dumps(to_dict(config)))}
+    (_, folded), stored = opened(path), {"network": np.array(json.dumps(to_dict(config)))}
     sums: dict[str, list[Tensor]] = {}
 
     def look(name: str) -> object:
@@ -80,10 +80,10 @@ def main() -> None:
     crops = crops_of(arguments.faces, OnnxBackend(arguments.model).metadata.crop)
     target = statistics_path(arguments.model)
     np.savez_compressed(target, **measure(arguments.model, arguments.conf, crops))
-    network, metadata = network_from_onnx(arguments.model)
+    network, _, crop = network_from_onnx(arguments.model)
     with torch.no_grad():
         points = network(torch.from_numpy(crops)).points.numpy()
-    apart = np.abs(points - OnnxBackend(arguments.model).run(crops)[0]).max() * metadata.crop.size
+    apart = np.abs(points - OnnxBackend(arguments.model).run(crops)[0]).max() * crop.size
     print(f"{target}: {target.stat().st_size:,} bytes; on {len(crops)} crops {apart:.1e} pixels from the ONNX file")
 
 

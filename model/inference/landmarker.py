@@ -21,11 +21,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fakeit.model import catalogue
 from fakeit.model.inference.adapter import Adapter, beside
 from fakeit.model.inference.backends import Backend, ModelMetadata, open_backend, run_mirrored
 from fakeit.model.inference.results import Face
-from fakeit.model.tracking import model_registry
+from fakeit.model.tracking import catalogue, model_registry
 from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.faces.box import Box, from_landmarks
 from fakeit.pipelines.faces.box_fit import BoxFit, box_fit

@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fakeit.model import catalogue
 from fakeit.model.networks import LandmarkNetwork, NetworkConfig, build
+from fakeit.model.tracking import catalogue
 from fakeit.pipelines.config import from_dict, to_dict
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.crop import CropConfig
@@ -122,8 +122,8 @@ def _from_onnx(path: Path) -> Checkpoint:
     """The box, and whatever else was exported and kept its statistics."""
     from fakeit.model.training.from_onnx import network_from_onnx
 
-    network, metadata = network_from_onnx(path)
-    return Checkpoint(network.config, metadata.crop, metadata.scheme, network.state_dict())
+    network, scheme_name, crop = network_from_onnx(path)
+    return Checkpoint(network.config, crop, scheme_name, network.state_dict())
 
 
 class CheckpointManager:

@@ -16,13 +16,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fakeit.model.inference.backends import ModelMetadata, OnnxBackend
 from fakeit.model.networks.factory import build
 from fakeit.model.networks.network import LandmarkNetwork, NetworkConfig
-from fakeit.pipelines.config import from_dict
+from fakeit.pipelines.config import from_dict, from_stored
 from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.faces.crop import CropConfig
 from fakeit.pipelines.landmarks import scheme
 
+METADATA_KEY = "fakeit"  # as export writes it
 STATISTICS = ".training.npz"
 Pairs = list[tuple[str, nn.Conv2d, nn.BatchNorm2d]]
 
@@ -32,8 +33,8 @@ def statistics_path(path: str | Path) -> Path:
     return Path(path).with_suffix(STATISTICS)
 
 
-def network_from_onnx(path: str | Path) -> tuple[LandmarkNetwork, ModelMetadata]:
-    """The network of an ONNX file of ours, in eval mode, and its metadata.
+def network_from_onnx(path: str | Path) -> tuple[LandmarkNetwork, str, CropConfig]:
+    """The network of an ONNX file of ours, in eval mode, its scheme and the crops that it takes.
 
     Raises:
         FakeitError: no statistics beside it, or a file whose layers are not those of its network.
@@ -44,12 +45,12 @@ def network_from_onnx(path: str | Path) -> tuple[LandmarkNetwork, ModelMetadata]
         raise FakeitError(
             f"checkpoint {path} is an exported network; name the checkpoint it came from, as in best.pt ({beside})"
         )
-    metadata = OnnxBackend(path).metadata
+    told, folded = opened(path)
+    crop = from_stored(told["crop"], CropConfig, f"model {path}: crop")
     with np.load(kept) as file:
         stored = {name: file[name] for name in file.files}
     config = from_dict(json.loads(str(stored["network"])), NetworkConfig, f"{kept}: network")
-    network = build(config, scheme(metadata.scheme).count, metadata.crop.channels, metadata.crop.size).eval()
-    folded = folded_weights(path)
+    network = build(config, scheme(told["scheme"]).count, crop.channels, crop.size).eval()
     with torch.no_grad():
         for name, convolution, norm in pairs(network):
             weight, bias = (_shaped(folded, f"{name}.{part}", path) for part in ("weight", "bias"))
@@ -61,7 +62,7 @@ def network_from_onnx(path: str | Path) -> tuple[LandmarkNetwork, ModelMetadata]
             norm.bias.copy_(bias + mean)
         for part, value in network.head.state_dict().items():
             value.copy_(_shaped(folded, f"head.{part}", path))
-    return network, metadata
+    return network, told["scheme"], crop
 
 
 def pairs(network: LandmarkNetwork) -> Pairs:
@@ -94,22 +95,28 @@ def pairs(network: LandmarkNetwork) -> Pairs:
     return found
 
 
-def folded_weights(path: Path) -> dict[str, Tensor]:
-    """`backbone.layers.3.conv1.weight` → tensor, for every layer with weights of an exported network."""
+def opened(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """An ONNX file's description of itself, and `backbone.layers.3.conv1.weight` → tensor of every layer with weights.
+
+    Raises:
+        FakeitError: not an ONNX file of ours.
+    """
     import onnx
     from onnx import numpy_helper
 
-    graph = onnx.load(str(path)).graph
-    stored = {tensor.name: tensor for tensor in graph.initializer}
+    try:
+        model = onnx.load(str(path))
+        told = json.loads({p.key: p.value for p in model.metadata_props}[METADATA_KEY])
+    except Exception as error:  # protobuf raises a class of its own
+        raise FakeitError(f"model {path}: not an ONNX file that jobs/export.py wrote ({error})") from error
+    stored = {tensor.name: tensor for tensor in model.graph.initializer}
     found: dict[str, Tensor] = {}
-    for node in graph.node:
+    for node in model.graph.node:
         if node.op_type in ("Conv", "Gemm"):
             values = [numpy_helper.to_array(stored[name]).copy() for name in node.input[1:] if name in stored]
-            found |= {
-                f"{_module(node.name)}.{p}": torch.from_numpy(v)
-                for p, v in zip(("weight", "bias"), values, strict=False)
-            }
-    return found
+            for part, value in zip(("weight", "bias"), values, strict=False):
+                found[f"{_module(node.name)}.{part}"] = torch.from_numpy(value)
+    return told, found
 
 
 def _module(node: str) -> str:

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import torch
 
-from fakeit.model.catalogue import locate
 from fakeit.model.inference.backends import OnnxBackend
+from fakeit.model.tracking.catalogue import locate
 from fakeit.model.training import checkpoint
 from fakeit.model.training.from_onnx import network_from_onnx, pairs
 from tests.pattern_face import picture, placed
@@ -21,18 +21,18 @@ def crops(count: int = 12) -> np.ndarray:
 
 
 def test_torch_gives_the_points_of_the_file() -> None:
-    network, metadata = network_from_onnx(BOX)
+    network, _, crop = network_from_onnx(BOX)
     with torch.no_grad():
         made = network(torch.from_numpy(crops()))
     points, sigma = OnnxBackend(BOX).run(crops())
-    assert np.abs(made.points.numpy() - points).max() * metadata.crop.size < 1e-3
+    assert np.abs(made.points.numpy() - points).max() * crop.size < 1e-3
     assert made.log_sigma is not None and sigma is not None
     assert np.abs(made.log_sigma.numpy() - sigma).max() < 1e-3
 
 
 def test_its_norms_have_statistics_of_faces_so_that_training_goes_on_from_there() -> None:
     """Folded norms would have mean 0 and variance 1, and the first training step would see another network."""
-    network, _ = network_from_onnx(BOX)
+    network, _, _ = network_from_onnx(BOX)
     norms = [norm for _, _, norm in pairs(network)]
     assert len(norms) == sum(isinstance(m, torch.nn.BatchNorm2d) for m in network.modules()) == 21
     assert min(float(norm.running_var.std()) for norm in norms if norm.running_var is not None) > 1e-3

@@ -15,7 +15,7 @@ from typing import Any
 from fakeit.pipelines.config import from_dict, nearest
 from fakeit.pipelines.errors import FakeitError
 
-FOLDER = Path(__file__).resolve().parent / "box"
+FOLDER = Path(__file__).resolve().parents[1] / "box"
 LIST = FOLDER / "models.json"
 DEFAULT = "box"
 
