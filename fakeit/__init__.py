@@ -9,17 +9,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fakeit.model.inference.found import Faces
+    from fakeit.model.inference.head_pose import HeadPose
     from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig
     from fakeit.model.inference.results import Face
 
 __version__ = "0.1.0"  # the one place; a release's tag says the same
-__all__ = ["Face", "Landmarker", "LandmarkerConfig"]
+__all__ = ["Face", "Faces", "HeadPose", "Landmarker", "LandmarkerConfig"]
+_PLACES = {"HeadPose": "head_pose", "Landmarker": "landmarker", "LandmarkerConfig": "landmarker"}
+_PLACES |= {"Face": "results", "Faces": "found"}
 
 
 def __getattr__(name: str) -> Any:
     # Imported when asked for: training on many machines needs none of it.
-    if name in __all__:
-        from fakeit.model.inference import landmarker
+    if name in _PLACES:
+        from importlib import import_module
 
-        return getattr(landmarker, name)
+        return getattr(import_module(f"fakeit.model.inference.{_PLACES[name]}"), name)
     raise AttributeError(f"module 'fakeit' has no attribute '{name}'")

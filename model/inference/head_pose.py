@@ -75,4 +75,5 @@ def head_pose(points: NDArray[np.floating], scheme: str, width: int, height: int
     pitch = np.arcsin(np.clip(matrix[2, 1], -1, 1))
     yaw = np.arctan2(-matrix[2, 0], matrix[2, 2])
     roll = np.arctan2(-matrix[0, 1], matrix[1, 1])
-    return HeadPose(*(float(np.rad2deg(angle)) for angle in (yaw, pitch, roll)), float(move[2, 0]))
+    degrees = [float(np.rad2deg(angle)) for angle in (yaw, pitch, roll)]
+    return HeadPose(degrees[0], degrees[1], degrees[2], float(move[2, 0]))

@@ -12,8 +12,9 @@ detector's boxes scatter.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 
 from fakeit.model.inference.adapter import Adapter, beside
 from fakeit.model.inference.backends import Backend, ModelMetadata, open_backend, run_mirrored
+from fakeit.model.inference.found import Faces
 from fakeit.model.inference.results import Face
 from fakeit.model.tracking import catalogue, model_registry
 from fakeit.pipelines.errors import FakeitError, Rejected
@@ -106,7 +108,7 @@ class Landmarker:
         """The numbering of the points that come out."""
         return self.adapter.target if self.adapter else self.metadata.scheme
 
-    def __call__(self, image: NDArray[Any] | str | Path, boxes: Sequence[Box] | None = None) -> list[Face]:
+    def __call__(self, image: NDArray[Any] | str | Path, boxes: Sequence[Box] | None = None) -> Faces:
         """The faces of one picture, the most prominent first.
 
         Args:
@@ -116,8 +118,43 @@ class Landmarker:
         Raises:
             Rejected: the file or the array is not a picture.
         """
+        name = Path(image).name if isinstance(image, str | Path) else ""
         pixels = read_image(str(image)) if isinstance(image, str | Path) else as_pixels(image)
-        return self.predict_boxes(pixels, self.detect(pixels) if boxes is None else boxes)
+        found = self.predict_boxes(pixels, self.detect(pixels) if boxes is None else boxes)
+        return Faces(found, pixels, self.scheme, name)
+
+    def batch(self, images: Iterable[NDArray[Any] | str | Path], size: int = 32) -> Iterator[Faces]:
+        """The faces of many pictures, one `Faces` each, in order; `size` pictures go through the network at once.
+
+        A picture that cannot be read raises Rejected when its turn comes; `fakeit predict` goes on instead.
+        """
+        waiting = iter(images)
+        while block := list(islice(waiting, size)):
+            names = [Path(i).name if isinstance(i, str | Path) else "" for i in block]
+            pixels = [read_image(str(i)) if isinstance(i, str | Path) else as_pixels(i) for i in block]
+            boxes = [self.detect(p) for p in pixels]
+            for name, picture, found in zip(names, pixels, self.predict_many(pixels, boxes), strict=True):
+                yield Faces(found, picture, self.scheme, name)
+
+    def video(self, place: str | Path | int, every: int = 15, smooth: bool = True) -> Iterator[Faces]:
+        """The faces of a video file or a camera (its number), frame by frame, each followed from frame to frame.
+
+        Args:
+            place: a file, or a camera's number.
+            every: frames from one detection to the next.
+            smooth: steady points at rest (One-Euro filter).
+
+        Raises:
+            FakeitError: no video or camera there.
+        """
+        from fakeit.model.inference.face_tracker import FaceTracker, VideoConfig
+        from fakeit.model.inference.video import VideoReader
+
+        frames = VideoReader(place if isinstance(place, int) else str(place))
+        tracker = FaceTracker(self, VideoConfig(every=every, smooth=smooth))
+        name = f"camera{place}" if isinstance(place, int) else Path(place).name
+        for index, (seconds, pixels) in enumerate(frames):
+            yield Faces(tracker.step(pixels, seconds), pixels, self.scheme, f"{name}#{index:06d}", seconds)
 
     def detect(self, pixels: NDArray[np.uint8]) -> list[Box]:
         """Boxes as training used them, of all faces that the detector finds in (H, W, 3) RGB, most prominent first."""
@@ -165,6 +202,24 @@ class Landmarker:
             crops = [self._again(points, crop) for points, crop in zip(made, crops, strict=True)]
             made, confidence = self._pass(picture, crops)
         return [self._face(points, trust, box) for points, trust, (box, _) in zip(made, confidence, crops, strict=True)]
+
+    def predict_many(self, pictures: Sequence[NDArray[np.uint8]], boxes: Sequence[Sequence[Box]]) -> list[list[Face]]:
+        """`predict_boxes` for several pictures: all their faces go through the network at once, where one pass is enough."""
+        if self.config.refine or self.metadata.crop.align == "eyes":
+            return [self.predict_boxes(pixels, found) for pixels, found in zip(pictures, boxes, strict=True)]
+        config, crops, back = self.metadata.crop, [], []
+        for pixels, found in zip(pictures, boxes, strict=True):
+            picture = Picture(pixels, config.colour)
+            matrices = [crop_from_source(box, config, 0.0) for box in found]
+            crops += [equalise(picture.warp(m, config.size), config.equalise) for m in matrices]
+            back += [np.linalg.inv(m) for m in matrices]
+        if not crops:
+            return [[] for _ in pictures]
+        points, log_sigma = self.run_crops(np.stack(crops))
+        source = [transform(from_unit(p, config.size), m).astype(np.float32) for p, m in zip(points, back, strict=True)]
+        trust = [np.ones(len(p), np.float32) for p in source] if log_sigma is None else list(confidence(log_sigma))
+        made = iter(zip(source, trust, strict=True))
+        return [[self._face(*next(made), box) for box in found] for found in boxes]
 
     def _face(self, points: NDArray[np.float32], confidence: NDArray[np.float32], box: Box) -> Face:
         face = Face(points, confidence, box, self.metadata.scheme)
