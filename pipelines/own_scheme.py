@@ -56,6 +56,18 @@ def own_scheme(name: str) -> Scheme:
     return _built(values, f"scheme {name}")
 
 
+def word(name: str) -> str:
+    """A point's name as a scheme may have it."""
+    return re.sub(r"[^A-Za-z0-9_.\-]", "_", name)
+
+
+def from_names(name: str, points: Sequence[str], where: str) -> Scheme:
+    """A scheme of these names, mirror pairs by "left" and "right" in them; what is no letter or digit becomes `_`."""
+    words = [word(point) for point in points]
+    pairs = [[word, twin] for word in words if (twin := word.replace("left", "right").replace("Left", "Right")) != word]
+    return _built({"name": name, "points": words, "mirror": [p for p in pairs if p[1] in words]}, where)
+
+
 def _built(values: dict[str, Any], where: str) -> Scheme:
     name, points = values.get("name"), values.get("points")
     if not isinstance(name, str) or not _WORD.fullmatch(name) or name in SCHEMES:

@@ -92,6 +92,9 @@ KINDS: dict[str, str] = {
     "youtube_faces": "fakeit.pipelines.sources.folder:youtube_faces",
     "ffhq": "fakeit.pipelines.sources.folder:ffhq",
     "folder": "fakeit.pipelines.sources.folder:Folder",
+    "coco": "fakeit.pipelines.sources.annotated:coco",
+    "cvat": "fakeit.pipelines.sources.annotated:cvat",
+    "label_studio": "fakeit.pipelines.sources.annotated:label_studio",
 }
 
 

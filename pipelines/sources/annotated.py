@@ -1,0 +1,206 @@
+"""Points made in an annotation tool: COCO keypoints, CVAT's XML ("CVAT for images 1.1"), Label Studio's JSON.
+
+A folder of pictures and the tool's export, `points` (else the only .json or .xml in the folder). Without a scheme the
+export's own point names make one, mirror pairs by "left" and "right" in the names. All three count pixels from their
+corners; half a pixel is taken off, since here the centre of the first pixel is (0, 0).
+
+https://cocodataset.org/#format-data, https://docs.cvat.ai/docs/manual/advanced/xml_format/,
+https://labelstud.io/guide/export (keypointlabels: per cent of the picture).
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+import xml.etree.ElementTree as xml
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fakeit.pipelines.errors import FakeitError, Rejected
+from fakeit.pipelines.image_io import read_image
+from fakeit.pipelines.landmarks import Scheme
+from fakeit.pipelines.landmarks import scheme as scheme_called
+from fakeit.pipelines.own_scheme import from_names
+from fakeit.pipelines.sources import HIDDEN, VISIBLE, Annotation, Sample
+from fakeit.pipelines.storage import is_url, join_member, list_files, read_bytes
+
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
+CORNER = 0.5
+Point = tuple[float, float, int]  # x, y from the picture's corner, COCO's visibility
+
+
+@dataclass
+class Labelled:
+    """One face of an export: its picture's name there, point name → point, its box where it has one."""
+
+    image: str
+    points: dict[str, Point] = field(default_factory=dict)
+    box: tuple[float, float, float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """Pictures below `path` with the points of an export.
+
+    Attributes:
+        path: folder, URL or zip archive of the pictures.
+        scheme: of the points; point names must be the export's.
+        points: the export, relative to `path` or absolute.
+        kind: "coco", "cvat" or "label_studio".
+    """
+
+    path: str
+    scheme: str
+    points: str
+    kind: str
+
+    def samples(self) -> list[Sample]:
+        names = scheme_called(self.scheme).names
+        files = [file for file in list_files(self.path) if file.lower().endswith(PICTURES)]
+        known = {**{posixpath.basename(file): file for file in reversed(files)}, **{file: file for file in files}}
+        samples: list[Sample] = []
+        seen: dict[str, int] = {}
+        for face in read_export(self.points, self.kind):
+            file = next((known[name] for name in spellings(face.image) if name in known), None)
+            strange = [name for name in face.points if name not in names]
+            if strange:
+                raise FakeitError(
+                    f"{self.points}: {face.image}: point '{strange[0]}' is not in the scheme ({', '.join(names)})"
+                )
+            if file is None or not face.points:
+                continue
+            number = seen[file] = seen.get(file, 0) + 1
+            label = posixpath.splitext(file)[0] + (f"_face{number}" if number > 1 else "")
+            made = tuple(face.points.get(name, (np.nan, np.nan, 0)) for name in names)
+            samples.append(Sample(label, join_member(self.path, file), (made, face.box)))
+        if not samples:
+            raise FakeitError(f"{self.path}: none of its {len(files)} pictures has points in {self.points}")
+        return samples
+
+    def read(self, sample: Sample) -> Annotation:
+        points, box = sample.annotation
+        array = np.array(points, np.float64)
+        landmarks = np.where(array[:, 2:] > 0, array[:, :2] - CORNER, np.nan).astype(np.float32)
+        if not np.isfinite(landmarks).any():
+            raise Rejected(f"{self.points}: {sample.id}: no point is labelled")
+        corner = None if box is None else (box[0] - CORNER, box[1] - CORNER, box[2], box[3])
+        return Annotation(landmarks, array[:, 2].astype(np.uint8), corner)
+
+    def image(self, sample: Sample) -> NDArray[np.uint8]:
+        return read_image(sample.image)
+
+
+def spellings(name: str) -> Iterator[str]:
+    """How an export's name of a picture may be spelt in the folder: as it is, without folders, without what Label
+    Studio puts before an upload's name or around a local file's."""
+    query = parse_qs(urlsplit(name).query).get("d", [])
+    for spelt in (name, unquote(name), *query):
+        base = posixpath.basename(spelt.replace("\\", "/"))
+        yield from (spelt.lstrip("/"), base, re.sub(r"^[0-9a-f]{8}-", "", base))
+
+
+def read_export(location: str, kind: str) -> list[Labelled]:
+    """The faces of an export. Raises FakeitError naming the file and what in it is not as the format has it."""
+    try:
+        return list(_READERS[kind](read_bytes(location)))
+    except (OSError, KeyError, TypeError, ValueError, AttributeError, IndexError, xml.ParseError) as error:
+        raise FakeitError(f"{location}: not a {kind} export ({type(error).__name__}: {error})") from error
+
+
+def _coco(data: bytes) -> Iterator[Labelled]:
+    values = json.loads(data)
+    files = {image["id"]: image["file_name"] for image in values["images"]}
+    names = {category["id"]: category.get("keypoints", []) for category in values["categories"]}
+    for face in values["annotations"]:
+        flat = face.get("keypoints") or []
+        triples = [tuple(flat[i : i + 3]) for i in range(0, len(flat), 3)]
+        points = {
+            n: (float(x), float(y), int(v))
+            for n, (x, y, v) in zip(names[face["category_id"]], triples, strict=True)
+            if v
+        }
+        box = face.get("bbox")
+        yield Labelled(files[face["image_id"]], points, tuple(map(float, box)) if box else None)  # type: ignore[arg-type]
+
+
+def _cvat(data: bytes) -> Iterator[Labelled]:
+    if b"<!DOCTYPE" in data or b"<!ENTITY" in data:
+        raise ValueError("CVAT writes no DOCTYPE; entities are not expanded here")
+    for image in xml.fromstring(data).iter("image"):
+        faces = [face for face in image.iter("skeleton")] or [image]
+        for face in faces:
+            made = Labelled(image.get("name", ""))
+            for point in face.findall("points"):
+                if point.get("outside") == "1":
+                    continue
+                hidden = point.get("occluded") == "1"
+                x, y = map(float, point.get("points", "").split(";")[0].split(","))
+                made.points[point.get("label", "")] = (x, y, HIDDEN if hidden else VISIBLE)
+            yield made
+
+
+def _label_studio(data: bytes) -> Iterator[Labelled]:
+    for task in json.loads(data):
+        image = next(str(v) for v in task["data"].values() if str(v).split("?")[-1].lower().endswith(PICTURES))
+        for entry in (task.get("annotations") or [{}])[:1]:
+            made = Labelled(image)
+            for result in entry.get("result", []):
+                if result.get("type") != "keypointlabels":
+                    continue
+                value, width, height = result["value"], result["original_width"], result["original_height"]
+                x, y = float(value["x"]) * width / 100, float(value["y"]) * height / 100
+                made.points[str(value["keypointlabels"][0])] = (x, y, VISIBLE)
+            yield made
+
+
+_READERS: dict[str, Callable[[bytes], Iterator[Labelled]]] = {
+    "coco": _coco,
+    "cvat": _cvat,
+    "label_studio": _label_studio,
+}
+
+
+def _open(path: str, kind: str, points: str, scheme: str) -> Annotated:
+    ending = ".xml" if kind == "cvat" else ".json"
+    if not points:
+        found = [name for name in list_files(path) if name.lower().endswith(ending)]
+        if len(found) != 1:
+            raise FakeitError(f"{path}: {len(found)} files end in {ending}; say which is the export (points = …)")
+        points = found[0]
+    location = points if is_url(points) or points.startswith("/") else join_member(path, points)
+    return Annotated(path, scheme or _scheme_of(location, kind).name, location, kind)
+
+
+def _scheme_of(location: str, kind: str) -> Scheme:
+    """The scheme that an export's own names make, in the order they come in."""
+    names: dict[str, Any] = {}
+    if kind == "coco":
+        try:
+            names = dict.fromkeys(json.loads(read_bytes(location))["categories"][0]["keypoints"])
+        except (OSError, KeyError, ValueError, IndexError, TypeError) as error:
+            raise FakeitError(f"{location}: not a coco export with keypoints ({error})") from error
+    else:
+        for face in read_export(location, kind):
+            names.update(dict.fromkeys(face.points))
+    return from_names("points", list(names), location)
+
+
+def coco(path: str, points: str = "", scheme: str = "") -> Annotated:
+    """COCO keypoints."""
+    return _open(path, "coco", points, scheme)
+
+
+def cvat(path: str, points: str = "", scheme: str = "") -> Annotated:
+    """CVAT for images 1.1: points, or skeletons where pictures hold several faces."""
+    return _open(path, "cvat", points, scheme)
+
+
+def label_studio(path: str, points: str = "", scheme: str = "") -> Annotated:
+    """Label Studio's JSON with keypoint labels, one face a picture."""
+    return _open(path, "label_studio", points, scheme)

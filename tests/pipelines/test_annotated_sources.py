@@ -1,0 +1,101 @@
+"""Exports of annotation tools as sources: the same three points come out of all of them, to a hundredth of a pixel."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.faces.draw import write_image
+from fakeit.pipelines.landmarks import scheme
+from fakeit.pipelines.sources import open_source
+
+POINTS = {"left_eye": (30.0, 40.0), "right_eye": (70.0, 42.0), "nose": (50.5, 60.25)}  # pixel centres, as here
+
+
+def coco() -> Any:
+    keypoints = [v for x, y in POINTS.values() for v in (x + 0.5, y + 0.5, 2)]
+    hidden = [*keypoints[:3], keypoints[3], keypoints[4], 1, 0, 0, 0]
+    faces = [
+        {"id": 1, "image_id": 7, "category_id": 1, "keypoints": keypoints, "bbox": [20.5, 30.5, 60, 50]},
+        {"id": 2, "image_id": 7, "category_id": 1, "keypoints": hidden},
+    ]
+    categories = [{"id": 1, "name": "face", "keypoints": list(POINTS)}]
+    return {"images": [{"id": 7, "file_name": "a.png"}], "annotations": faces, "categories": categories}
+
+
+def cvat() -> str:
+    one = "".join(f'<points label="{n}" points="{x + 0.5},{y + 0.5}" occluded="0"/>' for n, (x, y) in POINTS.items())
+    two = '<points label="left_eye" points="30.5,40.5" occluded="1" outside="0"/><points label="nose" points="1,1" outside="1"/>'
+    skeletons = f'<skeleton label="face">{one}</skeleton><skeleton label="face">{two}</skeleton>'
+    return f'<annotations><version>1.1</version><image id="0" name="a.png" width="100" height="80">{skeletons}</image></annotations>'
+
+
+def label_studio() -> Any:
+    result = [
+        {
+            "type": "keypointlabels", "original_width": 100, "original_height": 80,
+            "value": {"x": x + 0.5, "y": (y + 0.5) / 0.8, "width": 0.5, "keypointlabels": [name]},
+        }
+        for name, (x, y) in POINTS.items()
+    ]  # fmt: skip
+    return [{"data": {"img": "/data/upload/1/0a1b2c3d-a.png"}, "annotations": [{"result": result}]}]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_image(str(tmp_path / "a.png"), np.zeros((80, 100, 3), np.uint8))
+    write_image(str(tmp_path / "unlabelled.png"), np.zeros((80, 100, 3), np.uint8))
+    return tmp_path
+
+
+def write(folder: Path, kind: str) -> None:
+    made = {"coco": coco, "cvat": cvat, "label_studio": label_studio}[kind]()
+    name = "points.xml" if kind == "cvat" else "points.json"
+    (folder / name).write_text(made if isinstance(made, str) else json.dumps(made))
+
+
+@pytest.mark.parametrize(("kind", "faces"), [("coco", 2), ("cvat", 2), ("label_studio", 1)])
+def test_points_come_out_where_they_were_put(kind: str, faces: int, folder: Path) -> None:
+    write(folder, kind)
+    source = open_source(kind, str(folder))
+    samples = source.samples()
+    assert [s.id for s in samples] == ["a", "a_face2"][:faces]
+    made = scheme(source.scheme)
+    assert made.names == tuple(POINTS) and made.flip == (1, 0, 2), "mirror pairs by left and right"
+    found = source.read(samples[0])
+    assert np.allclose(found.landmarks, list(POINTS.values()), atol=0.01)
+    assert found.visibility.tolist() == [2, 2, 2]
+    assert source.image(samples[0]).shape == (80, 100, 3)
+    if kind == "coco":
+        assert found.box == (20.0, 30.0, 60.0, 50.0)
+    if faces == 2:
+        second = source.read(samples[1])
+        assert second.visibility[2] == 0 and np.isnan(second.landmarks[2]).all()
+        assert 1 in second.visibility.tolist(), "hidden points are labelled as hidden"
+
+
+def test_a_scheme_orders_the_points_and_must_know_them(folder: Path) -> None:
+    write(folder, "coco")
+    (folder / "own.toml").write_text('name = "own"\npoints = ["nose", "right_eye", "left_eye"]\n')
+    source = open_source("coco", str(folder), scheme=str(folder / "own.toml"))
+    assert np.allclose(source.read(source.samples()[0]).landmarks[0], POINTS["nose"])
+    (folder / "own.toml").write_text('name = "own2"\npoints = ["nose", "mouth"]\n')
+    (folder / "own2.toml").write_text((folder / "own.toml").read_text())
+    with pytest.raises(FakeitError, match=r"points.json: a.png: point 'left_eye' is not in the scheme \(nose, mouth\)"):
+        open_source("coco", str(folder), scheme=str(folder / "own2.toml")).samples()
+
+
+def test_what_is_no_export_is_named(folder: Path) -> None:
+    with pytest.raises(FakeitError, match=r"0 files end in .json; say which"):
+        open_source("coco", str(folder))
+    (folder / "points.json").write_text('{"images": []}')
+    with pytest.raises(FakeitError, match=r"points.json: not a coco export"):
+        open_source("coco", str(folder))
+    (folder / "points.xml").write_text('<!DOCTYPE a [<!ENTITY b "c">]><annotations/>')
+    with pytest.raises(FakeitError, match=r"points.xml: not a cvat export.*entities"):
+        open_source("cvat", str(folder))
