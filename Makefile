@@ -53,7 +53,7 @@ java: $(STAMPS)/packages
 	@scripts/java.sh $(VENV)
 
 demo: setup
-	@scripts/demo.sh $(DATA)
+	@DATA='$(subst ','\'',$(DATA))' && scripts/demo.sh $${DATA:+"$$DATA"}
 
 lint: setup
 	@$(BIN)/ruff check .

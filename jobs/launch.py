@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from typing import Any
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from fakeit.pipelines.errors import FakeitError
 
@@ -53,3 +56,7 @@ def _rank(folder: str, work: Callable[..., int], arguments: tuple[Any, ...]) -> 
     if os.path.isdir(folder):
         os.chdir(folder)  # relative paths mean what they mean to the driver
     return work(*arguments)
+
+
+if __name__ == "__main__":
+    print(f"usage: python jobs/train.py --launcher spark|torch --ranks N …   (no job of its own)\n\n{__doc__}")

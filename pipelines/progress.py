@@ -26,7 +26,7 @@ def show(how: How) -> None:
     _how = how
 
 
-class Progress:
+class ProgressBar:
     """Counts steps of something.
 
     Args:
@@ -86,7 +86,7 @@ class Progress:
 
 def progress(items: Iterable[T], what: str, unit: str, total: int = 0) -> Iterator[T]:
     """`items` as they are, counted as they pass."""
-    shown = Progress(what, total or (len(items) if isinstance(items, Sized) else 0), unit)
+    shown = ProgressBar(what, total or (len(items) if isinstance(items, Sized) else 0), unit)
     try:
         for item in items:
             yield item

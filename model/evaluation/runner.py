@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -23,7 +22,9 @@ from fakeit.pipelines.faces.box_fit import fit_boxes, store
 from fakeit.pipelines.image_io import read_image
 from fakeit.pipelines.landmarks import convert
 from fakeit.pipelines.pictures import expand
+from fakeit.pipelines.progress import ProgressBar, progress
 
+LOST = "no face found, of the pictures"
 TURNS = (-10.0, -5.0, 5.0, 10.0)
 
 
@@ -94,7 +95,7 @@ def benchmark(landmarker: Landmarker, config: BenchmarkConfig, model: str) -> Re
     figures = {f"{_key(e.title)}/{k}": v for e in evaluations for k, v in e.scores.flat().items()}
     figures |= {f"agreement/{_key(k)}": v for k, v in agreements.items()}
     lines = [html_report.table_text(evaluations)] if evaluations else []
-    lines += [f"agreement, {name}: {value:.2f} % of the eyes' distance" for name, value in agreements.items()]
+    lines += [f"agreement, {name}: {value:.2f} %{_of(name)}" for name, value in agreements.items()]
     title = f"{Path(model).name} on {config.source or config.unlabelled}"
     html = html_report.page(title, {k: v for k, v in facts.items() if v}, evaluations, worst, agreements)
     return Result(title, "\n".join(lines), html, figures, facts, worst)
@@ -116,11 +117,19 @@ def score(landmarker: Landmarker, collected: PredictionSet, normaliser: str, vid
 
 
 def _progress(total: int) -> Callable[[int], None]:
+    shown = ProgressBar("evaluate", total, "faces")
+
     def show(done: int) -> None:
-        if sys.stderr.isatty() and (done % 10 == 0 or done == total):
-            print(f"\r{done}/{total}", end="\n" if done == total else "", file=sys.stderr, flush=True)
+        shown.step(done - shown.done)
+        if done == total:
+            shown.close()
 
     return show
+
+
+def _of(name: str) -> str:
+    """What an agreement's per cent are of."""
+    return "" if name.endswith(LOST) else " of the eyes' distance"
 
 
 def _key(title: str) -> str:
@@ -131,9 +140,10 @@ def _key(title: str) -> str:
 
 
 def agreement_on(landmarker: Landmarker, folder: str, limit: int | None) -> dict[str, float]:
-    """Change → median agreement over the pictures of a folder, percent of the eyes' distance."""
+    """Change → median agreement over the pictures of a folder, percent of the eyes' distance; and how many of the
+    pictures, in percent, had no face that was found."""
     table: dict[str, list[float]] = {}
-    for file in expand([folder])[:limit]:
+    for file in progress(expand([folder])[:limit], "evaluate", "pictures"):
         try:
             pixels = read_image(file.location)
         except Rejected:
@@ -143,7 +153,7 @@ def agreement_on(landmarker: Landmarker, folder: str, limit: int | None) -> dict
             table.setdefault(f"turned by {angle:+.0f}°", []).append(scoring.agreement(landmarker, pixels, angle))
     if not table:
         raise FakeitError(f"{folder}: no picture could be read")
-    lost = {f"{k}: without a face": 100 * float(np.mean(np.isnan(v))) for k, v in table.items() if np.isnan(v).any()}
+    lost = {f"{k}: {LOST}": 100 * float(np.mean(np.isnan(v))) for k, v in table.items() if np.isnan(v).any()}
     return {k: float(np.nanmedian(v)) for k, v in table.items() if not np.isnan(v).all()} | lost
 
 
@@ -166,7 +176,7 @@ def fit_boxes_on(landmarker: Landmarker, config: BenchmarkConfig) -> str:
     chosen = protocol(config.source)
     source, samples = open_protocol(chosen, config.path)
     found, truths = [], []
-    for sample in samples[: config.limit]:
+    for sample in progress(samples[: config.limit], "evaluate", "faces"):
         try:
             truth = source.read(sample).landmarks
             box = scoring.nearest_box(landmarker.detector_boxes(source.image(sample)), from_landmarks(truth))

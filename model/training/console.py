@@ -20,6 +20,7 @@ from fakeit.model.training.setup import warn
 from fakeit.model.training.validation import some_predictions
 from fakeit.pipelines.faces.crop import CropConfig, from_unit
 from fakeit.pipelines.faces.draw import contact_sheet, draw_landmarks
+from fakeit.pipelines.progress import ProgressBar, duration
 
 
 def announce(
@@ -49,6 +50,14 @@ def epoch_line(epoch: int, last: int, values: dict[str, float], better: bool) ->
         parts += [f"NME {100 * values['val_nme']:.2f} %"]
     parts += [f"lr {values['lr']:.1e}", f"{values.get('images_per_s', 0):,.0f} images/s"]
     return "  ".join(parts) + ("  *" if better else "")
+
+
+def whole_run(epoch: ProgressBar, more: int) -> str:
+    """How long the whole run will take, at the pace of this epoch with `more` to come after it."""
+    left = epoch.left()
+    if left is None or not more or epoch.rate <= 0:
+        return ""
+    return f"all epochs: {duration(left + more * epoch.total / epoch.rate)} left"
 
 
 def prediction_sheet(

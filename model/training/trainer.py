@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import signal
-import sys
 import threading
 import time
 from contextlib import ExitStack
@@ -17,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from fakeit.model.data.batch_augmentation import Augmenter
 from fakeit.model.data.batch_plan import Plan, batch_at
@@ -28,7 +26,7 @@ from fakeit.model.networks import LandmarkNetwork, parameter_count
 from fakeit.model.tracking import mlflow_tracker
 from fakeit.model.training.checkpoint import BEST, Checkpoint, CheckpointManager, Position, load
 from fakeit.model.training.config import TrainConfig
-from fakeit.model.training.console import StepLog, announce, epoch_line, prediction_sheet
+from fakeit.model.training.console import StepLog, announce, epoch_line, prediction_sheet, whole_run
 from fakeit.model.training.loop import StepReport, TrainLoop
 from fakeit.model.training.metrics import Metrics
 from fakeit.model.training.setup import STEPS, check_fits, device_of, make_network, prepare_folder, warn
@@ -37,6 +35,7 @@ from fakeit.pipelines.config import to_dict
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.draw import write_image
 from fakeit.pipelines.landmarks import scheme as scheme_named
+from fakeit.pipelines.progress import ProgressBar
 
 PREEMPTED = 75  # exit code after SIGTERM: a checkpoint stands, run again with --resume (EX_TEMPFAIL)
 
@@ -214,12 +213,14 @@ class Trainer:
             e.get(f"val_{figure}", e["train_loss"]) for e in self.progress.history[self.progress.session_start :]
         ]
         started, start_rows = time.monotonic(), self.position.rows
-        bar = tqdm(total=rows, initial=start_rows, unit=" images", desc=f"epoch {epoch + 1}/{last}", leave=False,
-                   disable=not (self.is_rank_zero and sys.stderr.isatty()), mininterval=0.5)  # fmt: skip
-        with bar, ExitStack() as stack:
+        shown = ProgressBar(f"epoch {epoch + 1}/{last}", rows, "images", start_rows) if self.is_rank_zero else None
+        with ExitStack() as stack:
             stack.callback(self.steps.flush)
+            if shown is not None:
+                stack.callback(shown.close)
             for report in loop.epoch(epoch, rows, first, self.position.step, history):
-                bar.update(report.rows - self.position.rows)
+                if shown is not None:
+                    shown.step(report.rows - self.position.rows, whole_run(shown, last - epoch - 1))
                 self._after_step(loop, report, epoch, self.steps)
                 if self.stopping is not None:
                     return

@@ -56,7 +56,8 @@ def fit_boxes(found: Sequence[Box], true: Sequence[Box]) -> BoxFit:
 
 @cache
 def _stored() -> dict[str, dict[str, dict[str, float]]]:
-    data = resources.files(__package__ or "").joinpath(DATA.name)  # executors have this code as a zip
+    # executors have this code as a zip
+    data = DATA if DATA.is_file() else resources.files(__package__ or "").joinpath(DATA.name)
     return dict(json.loads(data.read_text())) if data.is_file() else {}
 
 

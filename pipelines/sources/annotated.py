@@ -26,7 +26,7 @@ from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.image_io import read_image
 from fakeit.pipelines.landmarks import Scheme
 from fakeit.pipelines.landmarks import scheme as scheme_called
-from fakeit.pipelines.own_scheme import from_names
+from fakeit.pipelines.own_scheme import from_names, word
 from fakeit.pipelines.sources import HIDDEN, VISIBLE, Annotation, Sample
 from fakeit.pipelines.storage import is_url, join_member, list_files, read_bytes
 
@@ -121,7 +121,7 @@ def _coco(data: bytes) -> Iterator[Labelled]:
         flat = face.get("keypoints") or []
         triples = [tuple(flat[i : i + 3]) for i in range(0, len(flat), 3)]
         points = {
-            n: (float(x), float(y), int(v))
+            word(n): (float(x), float(y), int(v))
             for n, (x, y, v) in zip(names[face["category_id"]], triples, strict=True)
             if v
         }
@@ -141,7 +141,7 @@ def _cvat(data: bytes) -> Iterator[Labelled]:
                     continue
                 hidden = point.get("occluded") == "1"
                 x, y = map(float, point.get("points", "").split(";")[0].split(","))
-                made.points[point.get("label", "")] = (x, y, HIDDEN if hidden else VISIBLE)
+                made.points[word(point.get("label", ""))] = (x, y, HIDDEN if hidden else VISIBLE)
             yield made
 
 
@@ -155,7 +155,7 @@ def _label_studio(data: bytes) -> Iterator[Labelled]:
                     continue
                 value, width, height = result["value"], result["original_width"], result["original_height"]
                 x, y = float(value["x"]) * width / 100, float(value["y"]) * height / 100
-                made.points[str(value["keypointlabels"][0])] = (x, y, VISIBLE)
+                made.points[word(str(value["keypointlabels"][0]))] = (x, y, VISIBLE)
             yield made
 
 

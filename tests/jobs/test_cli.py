@@ -127,3 +127,20 @@ def test_a_reader_that_has_had_enough_sees_no_traceback() -> None:
         cwd=ROOT, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert (ran.returncode, ran.stdout, ran.stderr) == (141, "line\n", "")
+
+
+def test_the_launcher_asked_for_help_says_whose_it_is(tmp_path: Path) -> None:
+    bare = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    asked = [sys.executable, ROOT / "jobs" / "launch.py", "--help"]
+    shown = subprocess.run(asked, cwd=tmp_path, env=bare, capture_output=True, text=True)
+    assert shown.returncode == 0 and "usage: python jobs/train.py --launcher" in shown.stdout
+
+
+def test_make_demo_takes_a_folder_with_a_space_in_its_name(tmp_path: Path) -> None:
+    asked = ["make", "-n", "-o", "setup", "demo", "DATA=/a/my 'own' faces"]
+    line = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True).stdout.splitlines()[-1]
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts" / "demo.sh").write_text('#!/bin/sh\nprintf "%s\\n" "$#" "$1"\n')
+    (tmp_path / "scripts" / "demo.sh").chmod(0o755)
+    ran = subprocess.run(["bash", "-c", line], cwd=tmp_path, capture_output=True, text=True)
+    assert ran.stdout == "1\n/a/my 'own' faces\n", line + ran.stderr

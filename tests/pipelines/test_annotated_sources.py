@@ -30,9 +30,9 @@ def coco() -> Any:
 
 def cvat() -> str:
     one = "".join(f'<points label="{n}" points="{x + 0.5},{y + 0.5}" occluded="0"/>' for n, (x, y) in POINTS.items())
-    two = '<points label="left_eye" points="30.5,40.5" occluded="1" outside="0"/><points label="nose" points="1,1" outside="1"/>'
+    two = '<points label="left_eye" points="30.5,40.5" occluded="1"/><points label="nose" points="1,1" outside="1"/>'
     skeletons = f'<skeleton label="face">{one}</skeleton><skeleton label="face">{two}</skeleton>'
-    return f'<annotations><version>1.1</version><image id="0" name="a.png" width="100" height="80">{skeletons}</image></annotations>'
+    return f'<annotations><version>1.1</version><image id="0" name="a.png">{skeletons}</image></annotations>'
 
 
 def label_studio() -> Any:

@@ -1,4 +1,4 @@
-"""Progress where there is no terminal: plain lines with an estimate, or JSON, or nothing."""
+"""ProgressBar where there is no terminal: plain lines with an estimate, or JSON, or nothing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_as_json_and_not_at_all(
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     progress.show(how)
     try:
-        shown = progress.Progress("train", 100, "steps", done=20)
+        shown = progress.ProgressBar("train", 100, "steps", done=20)
         for _ in range(2):
             now[0] += 11
             shown.step(10)

@@ -243,3 +243,13 @@ def test_nearest_box() -> None:
     boxes = [Box(0, 0, 10, 10), Box(52, 50, 40, 40)]
     assert nearest_box(boxes, Box(50, 50, 40, 40)) == boxes[1]
     assert nearest_box(boxes, Box(200, 200, 40, 40)) is None and nearest_box([], Box(0, 0, 1, 1)) is None
+
+
+def test_pictures_without_a_face_are_per_cent_of_the_pictures(tmp_path: Path) -> None:
+    """It read: without a face: 7.00 % of the eyes' distance."""
+    for index in range(4):
+        image = picture([placed(60, 60, 1.5)] * (index != 3), 400, 360)[0]
+        write_image(str(tmp_path / f"{index}.png"), image)
+    said = benchmark(landmarker(), BenchmarkConfig("", "", (), None, str(tmp_path)), "m").text
+    assert "agreement, mirrored: no face found, of the pictures: 25.00 %\n" in said.replace(": 25", ": 25") + "\n"
+    assert "of the eyes' distance" in said
