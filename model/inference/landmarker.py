@@ -204,7 +204,7 @@ class Landmarker:
         return [self._face(points, trust, box) for points, trust, (box, _) in zip(made, confidence, crops, strict=True)]
 
     def predict_many(self, pictures: Sequence[NDArray[np.uint8]], boxes: Sequence[Sequence[Box]]) -> list[list[Face]]:
-        """`predict_boxes` for several pictures: all their faces go through the network at once, where one pass is enough."""
+        """`predict_boxes` for several pictures: their faces go through the network at once where one pass is enough."""
         if self.config.refine or self.metadata.crop.align == "eyes":
             return [self.predict_boxes(pixels, found) for pixels, found in zip(pictures, boxes, strict=True)]
         config, crops, back = self.metadata.crop, [], []
