@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from fakeit.jobs.cli import Parser, run
+from fakeit.jobs.cli import Parser, check, run
 
 NEEDS = ()  # the base is enough
 EXAMPLE = """examples:
@@ -28,6 +28,7 @@ def main(arguments: argparse.Namespace) -> None:
 
     if (arguments.source is None or arguments.input is None) and arguments.unlabelled is None:
         raise FakeitError("say --source and --input, or --unlabelled")
+    check([*["matplotlib"] * bool(arguments.report), *["mlflow", "matplotlib"] * bool(arguments.mlflow)])
     config = LandmarkerConfig(arguments.detector, arguments.refine, arguments.flip)
     landmarker = Landmarker.load(arguments.model, config, arguments.adapter, arguments.threads)
     what = BenchmarkConfig(

@@ -13,13 +13,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.faces.box import Box, check_inside, from_landmarks
 from fakeit.pipelines.faces.crop import CropConfig, Picture, crop_from_source, from_unit, to_unit, transform
 from fakeit.pipelines.faces.draw import caption, contact_sheet, draw_landmarks, write_image
 from fakeit.pipelines.landmarks import eye_corners, scheme
+from fakeit.pipelines.progress import ProgressBar
 from fakeit.pipelines.runners import Runner
 from fakeit.pipelines.sources import Sample, Source
 
@@ -199,8 +199,8 @@ def inspect(source: Source, runner: Runner, limit: int = 0) -> Inspection:
         samples = [samples[i] for i in np.linspace(0, len(samples) - 1, limit).astype(int)]
     if not samples:
         raise FakeitError("the source holds no samples")
-    with tqdm(total=len(samples), unit=" images", desc="inspect", mininterval=0.5) as bar:
-        findings = runner(partial(examine, source=source), samples, lambda ended: bar.update(ended))
+    with ProgressBar("inspect", len(samples), "images") as bar:
+        findings = runner(partial(examine, source=source), samples, lambda ended: bar.step(ended))
     return Inspection(source.scheme, tuple(findings))
 
 

@@ -16,13 +16,12 @@ from functools import partial
 from itertools import islice
 from typing import Literal
 
-from tqdm import tqdm
-
 from fakeit.pipelines.code_version import code_version
 from fakeit.pipelines.config import to_dict
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.pictures import read_boxes
 from fakeit.pipelines.preprocess_config import PreprocessConfig
+from fakeit.pipelines.progress import ProgressBar
 from fakeit.pipelines.runners import Runner
 from fakeit.pipelines.shard_task import (
     TASKS,
@@ -72,10 +71,10 @@ def preprocess(
     tasks = plan_tasks(samples, source, config)
     _prepare(dataset, tasks, existing)
     sizes = iter([len(task.samples) for task in tasks])
-    with tqdm(total=len(samples), unit=" images", desc="preprocess", mininterval=0.5) as bar:
+    with ProgressBar("preprocess", len(samples), "images") as bar:
         work = partial(make_shard, dataset=dataset)
         with _disk_told(dataset):
-            results = runner(work, tasks, lambda ended: bar.update(sum(islice(sizes, ended))))
+            results = runner(work, tasks, lambda ended: bar.step(sum(islice(sizes, ended))))
             manifest = _commit(dataset, config, source, results, len(samples))
     return PreprocessResult(manifest, time.monotonic() - started, len(samples))
 

@@ -56,6 +56,12 @@ class ProgressBar:
             self._said = time.monotonic()
             print(self._json(note) if self.how == "json" else self.line(note), file=sys.stderr, flush=True)
 
+    def __enter__(self) -> ProgressBar:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
     def close(self) -> None:
         if self._bar is not None:
             self._bar.close()

@@ -15,11 +15,11 @@ from itertools import islice
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from fakeit.pipelines.code_version import code_version
 from fakeit.pipelines.config import digest, to_dict
 from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.progress import ProgressBar
 from fakeit.pipelines.runners import Runner
 from fakeit.pipelines.storage import exists, join, list_files, make_folder, read_bytes, write_atomically
 from fakeit.pipelines.synth.config import SynthesisConfig
@@ -61,8 +61,8 @@ def synthesize(
         for start in range(first, last, FACES_A_TASK)
     ]
     sizes = iter([task.end - task.start for task in tasks])
-    with tqdm(total=count, unit=" faces", desc="synthesize", mininterval=0.5) as bar:
-        runner(partial(render_task, output=output), tasks, lambda ended: bar.update(sum(islice(sizes, ended))))
+    with ProgressBar("synthesize", count, "faces") as bar:
+        runner(partial(render_task, output=output), tasks, lambda ended: bar.step(sum(islice(sizes, ended))))
     return time.monotonic() - started
 
 

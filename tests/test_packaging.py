@@ -75,3 +75,14 @@ def test_the_base_needs_nothing_heavy() -> None:
 def test_the_code_parses_as_python_3_10() -> None:
     for file in (path for folder in ("pipelines", "model", "jobs") for path in (ROOT / folder).rglob("*.py")):
         ast.parse(file.read_text(), str(file), feature_version=(3, 10))
+
+
+def test_evaluating_with_the_base_alone(unpacked: Path, tmp_path: Path) -> None:
+    sheet = ROOT / "tests" / "pipelines" / "golden" / "mtcnn_faces.jpg"
+    (tmp_path / "sheet.jpg").write_bytes(sheet.read_bytes())
+    code = f"""
+from fakeit.model.evaluation.runner import BenchmarkConfig, benchmark
+from fakeit.model.inference.landmarker import Landmarker
+print(benchmark(Landmarker.load(), BenchmarkConfig("", "", (), None, {str(tmp_path)!r}), "box").text)"""
+    ran = python(unpacked, code, tmp_path)
+    assert "agreement, turned by" in ran.stdout, ran.stderr

@@ -17,6 +17,7 @@ from fakeit.model.evaluation.scoring import Boxes, Evaluation, PredictionSet
 from fakeit.model.inference.adapter import adapter_path
 from fakeit.model.inference.landmarker import BOX, Landmarker
 from fakeit.pipelines.errors import FakeitError, Rejected
+from fakeit.pipelines.extras import is_installed
 from fakeit.pipelines.faces.box import from_landmarks
 from fakeit.pipelines.faces.box_fit import fit_boxes, store
 from fakeit.pipelines.image_io import read_image
@@ -97,7 +98,9 @@ def benchmark(landmarker: Landmarker, config: BenchmarkConfig, model: str) -> Re
     lines = [html_report.table_text(evaluations)] if evaluations else []
     lines += [f"agreement, {name}: {value:.2f} %{_of(name)}" for name, value in agreements.items()]
     title = f"{Path(model).name} on {config.source or config.unlabelled}"
-    html = html_report.page(title, {k: v for k, v in facts.items() if v}, evaluations, worst, agreements)
+    html = ""
+    if is_installed("matplotlib"):  # the base does without the page
+        html = html_report.page(title, {k: v for k, v in facts.items() if v}, evaluations, worst, agreements)
     return Result(title, "\n".join(lines), html, figures, facts, worst)
 
 

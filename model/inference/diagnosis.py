@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from fakeit import __version__
+import fakeit
 from fakeit.pipelines import environment
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.extras import EXTRAS, missing, remedy
@@ -55,7 +55,7 @@ def diagnose() -> Diagnosis:
     """Looks at this machine and environment; a second or two, most of it the model's trial."""
     trial = _trial()
     checks = [
-        Check("fakeit", True, f"{__version__} in {Path(__file__).resolve().parents[1]}"),
+        Check("fakeit", True, f"{fakeit.__version__} in {Path(fakeit.__file__).parent}"),
         Check(
             "Python",
             sys.version_info >= (3, 10),
