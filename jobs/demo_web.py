@@ -25,7 +25,7 @@ def main(arguments: argparse.Namespace) -> None:
     try:
         blocks = page(models)
     except ImportError as error:
-        raise FakeitError(f"the web demo needs gradio ({error}): pip install -e '.[app]'") from error
+        raise FakeitError(f"the web demo needs gradio ({error}): pip install 'fakeit[web]'") from error
     print(f"{len(models)} models; http://{arguments.host}:{arguments.port}, Ctrl-C ends it", flush=True)
     try:
         blocks.launch(

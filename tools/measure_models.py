@@ -33,6 +33,16 @@ from fakeit.model.tracking import catalogue
 from fakeit.pipelines.faces.box import Box
 
 
+CARD = catalogue.FOLDER / "README.md"
+BEGIN, END = "<!-- written by tools/measure_models.py -->\n", "<!-- end of the table -->"
+
+
+def card(page: str) -> str:
+    """The model card with its table as measured."""
+    before, _, rest = page.partition(BEGIN)
+    return f"{before}{BEGIN}{catalogue.table()}\n{END}{rest.partition(END)[2]}"
+
+
 def milliseconds(landmarker: Landmarker, blocks: int = 15, times: int = 20) -> float:
     """Processor time a face, of the quickest block: what else runs on the machine only ever adds."""
     pixels = np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)
@@ -83,6 +93,7 @@ def main() -> None:
     if arguments.limit is None:
         catalogue.LIST.write_text(json.dumps(listed, indent=1, ensure_ascii=False) + "\n")
         catalogue.models.cache_clear()
+        CARD.write_text(card(CARD.read_text()))
     print(catalogue.table())
 
 
