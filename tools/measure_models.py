@@ -32,7 +32,6 @@ from fakeit.model.inference.landmarker import Landmarker
 from fakeit.model.tracking import catalogue
 from fakeit.pipelines.faces.box import Box
 
-
 CARD = catalogue.FOLDER / "README.md"
 BEGIN, END = "<!-- written by tools/measure_models.py -->\n", "<!-- end of the table -->"
 
