@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from fakeit.jobs.cli import Parser, check, run
+from fakeit.jobs.cli import Parser, check, next_step, run
 
 NEEDS = ()  # the base is enough
 EXAMPLE = """examples:
@@ -42,6 +42,8 @@ def main(arguments: argparse.Namespace) -> None:
         return
     result = benchmark(landmarker, what, str(arguments.model or "the model in the box"))
     print(result.text)
+    if not (arguments.report or arguments.json or arguments.mlflow):
+        next_step("python jobs/evaluate.py … --report report.html   # curves, groups, the worst faces")
     if arguments.report:
         Path(arguments.report).write_text(result.html, encoding="utf-8")
         print(f"{arguments.report}: written")

@@ -23,7 +23,7 @@ def launch(launcher: str, ranks: int, work: Callable[..., int], arguments: tuple
     except ImportError as error:
         raise FakeitError(f"--launcher {launcher} needs pyspark ({error})") from error
     # The ranks are new processes beside Spark's workers, and find the code where the driver has it.
-    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    root = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))  # not fakeit/, whose folders are links
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     session = spark_session("fakeit train")
     folder = os.getcwd()

@@ -26,6 +26,12 @@ def show(how: How) -> None:
     _how = how
 
 
+def say(line: str) -> None:
+    """A line beside the bar, where progress is shown to people."""
+    if _how not in ("none", "json"):
+        print(line, file=sys.stderr, flush=True)
+
+
 class ProgressBar:
     """Counts steps of something.
 

@@ -52,6 +52,12 @@ def epoch_line(epoch: int, last: int, values: dict[str, float], better: bool) ->
     return "  ".join(parts) + ("  *" if better else "")
 
 
+def estimate(seconds: float, epochs: int) -> str:
+    """What is to come, once the first epoch is over: it took `seconds`, judging it included."""
+    several = f"the {epochs} epochs to come" if epochs > 1 else "the epoch to come"
+    return f"estimate: {duration(seconds * epochs)} for {several}"
+
+
 def whole_run(epoch: ProgressBar, more: int) -> str:
     """How long the whole run will take, at the pace of this epoch with `more` to come after it."""
     left = epoch.left()

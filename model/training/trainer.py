@@ -26,7 +26,7 @@ from fakeit.model.networks import LandmarkNetwork, parameter_count
 from fakeit.model.tracking import mlflow_tracker
 from fakeit.model.training.checkpoint import BEST, Checkpoint, CheckpointManager, Position, load
 from fakeit.model.training.config import TrainConfig
-from fakeit.model.training.console import StepLog, announce, epoch_line, prediction_sheet, whole_run
+from fakeit.model.training.console import StepLog, announce, epoch_line, estimate, prediction_sheet, whole_run
 from fakeit.model.training.loop import StepReport, TrainLoop
 from fakeit.model.training.metrics import Metrics
 from fakeit.model.training.setup import STEPS, check_fits, device_of, make_network, prepare_folder, warn
@@ -35,7 +35,7 @@ from fakeit.pipelines.config import to_dict
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.draw import write_image
 from fakeit.pipelines.landmarks import scheme as scheme_named
-from fakeit.pipelines.progress import ProgressBar
+from fakeit.pipelines.progress import ProgressBar, say
 
 PREEMPTED = 75  # exit code after SIGTERM: a checkpoint stands, run again with --resume (EX_TEMPFAIL)
 
@@ -228,6 +228,9 @@ class Trainer:
         self._images, self._seconds = self._images + rows - start_rows, self._seconds + seconds
         self._check_seen(loop.loader, epoch)
         self._end_epoch(loop, epoch, last, (rows - start_rows) / seconds)
+        if self.is_rank_zero and epoch == loop.first_epoch and epoch + 1 < last:
+            whole = (time.monotonic() - started) * rows / max(rows - start_rows, 1)
+            say(estimate(whole, last - epoch - 1))
 
     def _after_step(self, loop: TrainLoop, report: StepReport, epoch: int, steps: StepLog) -> None:
         self.position = replace(self.position, epoch=epoch, rows=report.rows, step=report.step)

@@ -46,3 +46,16 @@ def test_as_json_and_not_at_all(
 )
 def test_durations_as_people_say_them(seconds: float, said: str) -> None:
     assert progress.duration(seconds) == said
+
+
+def test_training_says_what_is_to_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    from fakeit.model.training.console import estimate, whole_run
+
+    assert estimate(12.5, 59) == "estimate: 12 min for the 59 epochs to come"
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    epoch = progress.ProgressBar("epoch 1/30", 1000, "images")
+    assert whole_run(epoch, 29) == "", "nobody knows yet"
+    now[0] = 10.0
+    epoch.step(100)
+    assert whole_run(epoch, 29) == "all epochs: 50 min left"
