@@ -86,3 +86,23 @@ from fakeit.model.inference.landmarker import Landmarker
 print(benchmark(Landmarker.load(), BenchmarkConfig("", "", (), None, {str(tmp_path)!r}), "box").text)"""
     ran = python(unpacked, code, tmp_path)
     assert "agreement, turned by" in ran.stdout, ran.stderr
+
+
+def test_filters_and_a_checkpoint_with_the_base_alone(unpacked: Path, tmp_path: Path) -> None:
+    sheet = ROOT / "tests" / "pipelines" / "golden" / "mtcnn_faces.jpg"
+    (tmp_path / "best.pt").touch()
+    code = f"""
+from fakeit import Landmarker
+from fakeit.model.inference.filters import make_edit
+from fakeit.pipelines.errors import FakeitError
+landmarker = Landmarker.load("box-int8")
+faces = landmarker({str(sheet)!r})
+worn = make_edit(landmarker, ["mask", "glasses"], None)(faces.pixels.copy(), list(faces))
+print((worn != faces.pixels).any())
+try:
+    Landmarker.load("best.pt")
+except FakeitError as error:
+    print(error)"""
+    ran = python(unpacked, code, tmp_path)
+    wanted = "True\nmodel best.pt: a checkpoint needs torch (pip install 'fakeit[train]'); an .onnx of it does not\n"
+    assert ran.stdout == wanted, ran.stderr

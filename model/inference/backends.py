@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from fakeit.pipelines.config import from_stored, to_dict
 from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.extras import is_installed, remedy
 from fakeit.pipelines.faces.crop import CropConfig
 from fakeit.pipelines.landmarks import scheme
 
@@ -171,6 +172,8 @@ def open_backend(path: str | Path, threads: int = 1, device: str = "cpu") -> Bac
             why = "is an ONNX file, which runs on the CPU here"
             raise FakeitError(f"device {device}: {file.name} {why}; a checkpoint (.pt) runs on {device}")
         return OnnxBackend(file, threads)
+    if not is_installed("torch"):
+        raise FakeitError(f"model {file}: a checkpoint needs torch ({remedy(['torch'])}); an .onnx of it does not")
     return TorchBackend(file, threads, device)
 
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from fakeit.model.inference.head_pose import HeadPose, head_pose
 from fakeit.model.inference.results import Face, ImageResult, draw_faces
 from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.extras import is_installed
 from fakeit.pipelines.landmarks import scheme
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class Faces(list[Face]):
 
     def to_pandas(self) -> pandas.DataFrame:
         """A row a point: image, face, index, name, x, y, confidence. Needs pandas (which the base does not bring)."""
+        if not is_installed("pandas"):
+            raise FakeitError("to_pandas() needs pandas: pip install pandas")
         import pandas
 
         names = scheme(self.scheme).names

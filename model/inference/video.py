@@ -22,11 +22,16 @@ CODECS = {".mp4": "mp4v", ".webm": "VP80", ".avi": "MJPG", ".mkv": "mp4v", ".mov
 Edit = Callable[[Pixels, list[Face]], Pixels]
 
 
+def silence() -> None:
+    """Keeps OpenCV from writing to stderr by itself; the function moved between 4.11 and 4.14."""
+    (getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel)(0)
+
+
 class VideoReader:
     """A video file, frame-folder pattern or camera, opened; iterating gives (seconds, RGB pixels)."""
 
     def __init__(self, place: str | int) -> None:
-        cv2.setLogLevel(0)  # what it would say is said below, in one line
+        silence()  # what it would say is said below, in one line
         self.place = place
         self.name = f"camera {place}" if isinstance(place, int) else f"video {place}"
         if isinstance(place, str) and not Path(place).is_file():

@@ -79,9 +79,14 @@ def _blend(image: Pixels, layer: NDArray[np.float32], x: int, y: int) -> Pixels:
 @cache
 def _triangles() -> NDArray[np.int32]:
     """(T, 3) point indices: Delaunay on the canonical face, so that they are the same for every face."""
-    from scipy.spatial import Delaunay
-
-    return np.asarray(Delaunay(CANONICAL[:60]).simplices, np.int32)
+    points = CANONICAL[:60] - CANONICAL[:60].min(axis=0)
+    points = np.asarray(points / points.max() * 1000, np.float32)
+    plane = cv2.Subdiv2D((-50_000, -50_000, 101_000, 101_000))  # a far frame, or slivers at the hull go to it
+    plane.insert(points.tolist())
+    corners = np.asarray(plane.getTriangleList(), np.float32).reshape(-1, 3, 2)
+    apart = np.linalg.norm(corners[:, :, None] - points, axis=3)
+    inside = (apart.min(axis=2) < 0.1).all(axis=1)  # the others hang on the frame that it begins with
+    return np.asarray(apart.argmin(axis=2)[inside], np.int32)
 
 
 def mesh_map(

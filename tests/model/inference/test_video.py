@@ -127,3 +127,16 @@ def test_real_clips_open(shared: Path) -> None:
     assert clips
     frames = VideoReader(str(clips[0]))
     assert frames.height == 720 and cv2.VideoCapture(str(clips[0])).isOpened()
+
+
+def test_opencv_is_silenced_wherever_it_keeps_the_switch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """4.11 has cv2.setLogLevel, 4.14 cv2.utils.logging.setLogLevel."""
+    from types import SimpleNamespace
+
+    from fakeit.model.inference import video
+
+    asked: list[int] = []
+    newer = SimpleNamespace(utils=SimpleNamespace(logging=SimpleNamespace(setLogLevel=asked.append)))
+    monkeypatch.setattr(video, "cv2", newer)
+    video.silence()
+    assert asked == [0]
