@@ -14,6 +14,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -21,6 +22,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from fakeit.model.training import checkpoint
+from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.synth import ict_head
 
 PARTS = ("jaw", "nose", "lids-and-lips")
@@ -61,17 +64,20 @@ def main() -> None:
     pack = np.load(arguments.head_file)
     old = pack["LM"] if "LM" in pack else np.array(ict_head._LANDMARK_VERTICES)
     mix = torch.tensor(mixes(pack["V0"], old, arguments.parts), dtype=torch.float32)
-    saved = torch.load(arguments.checkpoint, map_location="cpu", weights_only=False)
-    for state in (saved["weights"], saved["ema"]):
+    saved = checkpoint.load(arguments.checkpoint)
+    for state in filter(None, (saved.weights, saved.ema)):
         for name in ("head.linear.weight", "head.linear.bias"):
             tensor = state[name]
             points = tensor[:140].reshape(70, 2, -1)
             tensor[:140] = torch.einsum("ij,jcf->icf", mix, points).reshape(tensor[:140].shape)
             sigmas = tensor[140:].reshape(70, -1)
             tensor[140:] = (mix @ sigmas).reshape(tensor[140:].shape)
-    torch.save(saved, arguments.output)
+    Path(arguments.output).write_bytes(checkpoint.dump(saved))
     print(f"{arguments.output}: {int((mix.diagonal() < 1).sum())} points moved")
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except FakeitError as error:
+        raise SystemExit(f"error: {error}") from error

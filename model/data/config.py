@@ -42,7 +42,7 @@ class DataConfig:
         images: train on the first so many images only (nested subsets); 0 is all.
         mix: further datasets, beside --dataset, each with its passes an epoch.
         passes_per_epoch: of the first dataset itself: 3.0 sees every row three times, 0.25 another quarter each epoch.
-        reader: "arrow", or "petastorm".
+        reader: "arrow", or "petastorm". Neither runs code of the dataset: Petastorm's pickled schema is not read.
         resident: keep the training split on the device and shuffle it there.
         shuffle_block_shards: shards that are shuffled together.
         mixup: α of mixup; 0 is none.

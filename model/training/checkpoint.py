@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import pickle
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -102,16 +104,17 @@ def load(path: str | Path) -> Checkpoint:
     except IsADirectoryError as error:
         raise FakeitError(f"checkpoint {path} is a folder; name a file, as in {path / BEST}") from error
     except Exception as error:  # torch's readers raise whatever the damaged bytes lead them to
-        reason = " ".join(str(error).split())[:120]
-        raise FakeitError(f"checkpoint {path} is damaged or no checkpoint ({reason})") from error
+        raise FakeitError(f"checkpoint {path} is damaged or no checkpoint: {_reason(path, error)}") from error
     if not isinstance(plain, dict) or plain.get("fakeit_checkpoint") != FORMAT:
         found = plain.get("fakeit_checkpoint") if isinstance(plain, dict) else type(plain).__name__
         raise FakeitError(f"checkpoint {path}: format {found!r}, this version reads format {FORMAT}")
     plain.pop("fakeit_checkpoint")
     where = f"checkpoint {path}"
-    plain["network"] = from_dict(plain["network"], NetworkConfig, where)
-    plain["crop"] = from_dict(plain["crop"], CropConfig, where)
-    plain["position"] = from_dict(plain["position"], Position, where)
+    for name, kind in (("network", NetworkConfig), ("crop", CropConfig), ("position", Position), ("weights", None)):
+        if not isinstance(plain.get(name), dict):
+            found = type(plain[name]).__name__ if name in plain else "nothing"
+            raise FakeitError(f"{where}: '{name}' is to be a table, found {found}")
+        plain[name] = plain[name] if kind is None else from_dict(plain[name], kind, where)
     try:
         return Checkpoint(**plain)
     except TypeError as error:
@@ -124,6 +127,18 @@ def _from_onnx(path: Path) -> Checkpoint:
 
     network, scheme_name, crop = network_from_onnx(path)
     return Checkpoint(network.config, crop, scheme_name, network.state_dict())
+
+
+def _reason(path: Path, error: Exception) -> str:
+    """Why torch could not read a file, in our words: torch's own advise to switch its safety off."""
+    if isinstance(error, pickle.UnpicklingError) and zipfile.is_zipfile(path):
+        return "it holds other objects than tensors and plain containers; opening them could run code"
+    size = path.stat().st_size
+    if not size:
+        return "it is empty"
+    if not zipfile.is_zipfile(path):
+        return f"its {size} bytes are not whole, or not torch's; copy it again, or take the checkpoint before it"
+    return "its content does not fit together; copy it again, or take the checkpoint before it"
 
 
 class CheckpointManager:

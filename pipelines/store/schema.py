@@ -142,15 +142,9 @@ def from_table(table: pa.Table, shape: RowShape) -> Rows:
     return rows
 
 
-def petastorm_metadata(shape: RowShape, row_groups: dict[str, int]) -> pa.Schema:
-    """The schema of `_common_metadata` that makes a folder of shards a Petastorm dataset.
-
-    Args:
-        shape: the rows.
-        row_groups: shard file name → its number of row groups.
-    """
+def petastorm_schema(shape: RowShape) -> Any:
+    """The rows as Petastorm's `Unischema`, made from the manifest's shape alone."""
     from petastorm.codecs import CompressedImageCodec, NdarrayCodec, ScalarCodec
-    from petastorm.etl.dataset_metadata import ROW_GROUPS_PER_FILE_KEY, UNISCHEMA_KEY
     from petastorm.unischema import Unischema, UnischemaField
     from pyspark.sql.types import IntegerType, StringType
 
@@ -162,12 +156,24 @@ def petastorm_metadata(shape: RowShape, row_groups: dict[str, int]) -> pa.Schema
         png = name == "image" and shape.image_codec == "png"
         codec = CompressedImageCodec("png") if png else NdarrayCodec()
         fields.append(UnischemaField(name, np.dtype(dtype).type, dims, codec, False))
+    return Unischema("FaceRow", fields)
+
+
+def petastorm_metadata(shape: RowShape, row_groups: dict[str, int]) -> pa.Schema:
+    """The schema of `_common_metadata` that makes a folder of shards a Petastorm dataset.
+
+    Args:
+        shape: the rows.
+        row_groups: shard file name → its number of row groups.
+    """
+    from petastorm.etl.dataset_metadata import ROW_GROUPS_PER_FILE_KEY, UNISCHEMA_KEY
+
     plain = pa.schema(
         [("image_id", pa.string()), ("variant", pa.int32()), *((name, pa.binary()) for name in shape.arrays())]
     )
     return plain.with_metadata(
         {
-            UNISCHEMA_KEY: pickle.dumps(Unischema("FaceRow", fields), protocol=2),
+            UNISCHEMA_KEY: pickle.dumps(petastorm_schema(shape), protocol=2),  # written for others, never read by us
             ROW_GROUPS_PER_FILE_KEY: json.dumps(row_groups).encode(),
         }
     )

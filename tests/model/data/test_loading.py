@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import pickle
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from tiny_dataset import make_dataset
@@ -61,6 +63,33 @@ def test_a_broken_shard_is_named(tmp_path: Path, reader: str) -> None:
     path.unlink()
     with pytest.raises(FakeitError, match="shard-00001.parquet.* is missing"):
         READERS[reader](str(path), manifest.shape)
+
+
+class Attack:
+    """Unpickles into `exec`, which Petastorm's list of safe modules holds."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return exec, (f"open({str(self.mark)!r}, 'w').close()",)
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("reader", READERS)
+def test_a_schema_that_would_run_code_is_not_unpickled(tmp_path: Path, reader: str) -> None:
+    from petastorm.etl.dataset_metadata import UNISCHEMA_KEY
+
+    folder = make_dataset(tmp_path / "set")
+    manifest = manifests.load(str(folder))
+    path = folder / "train" / "_common_metadata"
+    schema = pq.read_schema(path)
+    hostile = {**(schema.metadata or {}), UNISCHEMA_KEY: pickle.dumps(Attack(tmp_path / "ran"), protocol=2)}
+    pq.write_metadata(schema.with_metadata(hostile), path)
+    location = str(folder / manifest.of("train")[0].path)
+    opened = READERS[reader](location, manifest.shape)
+    assert not (tmp_path / "ran").exists(), "the dataset's author ran code here"
+    np.testing.assert_array_equal(opened.images, read_shard(location, manifest.shape)["image"])
 
 
 def test_readers_and_the_resident_copy_give_the_same_batches(tmp_path: Path) -> None:

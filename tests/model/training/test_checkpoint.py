@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -87,7 +90,10 @@ def test_a_full_disk_keeps_what_was_there(tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"text", "damaged or no checkpoint"),
+        (b"text", "damaged or no checkpoint: its 4 bytes are not whole"),
+        (b"", "damaged or no checkpoint: it is empty"),
+        ({"fakeit_checkpoint": 1}, "'network' is to be a table, found nothing"),
+        ({"fakeit_checkpoint": 1, "network": [1]}, "'network' is to be a table, found list"),
         (None, "does not exist"),
         ({"weights": 1}, "format None"),
         ([1], "format 'list'"),
@@ -113,9 +119,33 @@ def test_code_in_a_checkpoint_does_not_run(tmp_path: Path) -> None:
             return os.system, (f"touch {tmp_path}/ran",)
 
     torch.save({"fakeit_checkpoint": 1, "weights": Evil()}, tmp_path / "x.pt")
-    with pytest.raises(FakeitError):
+    with pytest.raises(FakeitError, match="could run code") as said:
         load(tmp_path / "x.pt")
+    assert "weights_only" not in str(said.value) and "torch.serialization" not in str(said.value)
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_tool_runs_no_code_of_a_checkpoint_either(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> Any:
+            return os.system, (f"touch {tmp_path}/ran",)
+
+    torch.save({"weights": Evil(), "ema": {}}, tmp_path / "x.pt")
+    np.savez(tmp_path / "head.npz", V0=np.random.default_rng(1).normal(size=(70, 3)), LM=np.arange(70))
+    tool = Path(__file__).resolve().parents[3] / "tools" / "move_points.py"
+    files = [tmp_path / "x.pt", "--head-file", tmp_path / "head.npz", "--output", tmp_path / "y.pt"]
+    done = subprocess.run([sys.executable, tool, *files], capture_output=True, text=True, timeout=60)
+    assert not (tmp_path / "ran").exists()
+    assert done.returncode == 1 and done.stderr.startswith("error: checkpoint") and "could run code" in done.stderr
+
+
+def test_a_cut_checkpoint_is_answered_in_our_words(tmp_path: Path) -> None:
+    whole = checkpoint.dump(a_checkpoint(1))
+    for share in (0.1, 0.5, 0.999):
+        (tmp_path / "x.pt").write_bytes(whole[: int(len(whole) * share)])
+        with pytest.raises(FakeitError, match="are not whole.* take the checkpoint before it") as said:
+            load(tmp_path / "x.pt")
+        assert "weights_only" not in str(said.value)
 
 
 def test_an_empty_folder_has_nothing_to_resume(tmp_path: Path) -> None:
