@@ -40,8 +40,9 @@ $(STAMPS)/packages: $(STAMPS)/torch-$(TORCH) requirements.lock requirements-no-d
 	@$(BIN)/pip install -qq --no-deps -r requirements.lock -r requirements-no-deps.lock
 	@touch $@
 
-$(STAMPS)/horovod-$(FLAVOUR): $(STAMPS)/packages $(STAMPS)/torch-$(TORCH) scripts/horovod.sh
+$(STAMPS)/horovod-$(FLAVOUR): $(STAMPS)/packages $(STAMPS)/torch-$(TORCH) scripts/horovod.sh scripts/launchers.sh
 	@scripts/horovod.sh $(VENV) $(FLAVOUR)
+	@scripts/launchers.sh $(VENV)
 	@rm -f $(STAMPS)/horovod-* && touch $@ && echo $(GPU) >$(STAMPS)/gpu
 
 # `fakeit` as a command, and `import fakeit` from any folder: this checkout, as it is edited.

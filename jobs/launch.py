@@ -1,4 +1,7 @@
-"""Ranks on Spark's executors: horovod.spark.run, or pyspark's TorchDistributor. The driver only waits."""
+"""Ranks on Spark's executors: horovod.spark.run, or pyspark's TorchDistributor. The driver only waits.
+
+The servers of both listen on loopback where Spark is local. On a cluster: where `SECURITY.md` says.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +30,8 @@ def launch(launcher: str, ranks: int, work: Callable[..., int], arguments: tuple
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     session = spark_session("fakeit train")
     folder = os.getcwd()
+    from fakeit.model.distributed import launchers
+
     try:
         slots, master = session.sparkContext.defaultParallelism, session.sparkContext.master
         if launcher == "spark" and master.startswith("local") and slots < ranks:  # Horovod would wait for ever
@@ -37,12 +42,15 @@ def launch(launcher: str, ranks: int, work: Callable[..., int], arguments: tuple
         if launcher == "torch":
             from pyspark.ml.torch.distributor import TorchDistributor
 
+            launchers.bind_torch_distributor()
             distributor = TorchDistributor(num_processes=ranks, local_mode=master.startswith("local"), use_gpu=False)
             return int(distributor.run(_rank, folder, work, arguments) or 0)
         import horovod.spark
 
+        launchers.bind_horovod()
         call = (folder, work, arguments)
-        return int(horovod.spark.run(_rank, call, num_proc=ranks, env=dict(os.environ), verbose=0)[0] or 0)
+        nics = {launchers.loopback_interface()} if master.startswith("local") else None
+        return int(horovod.spark.run(_rank, call, num_proc=ranks, env=dict(os.environ), verbose=0, nics=nics)[0] or 0)
     except FakeitError:
         raise
     except Exception as error:  # both launchers raise bare RuntimeErrors around a rank's own error

@@ -30,7 +30,7 @@ prepared=$(clock)
 step "3 · Horovod: two processes train a small network, MLflow keeps the record"
 rows=$(python -c 'import sys; from fakeit.pipelines.store import manifest; print(manifest.load(sys.argv[1]).rows("train"))' "$out/dataset")
 epochs=${DEMO_EPOCHS:-$((rows > 0 && 15600 / rows > 12 ? 15600 / rows : 12))} # few faces are seen more often
-horovodrun -np 2 python jobs/train.py --config conf/train/demo.toml --set train.epochs="$epochs" --dataset "$out/dataset" --output "$out/run"
+python -m fakeit.model.distributed.launchers horovodrun -np 2 python jobs/train.py --config conf/train/demo.toml --set train.epochs="$epochs" --dataset "$out/dataset" --output "$out/run"
 trained=$(clock)
 
 step "4 · points on pictures that training has not seen (the test split): this model, and the one in the box"

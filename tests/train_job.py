@@ -9,14 +9,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = sys.executable
+OURS = [PYTHON, "-m", "fakeit.model.distributed.launchers"]  # what `make setup` puts into .venv/bin
 
 
 def launcher(backend: str, ranks: int) -> list[str]:
     """What stands before a script, for `backend` horovod, ddp or single."""
     if backend == "horovod":
-        return [PYTHON, str(Path(PYTHON).parent / "horovodrun"), "-np", str(ranks), PYTHON]
+        return [*OURS, "horovodrun", "-np", str(ranks), PYTHON]
     if backend == "ddp":
-        return [PYTHON, "-m", "torch.distributed.run", "--nproc-per-node", str(ranks), "--standalone"]
+        return [*OURS, "torchrun", "--nproc-per-node", str(ranks), "--standalone"]
     return [PYTHON]
 
 

@@ -1,0 +1,72 @@
+"""What the launchers listen on while ranks run: one address, and never all of the machine's."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from train_job import OURS, PYTHON, ROOT, go, launcher
+
+from fakeit.model.distributed import launchers
+from fakeit.pipelines.errors import FakeitError
+
+# Rank 0 looks at the sockets of the launcher and of every process below it, while the ranks are connected.
+PROBE = """
+import json, os, sys
+import psutil, torch
+if sys.argv[1] == "horovod":
+    import horovod.torch as ranks
+    ranks.init()
+    ranks.allreduce(torch.ones(1))
+    rank = ranks.rank()
+else:
+    import torch.distributed as ranks
+    ranks.init_process_group("gloo")
+    ranks.all_reduce(torch.ones(1))
+    rank = ranks.get_rank()
+if rank == 0:
+    top = psutil.Process()
+    while "fakeit.model.distributed.launchers" not in top.cmdline():
+        top = top.parent()
+    sockets = [s for p in [top, *top.children(recursive=True)] for s in p.net_connections()]
+    heard = [s.laddr.ip for s in sockets if s.status == psutil.CONN_LISTEN]
+    open(sys.argv[2], "w").write(json.dumps(heard))
+if sys.argv[1] == "horovod":
+    ranks.allreduce(torch.ones(1))
+else:
+    ranks.barrier()
+"""
+
+
+@pytest.mark.parametrize("backend", ["horovod", "ddp"])
+def test_a_local_launch_listens_on_loopback_alone(backend: str, tmp_path: Path) -> None:
+    (tmp_path / "probe.py").write_text(PROBE)
+    done = go([*launcher(backend, 2), str(tmp_path / "probe.py"), backend, str(tmp_path / "heard")], timeout=100)
+    assert done.returncode == 0, done.stderr[-2000:]
+    heard = json.loads((tmp_path / "heard").read_text())
+    assert heard and set(heard) == {"127.0.0.1"}
+
+
+def test_elastic_mode_is_refused() -> None:
+    done = go([*OURS, "horovodrun", "-np", "2", "--min-np", "1", "-H", "localhost:2", PYTHON, "-c", "pass"], timeout=60)
+    assert done.returncode == 2 and done.stderr.startswith("error: horovodrun's elastic mode unpickles")
+
+
+def test_an_unknown_launcher_is_named() -> None:
+    with pytest.raises(FakeitError, match="launcher 'mpirun': expected horovodrun or torchrun"):
+        launchers.main(["mpirun"])
+
+
+def test_the_set_up_puts_both_commands_into_the_environment(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    subprocess.run(["bash", ROOT / "scripts" / "launchers.sh", tmp_path], check=True)
+    bare = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    for name in ("horovodrun", "torchrun"):
+        file = tmp_path / "bin" / name
+        assert os.access(file, os.X_OK) and file.read_text().startswith(f"#!{tmp_path}/bin/python")
+        done = subprocess.run([sys.executable, file, "--help"], env=bare, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0 and "usage" in done.stdout.lower()
