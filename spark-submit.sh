@@ -3,6 +3,7 @@
 #   ./spark-submit.sh [--cluster NAME] [any option of spark-submit] JOB.py [the job's options]
 # --cluster NAME takes conf/spark/NAME.conf (default: local) or a file of that form. Everything else is passed on.
 # Away from this machine the executors get the code (--py-files) and a Python with its packages (--archives).
+# SPARK_AUTH_SECRET is the secret of a standalone cluster (conf/spark/standalone.conf).
 # SPARK_HOME chooses another Spark than the environment's.
 set -euo pipefail
 root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)
@@ -22,7 +23,7 @@ while (($#)); do
     shift
 done
 if [ ${#passed[@]} -eq 0 ] || [[ " ${passed[*]} " == " --help " ]] || [[ " ${passed[*]} " == " -h " ]]; then
-    sed -n '2,6s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+    sed -n '2,7s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
     exit $((${#passed[@]} == 0 ? 2 : 0))
 fi
 
@@ -37,6 +38,11 @@ export SPARK_HOME="${SPARK_HOME:-$root/.venv/lib/python3.11/site-packages/pyspar
 export SPARK_CONF_DIR="${SPARK_CONF_DIR:-$root/conf/spark}"  # log4j2.properties: warnings and errors only
 
 [ -n "$master" ] || master=$(awk '$1 == "spark.master" {print $2}' "$conf")
+# A cluster of one's own has one secret for all; YARN and Kubernetes make one for each application.
+if [[ $master == spark://* ]] && grep -q '^spark.authenticate  *true' "$conf"; then
+    export _SPARK_AUTH_SECRET="${_SPARK_AUTH_SECRET:-${SPARK_AUTH_SECRET:-}}"
+    [ -n "$_SPARK_AUTH_SECRET" ] || fail "$master is only spoken to with a secret: export SPARK_AUTH_SECRET, the one that its master and workers were started with (docs/cluster.md)"
+fi
 code=$(cd "$root" && "$python" -m fakeit.pipelines.shipping code)
 shipped=(--py-files "$code$more_code")
 [ -z "$more_archives" ] || shipped+=(--archives "${more_archives#,}")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -16,12 +18,15 @@ from typing import IO
 
 import cv2
 import numpy as np
+import psutil
 import pytest
 
 from fakeit.pipelines import environment
 from fakeit.pipelines.store import manifest
 
 ROOT = Path(__file__).resolve().parents[2]
+SECRET = "a secret of the tests: 7f3b"
+DAEMONS = ROOT / "conf" / "spark" / "standalone-daemons.properties"
 PROBE = """
 import json, os, sys
 from pyspark.sql import SparkSession
@@ -46,9 +51,14 @@ class Cluster:
     master: str
     work: Path
 
-    def submit(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        command = [ROOT / "spark-submit.sh", "--cluster", "standalone", "--master", self.master, *arguments]
+    processes: tuple[int, ...] = ()
+
+    def submit(
+        self, *arguments: str | Path, secret: str = SECRET, master: str = ""
+    ) -> subprocess.CompletedProcess[str]:
+        command = [ROOT / "spark-submit.sh", "--cluster", "standalone", "--master", master or self.master, *arguments]
         loopback = {"SPARK_LOCAL_IP": "127.0.0.1", "PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")}
+        loopback |= {"SPARK_AUTH_SECRET": secret} if secret else {}
         return subprocess.run(command, capture_output=True, text=True, timeout=280, cwd=self.work.parent, env=loopback)
 
 
@@ -76,34 +86,19 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         "SPARK_HOME": str(spark),
         "SPARK_LOCAL_IP": "127.0.0.1",
         "SPARK_NO_DAEMONIZE": "1",
+        "_SPARK_AUTH_SECRET": SECRET,
     }
     work, master = folder / "work", f"spark://127.0.0.1:{port}"
     log = (folder / "log").open("w")
-    begin = [str(spark / "bin" / "spark-class")]
-    package = "org.apache.spark.deploy"
-    started = [
-        start(
-            [*begin, f"{package}.master.Master", "--host", "127.0.0.1", "--port", str(port), "--webui-port", str(web)],
-            bare,
-            log,
-        )
-    ]
-    worker = [
-        *begin,
-        f"{package}.worker.Worker",
-        "--cores",
-        "1",
-        "--memory",
-        "2g",
-        "--host",
-        "127.0.0.1",
-        "--webui-port",
-        "0",
-    ]
+    begin, package = str(spark / "bin" / "spark-class"), "org.apache.spark.deploy"
+    here = ["--host", "127.0.0.1", "--properties-file", str(DAEMONS)]
+    ports = ["--port", str(port), "--webui-port", str(web)]
+    started = [start([begin, f"{package}.master.Master", *here, *ports], bare, log)]
+    worker = [begin, f"{package}.worker.Worker", *here, "--cores", "1", "--memory", "2g", "--webui-port", "0"]
     started += [start([*worker, "--work-dir", str(work / str(i)), master], bare, log) for i in range(2)]
     try:
         wait_for_workers(web, 2, folder / "log")
-        yield Cluster(master, work)
+        yield Cluster(master, work, tuple(process.pid for process in started))
     finally:
         for process in started:
             process.terminate()
@@ -229,3 +224,86 @@ def test_the_cluster_writes_the_bytes_of_a_local_run(cluster: Cluster, tmp_path:
     assert len(by_hand.shards) >= 8
     assert {s.path: s.sha256 for s in by_cluster.shards} == {s.path: s.sha256 for s in by_hand.shards}
     assert by_cluster.digest == by_hand.digest
+
+
+def listening(processes: tuple[int, ...]) -> set[str]:
+    """The addresses at which these processes, and those below them, take connections."""
+    every = [p for pid in processes for p in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True))]
+    sockets = [s for process in every for s in process.net_connections("inet")]
+    return {s.laddr.ip.removeprefix("::ffff:") for s in sockets if s.status == psutil.CONN_LISTEN}
+
+
+class Listener:
+    """Stands between the client and the master, and writes down every byte that passes."""
+
+    def __init__(self, port: int) -> None:
+        self.port, self.heard = port, bytearray()
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.address = f"spark://127.0.0.1:{self.socket.getsockname()[1]}"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                client, _ = self.socket.accept()
+            except OSError:
+                return
+            master = socket.create_connection(("127.0.0.1", self.port))
+            for source, target in ((client, master), (master, client)):
+                threading.Thread(target=self._pass_on, args=(source, target), daemon=True).start()
+
+    def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                self.heard += data
+                target.sendall(data)
+        for end in (source, target):
+            end.close()
+
+
+TINY = """
+from pyspark.sql import SparkSession
+session = SparkSession.builder.appName("A-NAME-THAT-IS-LOOKED-FOR").getOrCreate()
+conf = session.sparkContext.getConf()
+print("SUM", session.sparkContext.parallelize(range(10), 2).sum(), conf.get("spark.network.crypto.enabled"))
+session.stop()
+"""
+
+
+@pytest.mark.spark
+def test_a_cluster_is_not_spoken_to_without_a_secret(tmp_path: Path) -> None:
+    nowhere = Cluster("spark://127.0.0.1:1", tmp_path / "work")
+    done = nowhere.submit(tmp_path / "job.py", secret="")
+    assert done.returncode == 2
+    assert "error: spark://127.0.0.1:1 is only spoken to with a secret: export SPARK_AUTH_SECRET" in done.stderr
+
+
+@pytest.mark.spark
+@pytest.mark.slow
+def test_nothing_readable_passes_between_client_and_master(cluster: Cluster, tmp_path: Path) -> None:
+    (tmp_path / "job.py").write_text(TINY)
+    between = Listener(int(cluster.master.rpartition(":")[2]))
+    try:
+        done = cluster.submit(tmp_path / "job.py", master=between.address)
+    finally:
+        between.socket.close()
+    assert "SUM 45 true" in done.stdout, done.stderr[-3000:]
+    assert len(between.heard) > 1000
+    for wanted in (b"A-NAME-THAT-IS-LOOKED-FOR", b"RegisterApplication", b"ApplicationDescription"):
+        assert wanted not in between.heard
+    assert SECRET.encode() not in between.heard
+    assert listening(cluster.processes) == {"127.0.0.1"}
+
+
+@pytest.mark.spark
+@pytest.mark.slow
+@pytest.mark.fault
+@pytest.mark.parametrize("options", [[], ["--conf", "spark.authenticate=false"]], ids=["wrong secret", "no secret"])
+def test_a_stranger_gets_nothing_run(cluster: Cluster, options: list[str], tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+    (tmp_path / "job.py").write_text(
+        TINY.replace("range(10), 2).sum()", f"range(2), 2).map(lambda _: open({str(ran)!r}, 'w').close()).count()")
+    )
+    done = cluster.submit(*options, tmp_path / "job.py", secret="another secret")
+    assert done.returncode != 0 and "SUM" not in done.stdout
+    assert not ran.exists()
