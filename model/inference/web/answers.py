@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig
@@ -17,7 +18,7 @@ from fakeit.model.inference.results import Face, ImageResult, draw_faces
 from fakeit.model.inference.video import run_video
 from fakeit.pipelines.errors import Rejected
 from fakeit.pipelines.faces import filters
-from fakeit.pipelines.faces.draw import write_image
+from fakeit.pipelines.faces.draw import WHITE, write_image
 from fakeit.pipelines.image_io import read_image
 from fakeit.pipelines.landmarks import convert
 
@@ -122,9 +123,20 @@ def _video(job: Job, landmarker: Landmarker) -> Answer:
 
 def _edit(what: str, pixels: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
     if what == POINTS:
-        return draw_faces(pixels, faces)
+        drawn = draw_faces(pixels, faces)
+        return _numbered(drawn, faces) if len(faces) > 1 else drawn
     for face in faces:
         pixels = filters.apply_filter(what, pixels, convert(face.points, face.scheme, "ibug68"))
+    return pixels
+
+
+def _numbered(pixels: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
+    """Each face's number in the table, at the top left of its points."""
+    scale = max(0.5, max(pixels.shape[:2]) / 1000)
+    for number, face in enumerate(faces, 1):
+        at = (int(face.points[:, 0].min()), max(int(20 * scale), int(face.points[:, 1].min() - 6 * scale)))
+        for colour, width in (((0, 0, 0), 4), (WHITE, 2)):
+            cv2.putText(pixels, str(number), at, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, width, cv2.LINE_AA)
     return pixels
 
 

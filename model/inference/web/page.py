@@ -23,6 +23,7 @@ CSS = f"""
 .gradio-container {{ max-width: 1180px !important; margin: auto; }}
 .legend {{ display: flex; align-items: center; gap: .6em; flex-wrap: wrap; font-size: .9em; }}
 .legend i {{ width: 9em; height: .8em; border-radius: .4em; background: linear-gradient(90deg, rgb{RED}, rgb{GREEN}); }}
+#examples .grid-container {{ grid-template-columns: repeat({len(EXAMPLES)}, minmax(0, 1fr)) !important; }}
 @media (max-width: 640px) {{ .gradio-container {{ padding: .5em !important; }} #faces, #film {{ min-height: 0; }} }}
 """
 LEGEND = """<div class="legend" id="legend">unsure <i></i> sure — the colour of a point is the chance, as the network
