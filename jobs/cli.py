@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from fakeit.pipelines import environment, extras, progress
 from fakeit.pipelines.config import nearest
 from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.secrets import MaskedStream
 
 SAID = "fakeit "  # how argv[0] begins when a job is run as `fakeit COMMAND`
 
@@ -117,6 +118,7 @@ def run(
         parser: of its arguments.
         needs: see `check`.
     """
+    sys.stdout, sys.stderr = MaskedStream(sys.stdout), MaskedStream(sys.stderr)  # type: ignore[assignment]
     arguments = parser.parse_args()
     progress.show("none" if arguments.quiet else "json" if arguments.json_log else "auto")
     try:

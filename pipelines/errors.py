@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from fakeit.pipelines.secrets import masked
+
 
 class FakeitError(ValueError):
-    """The job cannot go on. The message is one line for the user: file, field, what was found, what would be right."""
+    """The job cannot go on. The message is one line for the user: file, field, what was found, what would be right.
+
+    Passwords in it are masked."""
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(masked(str(message)))
 
 
 class Rejected(Exception):
-    """One sample cannot be used and is quarantined. The message is the one-line reason, with file and line."""
+    """One sample cannot be used and is quarantined. The message is the one-line reason, with file and line.
+
+    Passwords in it are masked."""
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(masked(str(message)))

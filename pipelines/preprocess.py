@@ -23,6 +23,7 @@ from fakeit.pipelines.pictures import read_boxes
 from fakeit.pipelines.preprocess_config import PreprocessConfig
 from fakeit.pipelines.progress import ProgressBar
 from fakeit.pipelines.runners import Runner
+from fakeit.pipelines.secrets import without_secrets
 from fakeit.pipelines.shard_task import (
     TASKS,
     ShardResult,
@@ -161,8 +162,8 @@ def _commit(
     _check_rejected(rejected, samples, config.store.max_rejected)
     shards = tuple(result.shard for result in results if result.shard is not None)
     manifest = Manifest(
-        source.scheme, config.crop, config.store.image_codec, config.seed, to_dict(config), code_version(), shards,
-        tuple(rejected),
+        source.scheme, config.crop, config.store.image_codec, config.seed, without_secrets(to_dict(config)),
+        code_version(), shards, tuple(rejected),
     )  # fmt: skip
     kept = {shard.path for shard in shards}
     for name in list_files(dataset):

@@ -17,6 +17,7 @@ from fakeit.model.comparison.report import write_report
 from fakeit.model.comparison.running import CellRunner, CellState, read_result
 from fakeit.model.comparison.tracking import ComparisonTracker
 from fakeit.pipelines.config import to_dict
+from fakeit.pipelines.secrets import without_secrets
 from fakeit.pipelines.storage import write_atomically
 from fakeit.pipelines.store import manifest as manifests
 
@@ -109,7 +110,7 @@ def _parent(folder: Path) -> str | None:
 
 def _remember(config: ComparisonConfig, dataset: str, manifest: manifests.Manifest, folder: Path, run_id: str) -> None:
     state = {
-        "config": to_dict(config),
+        "config": without_secrets(to_dict(config)),
         "dataset": dataset,
         "digest": manifest.digest,
         "scheme": manifest.scheme,

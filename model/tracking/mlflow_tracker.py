@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from fakeit.pipelines.secrets import masked
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
@@ -175,7 +177,7 @@ class MlflowTracker:
             if not self._down:
                 line = " ".join(str(error).split())[:160]
                 print(
-                    f"warning: MLflow at {self.uri} does not answer ({line}); training goes on",
+                    masked(f"warning: MLflow at {self.uri} does not answer ({line}); training goes on"),
                     file=sys.stderr,
                     flush=True,
                 )
@@ -198,7 +200,7 @@ class MlflowTracker:
         experiment = found.experiment_id if found else client.create_experiment(self.config.experiment)
         tags = {"mlflow.source.name": "jobs/train.py", **dict(tag.split("=", 1) for tag in self.config.tags)}
         run_id = client.create_run(experiment, run_name=self.name, tags=tags).info.run_id
-        params = [Param(key, str(value)[:500]) for key, value in _flat(self._params).items()]
+        params = [Param(key, masked(str(value))[:500]) for key, value in _flat(self._params).items()]
         for start in range(0, len(params), 100):
             client.log_batch(run_id, params=params[start : start + 100])
         client.log_inputs(run_id, [_dataset_input(info) for info in self._datasets])
@@ -261,7 +263,7 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def _dataset_input(info: DatasetInfo) -> Any:
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    source = json.dumps({"uri": info.source})
+    source = json.dumps({"uri": masked(info.source)})
     dataset = Dataset(info.name, info.digest, "local", source, profile=json.dumps({"rows": info.rows}))
     return DatasetInput(dataset, [InputTag("mlflow.data.context", info.context)])
 

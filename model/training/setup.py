@@ -24,6 +24,7 @@ from fakeit.pipelines.config import to_dict
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.crop import CropConfig
 from fakeit.pipelines.landmarks import scheme
+from fakeit.pipelines.secrets import without_secrets
 
 STEPS = "steps.jsonl"
 
@@ -90,7 +91,7 @@ def _prepare(config: TrainConfig, output: Path, checkpoints: CheckpointManager, 
         raise FakeitError(f"{output} holds a run already; say --resume to go on with it, or another --output")
     output.mkdir(parents=True, exist_ok=True)
     steps.unlink(missing_ok=True)
-    (output / "conf.json").write_text(json.dumps(to_dict(config), indent=1))
+    (output / "conf.json").write_text(json.dumps(without_secrets(to_dict(config)), indent=1))
     return None
 
 

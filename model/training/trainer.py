@@ -36,6 +36,7 @@ from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.draw import write_image
 from fakeit.pipelines.landmarks import scheme as scheme_named
 from fakeit.pipelines.progress import ProgressBar, say
+from fakeit.pipelines.secrets import without_secrets
 
 PREEMPTED = 75  # exit code after SIGTERM: a checkpoint stands, run again with --resume (EX_TEMPFAIL)
 
@@ -296,7 +297,7 @@ class Trainer:
             **loop.state(),
             position=self.position,
             progress=asdict(self.progress),
-            conf=to_dict(self.config),
+            conf=without_secrets(to_dict(self.config)),
             dataset={"path": self.training.mix[0].path, "digest": self.training.manifests[0].digest},
             run_id=self.tracker.run_id,
             metrics=self.progress.history[-1] if self.progress.history else {},

@@ -9,9 +9,9 @@ import pytest
 from mlflow import MlflowClient
 
 from fakeit.model.export import export
-from fakeit.model.inference import web
 from fakeit.model.inference.backends import ModelMetadata
 from fakeit.model.inference.landmarker import Landmarker
+from fakeit.model.inference.web import choices
 from fakeit.model.networks import NetworkConfig, build
 from fakeit.model.tracking import model_registry
 from fakeit.pipelines.errors import FakeitError
@@ -55,11 +55,11 @@ def test_a_registered_model_is_loaded_by_its_name(place: str, monkeypatch: pytes
 
 
 def test_the_web_demo_offers_the_versions() -> None:
-    models = web.known_models(["models:/fakeit-landmarks"])
+    models = choices.known_models(["models:/fakeit-landmarks"])
     assert models["fakeit-landmarks@champion (version 1, test_nme 7.1)"] == "models:/fakeit-landmarks@champion"
     assert "models:/fakeit-landmarks/2" in models.values()
     with pytest.raises(FakeitError, match="nothing is registered"):
-        web.known_models(["models:/absent"])
+        choices.known_models(["models:/absent"])
 
 
 @pytest.mark.parametrize(
