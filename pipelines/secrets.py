@@ -17,7 +17,7 @@ _IN_QUERY = re.compile(
     r"[^&;\s'\"#]+",
     re.IGNORECASE,
 )
-_IN_HEADER = re.compile(r"(?P<before>\b(?:bearer|basic)\s+)[\w.~+/=-]{8,}", re.IGNORECASE)
+_IN_HEADER = re.compile(r"(?P<before>\b(?:bearer|basic)\s+)(?=\S*[\d=])[\w.~+/=-]{8,}", re.IGNORECASE)
 _NAMES = re.compile(r"(TOKEN|PASSWORD|PASSWD|SECRET|API_?KEY|ACCESS_KEY|SAS_KEY|ACCOUNT_KEY)", re.IGNORECASE)
 _SHORTEST = 6  # a shorter value of the environment would blot out ordinary words
 

@@ -5,8 +5,12 @@
 set -euo pipefail
 version=0.28.1
 venv=$1 flavour=$2
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 export PATH="$venv/bin:$PATH"
 fail() { echo "error: $*" >&2; exit 2; }
+
+# pinned install|download NAME [OPTIONS]: the file whose SHA-256 stands in requirements-build.lock, and no other.
+pinned() { pip "$1" -qq --no-deps --require-hashes "${@:3}" -r <(grep "^$2==" "$root/requirements-build.lock"); }
 
 torch=$(python -c 'from importlib.metadata import version; print(version("torch"))')
 key="horovod-$version-torch$torch-py$(python -c 'import sys; print("%d.%d" % sys.version_info[:2])')-$flavour-$(uname -m)"
@@ -18,14 +22,14 @@ build() {
     python -c 'import os, sysconfig; raise SystemExit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))' ||
         fail "Python.h is missing for $(command -v python): install Python's headers (Debian: apt install python3.11-dev)"
     # gloo inside Horovod declares a CMake so old that CMake 4 refuses it.
-    cmake --version 2>/dev/null | grep -q 'version 3\.' || pip install -qq cmake==3.31.10
+    cmake --version 2>/dev/null | grep -q 'version 3\.' || pinned install cmake
 
     local work
     work=$(mktemp -d)
     # shellcheck disable=SC2064
     trap "rm -rf '$work'" EXIT
     [ "$flavour" = cpu ] || with_nccl "$work"
-    pip download -qq --no-cache-dir --no-deps --no-build-isolation --no-binary horovod "horovod==$version" -d "$work"
+    pinned download horovod --no-cache-dir --no-build-isolation --no-binary horovod -d "$work"
     tar -xzf "$work/horovod-$version.tar.gz" -C "$work"
     # torch's headers need C++17; Horovod says 14, in two places. Release instead of RelWithDebInfo: half the time, a tenth of the size.
     sed -i 's/CMAKE_CXX_STANDARD 14/CMAKE_CXX_STANDARD 17/' "$work/horovod-$version/CMakeLists.txt" "$work/horovod-$version/horovod/torch/CMakeLists.txt"

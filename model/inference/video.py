@@ -36,7 +36,8 @@ class VideoReader:
         self.name = f"camera {place}" if isinstance(place, int) else f"video {place}"
         if isinstance(place, str) and not Path(place).is_file():
             raise FakeitError(f"{self.name}: no such file")
-        self._capture = cv2.VideoCapture(place)
+        # FFmpeg alone: OpenCV's own readers of what FFmpeg refuses take JPEGs to a decoder with a known hole.
+        self._capture = cv2.VideoCapture(place, cv2.CAP_FFMPEG if isinstance(place, str) else cv2.CAP_ANY)
         if not self._capture.isOpened():
             wrong = "is not there or is taken" if isinstance(place, int) else "not a video that can be decoded"
             raise FakeitError(f"{self.name}: {wrong}")

@@ -77,7 +77,7 @@ def _frame_key(file: str) -> tuple[str, str]:
 
 def read_frame(video: str, number: int) -> NDArray[np.uint8]:
     """Frame `number` (from 1) of a video, (H, W, 3) RGB. Raises Rejected where it cannot be had."""
-    capture = cv2.VideoCapture(video)
+    capture = cv2.VideoCapture(video, cv2.CAP_FFMPEG)  # and no other: see VideoReader
     try:
         capture.set(cv2.CAP_PROP_POS_FRAMES, number - 1)
         found, frame = capture.read()

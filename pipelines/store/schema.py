@@ -103,7 +103,8 @@ def decode_png(column: pa.Array, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     images = np.empty((len(column), *shape), np.uint8)
     flag = cv2.IMREAD_COLOR_RGB if shape[2] == 3 else cv2.IMREAD_GRAYSCALE
     for index, data in enumerate(column):
-        decoded = cv2.imdecode(np.frombuffer(data.as_buffer(), np.uint8), flag)
+        png = bytes(memoryview(data.as_buffer())[:8]) == b"\x89PNG\r\n\x1a\n"  # OpenCV would take any format, JPEG too
+        decoded = cv2.imdecode(np.frombuffer(data.as_buffer(), np.uint8), flag) if png else None
         if decoded is None or decoded.shape[:2] != shape[:2]:
             raise FakeitError(f"column 'image', row {index}: not a PNG of shape {shape}")
         images[index] = decoded.reshape(shape)

@@ -1,0 +1,70 @@
+"""Nothing is installed that is not byte for byte what the locks say."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tools import advisories, lock_hashes
+
+ROOT = Path(__file__).resolve().parents[1]
+LOCKS = sorted(ROOT.glob("requirements*.lock"))
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.name)
+def test_every_pin_is_exact_and_has_hashes(lock: Path) -> None:
+    found = lock_hashes.hashes(lock.read_text())
+    assert found
+    for pin, options in found.items():
+        assert re.fullmatch(r"[\w.-]+==[\w.+!-]+", pin), pin
+        assert options, f"{lock.name}: {pin} has no --hash; run: python tools/lock_hashes.py {lock.name}"
+
+
+def test_the_set_up_installs_from_hashed_locks_alone() -> None:
+    lines = [(file, line) for file in ("Makefile", "scripts/horovod.sh", "scripts/java.sh", "scripts/venv.sh")
+             for line in (ROOT / file).read_text().splitlines()]  # fmt: skip
+    installs = [(file, line) for file, line in lines if re.search(r"pip\S* (install|download) ", line)]
+    assert len(installs) <= 4
+    for file, line in installs:
+        by_hash = "--require-hashes" in line or "$(HASHED)" in line
+        own_wheel = "--no-index" in line  # the Horovod that was compiled here
+        nvidia = "Requires-Dist: nvidia" in line  # pinned by torch's metadata; said in requirements-torch.lock
+        assert by_hash or own_wheel or nvidia, f"{file}: {line.strip()}"
+
+
+def test_new_pins_are_asked_for_and_old_ones_keep_theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = "--hash=sha256:" + "1" * 64, "--hash=sha256:" + "2" * 64
+    old, new = tmp_path / "old.lock", tmp_path / "new.lock"
+    old.write_text(f"# why\na==1 {one}\nb==1 {one}\n")
+    new.write_text("# why\na==1\nb==2\n")
+    asked: list[list[str]] = []
+
+    def ask(pins: list[str], *_options: str) -> dict[str, str]:
+        asked.append(pins)
+        return {pin: two for pin in pins}
+
+    monkeypatch.setattr(lock_hashes, "ask", ask)
+    monkeypatch.setattr("sys.argv", ["lock_hashes.py", str(new), "--from", str(old)])
+    lock_hashes.main()
+    assert new.read_text() == f"# why\na==1 {one}\nb==2 {two}\n"
+    assert asked == [["b==2"], ["b==2"]]
+
+
+def test_each_known_hole_is_about_a_version_that_is_pinned() -> None:
+    """A line that excuses a hole goes when the package does, or is looked at again when its version changes."""
+    pinned = advisories.pinned()
+    for package, version in advisories.UNREACHABLE:
+        assert pinned.get(package) == version, f"{package} {version} is not pinned any more: look at its line again"
+    security = (ROOT / "SECURITY.md").read_text()
+    for package, _ in advisories.UNREACHABLE:
+        assert package in security
+
+
+def test_the_list_for_a_checker_holds_every_pin() -> None:
+    pinned = advisories.pinned()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = {advisories.normal(pin.split("==")[0]) for pin in project["dependencies"]}
+    assert asked <= set(pinned)
