@@ -34,7 +34,8 @@ $(STAMPS)/venv: scripts/venv.sh
 HASHED := install -qq --no-deps --require-hashes
 $(STAMPS)/torch-$(TORCH): $(STAMPS)/venv requirements-torch.lock
 	@echo "installing torch $(TORCH)"
-	@$(BIN)/pip $(HASHED) -r requirements-torch.lock
+	@$(if $(filter cpu,$(FLAVOUR)),$(BIN)/pip $(HASHED) -r <(grep '+cpu ' requirements-torch.lock) 2>/dev/null ||) \
+		$(BIN)/pip $(HASHED) -r <(grep '^torch==$(TORCH) ' requirements-torch.lock)
 	@! grep -qs '^Requires-Dist: nvidia' $(VENV)/lib/python3.*/site-packages/torch-*.dist-info/METADATA || $(BIN)/pip install -qq torch==$(TORCH)
 	@rm -f $(STAMPS)/torch-* && touch $@
 

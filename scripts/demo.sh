@@ -58,4 +58,4 @@ row "predictions ($((ended - trained)) s)" "$out/predictions.csv"
 row "pictures, $(find "$out/drawn" -type f | wc -l) of them" "$(find "$out/drawn" -type f | sort | head -3 | paste -sd' ') …"
 row "… of the model in the box" "$out/drawn_box"
 echo
-echo "next: .venv/bin/mlflow ui --backend-store-uri sqlite:///mlflow.db"
+echo "next: MLFLOW_DISABLE_TELEMETRY=true .venv/bin/mlflow ui --backend-store-uri sqlite:///mlflow.db"

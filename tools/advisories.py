@@ -40,7 +40,7 @@ def pinned() -> dict[str, str]:
         for line in lock.read_text().splitlines():
             if "==" in line and not line.startswith("#"):
                 name, version = line.split(" ")[0].split("==")
-                found[normal(name)] = version
+                found[normal(name)] = version.split("+")[0]  # a build of the same release
     return found
 
 

@@ -133,7 +133,7 @@ def start(command: list[str], variables: dict[str, str], log: IO[str]) -> subpro
 
 
 def wait_for_workers(port: int, count: int, log: Path) -> None:
-    until = time.monotonic() + 90
+    until = time.monotonic() + 180
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     while time.monotonic() < until:
         try:

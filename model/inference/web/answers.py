@@ -88,7 +88,7 @@ def _picture(job: Job, landmarker: Landmarker) -> Answer:
     start = time.perf_counter()
     boxes = landmarker.detect(pixels)
     found = time.perf_counter()
-    faces = landmarker.fit(pixels, boxes)
+    faces = landmarker.predict_boxes(pixels, boxes)
     done = time.perf_counter()
     drawn = _edit(job.what, pixels, faces)
     target = Path(job.folder, "faces.png")
