@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -124,3 +127,11 @@ def test_the_logged_model_predicts_as_the_checkpoint(server: str, tmp_path: Path
     np.testing.assert_allclose(points, expected, rtol=1e-5, atol=1e-6)
     shape = loaded.metadata.signature.inputs.inputs[0].shape
     assert tuple(shape) == (-1, 32, 32, 3), "any number of faces"
+
+
+def test_nobody_is_told_that_mlflow_is_used() -> None:
+    """Asked in a process that is no test and no CI, where mlflow by itself would report."""
+    ours = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "PYTHONPATH": os.environ["PYTHONPATH"]}
+    asked = "import fakeit.model; from mlflow.telemetry.utils import is_telemetry_disabled as off; print(off())"
+    done = subprocess.run([sys.executable, "-c", asked], env=ours, capture_output=True, text=True, timeout=100)
+    assert done.stdout.strip() == "True", done.stderr[-500:]
