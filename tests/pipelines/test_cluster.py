@@ -250,7 +250,10 @@ def test_the_cluster_writes_the_bytes_of_a_local_run(cluster: Cluster, tmp_path:
 def listening(processes: tuple[int, ...]) -> set[str]:
     """The addresses at which these processes, and those below them, take connections."""
     every = [p for pid in processes for p in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True))]
-    sockets = [s for process in every for s in process.net_connections("inet")]
+    sockets = []
+    for process in every:
+        with contextlib.suppress(psutil.NoSuchProcess):  # an executor that has just ended
+            sockets += process.net_connections("inet")
     return {s.laddr.ip.removeprefix("::ffff:") for s in sockets if s.status == psutil.CONN_LISTEN}
 
 

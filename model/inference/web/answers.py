@@ -141,7 +141,7 @@ def _numbered(pixels: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
 
 
 def _judges(faces: Sequence[Face]) -> bool:
-    return any((face.confidence < 1).any() for face in faces)
+    return not faces or any((face.confidence < 1).any() for face in faces)
 
 
 def _rows(faces: Sequence[Face]) -> list[list[float]]:
