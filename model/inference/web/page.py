@@ -29,7 +29,7 @@ CSS = f"""
 LEGEND = """<div class="legend" id="legend">unsure <i></i> sure — the colour of a point is the chance, as the network
 judges itself, that it lies within 3 % of the face crop's side of the truth</div>"""
 NO_LEGEND = """<div class="legend" id="legend">This model does not say how sure it is.</div>"""
-DARK = "() => document.body.classList.toggle('dark')"
+DARK = "() => { document.body.classList.toggle('dark'); }"
 Ask = Callable[[Job], Answer]
 
 
