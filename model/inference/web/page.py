@@ -29,7 +29,7 @@ CSS = f"""
 LEGEND = """<div class="legend" id="legend">unsure <i></i> sure — the colour of a point is the chance, as the network
 judges itself, that it lies within 3 % of the face crop's side of the truth</div>"""
 NO_LEGEND = """<div class="legend" id="legend">This model does not say how sure it is.</div>"""
-DARK = "() => { document.body.classList.toggle('dark'); }"
+DARK = """<button id="dark" onclick="document.body.classList.toggle('dark')" title="light or dark">☀ / ☾</button>"""
 Ask = Callable[[Job], Answer]
 
 
@@ -46,7 +46,7 @@ def page(models: dict[str, str], ask: Ask, folder: PrivateFolder) -> Any:
         chosen = gradio.State("", time_to_live=folder.keep_s, delete_callback=folder.forget)
         with gradio.Row():
             gradio.Markdown(f"# Fakeit\nFacial landmarks learnt from synthetic faces. {folder.promise}")
-            gradio.Button("☀ / ☾", scale=0, min_width=80, size="sm").click(None, js=DARK, api_name=False)
+            gradio.HTML(DARK)
         with gradio.Row(equal_height=False):
             with gradio.Column(min_width=300):
                 sources = _sources()

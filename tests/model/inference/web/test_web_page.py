@@ -143,10 +143,10 @@ def test_the_page_in_a_browser(served: Served, tmp_path: Path) -> None:
         page.resize(390, 844)
         page.run("[...document.querySelectorAll('button[role=tab]')].find(e => e.innerText == 'Picture').click()")
         page.until(lambda: page.run("return document.documentElement.scrollWidth <= window.innerWidth"))
-        colour = "return getComputedStyle(document.querySelector('.gradio-container')).backgroundColor"
-        light = page.run(colour)
-        page.run("[...document.querySelectorAll('button')].find(e => e.innerText.includes('☾')).click()")
-        page.until(lambda: page.run(colour) != light)
+        dark = "return document.body.classList.contains('dark')"
+        before_click = page.run(dark)
+        page.click("#dark")
+        page.until(lambda: page.run(dark) != before_click)
 
 
 _CLICK = """
