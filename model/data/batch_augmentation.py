@@ -79,7 +79,8 @@ class Augmenter:
         self.stored, self.wanted, self.config, self.seed, self.device = stored, wanted, config, seed, device
         self.ratio = (1 + 2 * wanted.margin) / (1 + 2 * stored.margin)
         self.recrops = self.ratio != 1 or wanted.size != stored.size
-        self.flip = torch.tensor(scheme.flip, device=device)
+        self._flip = torch.tensor(scheme.flip)  # on the CPU
+        self.flip = self._flip.to(device)
         self.basis = jpeg_basis().to(device)
         self.luma = torch.tensor(LUMA, device=device).reshape(1, 3, 1, 1)
         self.axis = (torch.arange(wanted.size) + 0.5) / wanted.size - 0.5  # centred unit crop: -½…½; on the CPU
@@ -140,6 +141,18 @@ class Augmenter:
         """The largest strength that a block may draw."""
         block: Block | None = getattr(self.config, name)
         return 0.0 if block is None else block.range[1]
+
+    def mixed_weight(self, weight: Tensor, draws: Draws) -> float:
+        """Σ weight that a whole global batch has after `mixup`: less than before where points are missing.
+
+        Args:
+            weight: (N, K) float32 of the global batch as stored, on the CPU.
+            draws: of all its N positions.
+        """
+        if self.config is not None:
+            _, flipped = self.strength("flip", draws)
+            weight = torch.where(flipped[:, None], weight[:, self._flip], weight)
+        return float(torch.minimum(weight, weight.roll(1, 0)).sum(dtype=torch.float64))
 
     def _matrix(self, count: int, draws: Draws | None) -> tuple[Tensor, Tensor]:
         """(N, 3, 3) from the network's crop, unaugmented, to augmented; centred unit crop. And (N,) who is mirrored."""

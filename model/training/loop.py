@@ -176,7 +176,7 @@ class TrainLoop:
             group["lr"] = lr
         if self._dropouts:
             self._seed(config.train.seed * 1_000_003 + step)
-        total = sum(batch.total_weight for batch in batches)
+        total = sum(self._total_weight(batch, epoch) for batch in batches)
         local = torch.zeros((), dtype=torch.float64, device=self.loader.device)
         for index, batch in enumerate(batches):
             with comm.no_sync(self.module, last=index == len(batches) - 1):
@@ -193,6 +193,13 @@ class TrainLoop:
         if self.ema is not None:
             self.ema.update(step)
         return _Pending(step, batches[-1].end, total, batches, comm.all_reduce_async(self._signals(local, total)))
+
+    def _total_weight(self, batch: Batch, epoch: int) -> float:
+        """Σ weight by which the loss of a global batch is divided."""
+        if batch.global_weight is None:
+            return batch.total_weight
+        draws = self.augmenter.draw(epoch, batch.number, 0, batch.global_size, batch.global_size)
+        return self.augmenter.mixed_weight(batch.global_weight, draws)
 
     def _seed(self, seed: int) -> None:
         """Masks of dropout are a function of the step, alike on all ranks. (torch.manual_seed asks every kind of

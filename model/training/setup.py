@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,23 @@ def device_of(config: TrainConfig, comm: Comm) -> str:
     torch.cuda.set_device(comm.local_rank)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     return f"cuda:{comm.local_rank}"
+
+
+def verify_datasets(stores: Sequence[ShardedDataset], comm: Comm) -> None:
+    """Each rank looks at the files on its own machine; URLs are asked for by rank 0 alone.
+
+    Raises:
+        FakeitError: on all ranks, what the first of them found.
+    """
+    problem = None
+    try:
+        for store in stores:
+            store.verify(remote=comm.rank == 0)
+    except (FakeitError, OSError) as error:
+        problem = str(error)
+    found = [said for said in comm.gather(problem) if said]
+    if found:
+        raise FakeitError(found[0])
 
 
 def prepare_folder(

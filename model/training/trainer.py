@@ -29,7 +29,15 @@ from fakeit.model.training.config import TrainConfig
 from fakeit.model.training.console import StepLog, announce, epoch_line, estimate, prediction_sheet, whole_run
 from fakeit.model.training.loop import StepReport, TrainLoop
 from fakeit.model.training.metrics import Metrics
-from fakeit.model.training.setup import STEPS, check_fits, device_of, make_network, prepare_folder, warn
+from fakeit.model.training.setup import (
+    STEPS,
+    check_fits,
+    device_of,
+    make_network,
+    prepare_folder,
+    verify_datasets,
+    warn,
+)
 from fakeit.model.training.validation import validate
 from fakeit.pipelines.config import to_dict
 from fakeit.pipelines.errors import FakeitError
@@ -108,9 +116,9 @@ class Trainer:
         reader, points = config.data.reader, config.input.scheme
         keep = 3 * config.data.shuffle_block_shards * len(mix)
         self.training = ShardedDataset(mix, "train", reader, points, config.data.images, keep)
-        self.validation = ShardedDataset(mix[:1], "val", reader, self.training.scheme)
-        for store in (self.training, self.validation):
-            store.verify()
+        # The whole split, however much of the training rows an epoch sees.
+        self.validation = ShardedDataset([DatasetSpec(dataset)], "val", reader, self.training.scheme)
+        verify_datasets((self.training, self.validation), comm)
         if self.training.rows == 0:
             raise FakeitError(f"dataset {dataset} has no training rows")
         self.scheme = scheme_named(self.training.scheme)

@@ -230,6 +230,21 @@ def test_datasets_are_mixed(dataset: str, tmp_path: Path) -> None:
     assert len(losses(tmp_path / "run")) == 3 * 5  # 25 + 2 × 5 rows in batches of at most 8
 
 
+def test_a_share_of_the_training_rows_is_no_share_of_validation(
+    dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    forward = trainer.validate
+
+    def counting(network: Any, loader: Any, *rest: Any) -> Any:
+        seen.extend(len(batch.images) for batch in loader.epoch(0))
+        return forward(network, loader, *rest)
+
+    monkeypatch.setattr(trainer, "validate", counting)
+    run(replace(CONFIG, data=replace(CONFIG.data, passes_per_epoch=0.34)), dataset, tmp_path / "run")
+    assert seen == [3, 3, 3] * 3, "nine rows in batches of at most four, after each of three epochs"
+
+
 def test_validation_is_that_of_the_saved_network(dataset: str, tmp_path: Path) -> None:
     outcome = run(CONFIG, dataset, tmp_path / "run")
     from fakeit.model.data.dataset import ShardedDataset
