@@ -96,6 +96,8 @@ def prepare_folder(
 def _prepare(config: TrainConfig, output: Path, checkpoints: CheckpointManager, resume: bool) -> Checkpoint | None:
     steps = output / STEPS
     if resume:
+        for left in checkpoints.folder.glob("*.tmp"):  # of a write that was killed
+            left.unlink()
         restored, problems = checkpoints.latest()
         for problem in problems:
             warn(problem)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from test_checkpoint import a_checkpoint
 from tiny_dataset import make_dataset
 from torch import Tensor, nn
 
@@ -77,3 +81,65 @@ def test_missing_points_do_not_shrink_the_loss_of_mixed_faces(
     config = TrainConfig(data=data, augment=flip, loss=LossConfig({"l1": 1.0}), optimiser=optimiser, train=LoopConfig())
     for report in steps(loop(tmp_path, config, Constant(), missing=0.5)):
         assert report.loss == pytest.approx(0.25, rel=1e-4)
+
+
+def broken_at(*numbers: int, value: float) -> Callable[[], float]:
+    """A gain that is `value` at the forward passes of those numbers (two questions each), else 1."""
+    count = iter(range(10**6))
+    return lambda: value if next(count) // 2 in numbers else 1.0
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e38])
+@pytest.mark.parametrize("at", [0, 2])
+def test_a_step_without_a_number_leaves_everything_as_it_was(tmp_path: Path, name: str, value: float, at: int) -> None:
+    """Also at the very first, and where an absolute error's own gradient would be finite."""
+    network = Constant(broken_at(at, value=value))
+    kind: Any = name
+    made = loop(tmp_path, replace(STILL, optimiser=OptimiserConfig(kind, lr=0.01, ema=0.5)), network)
+    assert made.ema is not None
+    states = []
+    for report in made.epoch(0, 64, 0, 0, []):
+        states.append((report, {k: v.clone() for k, v in network.state_dict().items() if v.is_floating_point()}))
+    assert [report.skipped for report, _ in states] == [n == at for n in range(4)]
+    assert all(math.isnan(report.loss) == report.skipped for report, _ in states)
+    assert all(v.isfinite().all() for v in [*network.state_dict().values(), *made.ema.network.state_dict().values()])
+    other = Constant()
+    plain = loop(tmp_path, replace(STILL, optimiser=OptimiserConfig(kind, lr=0.01)), other)
+    list(zip(plain.epoch(0, 64, 0, 0, []), range(2), strict=False))
+    taken = 0.01 * 3 if name != "sgd" else None
+    if taken is not None:  # Adam moves a constant gradient's parameter by lr a step: three of the four were taken
+        assert (network.point.detach() - 0.5).abs().max() == pytest.approx(taken, rel=0.1)
+
+
+@pytest.mark.fault
+def test_a_gradient_without_a_number_is_not_stepped_though_the_loss_is_one(tmp_path: Path) -> None:
+    network, count = Constant(), iter(range(99))
+    network.point.register_hook(lambda gradient: gradient * (float("inf") if next(count) == 1 else 1.0))
+    reports = steps(loop(tmp_path, replace(STILL, optimiser=OptimiserConfig("adam", lr=0.01)), network))
+    assert [r.skipped for r in reports] == [False, True, False, False] and network.point.isfinite().all()
+
+
+@pytest.mark.parametrize("clip", [0.0, 1e-3])
+def test_the_gradient_s_norm_is_reported_as_it_was_before_clipping(tmp_path: Path, clip: float) -> None:
+    """L1 with every point in place of the mean: each coordinate's gradient is (share above − share below) / 10."""
+    network = Constant()
+    optimiser = OptimiserConfig("sgd", lr=1e-12, momentum=0.0, clip=clip)
+    made = loop(tmp_path, replace(STILL, data=DataConfig(batch_size=64), optimiser=optimiser), network)
+    (report,) = steps(made)
+    batch = next(iter(made.loader.epoch(0)))
+    expected = torch.sign(0.5 - batch.landmarks).mean(0) / 10
+    assert report.gradient_norm == pytest.approx(expected.norm().item(), rel=1e-4)
+
+
+def test_float16_s_scaling_is_resumed(tmp_path: Path) -> None:
+    config = replace(STILL, train=LoopConfig(precision="fp16"))
+    made = loop(tmp_path, config, Constant())
+    made.scaler.update(2.0**9)
+    state = made.state()
+    assert state["scaler"]["scale"] == 2.0**9
+    restored = replace(a_checkpoint(), weights={}, ema=None, optimiser=None, scaler=state["scaler"])
+    again = TrainLoop(config, Constant(), made.loader, made.augmenter, Single(), restored=restored)  # type: ignore[arg-type]
+    assert again.scaler.get_scale() == 2.0**9
+    assert loop(tmp_path, STILL, Constant()).state()["scaler"] is None
