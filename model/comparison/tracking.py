@@ -20,7 +20,7 @@ from fakeit.model.comparison.grid import Cell, ComparisonConfig
 from fakeit.model.export import export
 from fakeit.model.inference.backends import load_network
 from fakeit.model.tracking import model_registry
-from fakeit.model.tracking.mlflow_tracker import MlflowTracker, TrackingConfig, address
+from fakeit.model.tracking.mlflow_tracker import MlflowTracker, TrackingConfig, address, tracked_by
 from fakeit.model.training import checkpoint
 from fakeit.pipelines.store.manifest import Manifest
 
@@ -151,9 +151,9 @@ class ComparisonTracker:
         self.client.log_artifact(run, str(made.path), model_registry.FOLDER)
         logger = MlflowTracker(TrackingConfig(self.uri, self.config.experiment), folder / "run", "", run)
         logger.finish("FINISHED", network)
-        mlflow.set_tracking_uri(self.uri)
         tags = {"test_nme": f"{score:.4f}", "dataset": self.manifest.digest, "comparison": self.config.name}
-        version = mlflow.register_model(f"runs:/{run}/model", name, tags=tags, await_registration_for=30)
+        with tracked_by(self.uri):
+            version = mlflow.register_model(f"runs:/{run}/model", name, tags=tags, await_registration_for=30)
         self.client.update_model_version(name, version.version, model_card(self.config, self.manifest, result))
 
 

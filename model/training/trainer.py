@@ -147,7 +147,8 @@ class Trainer:
     def _start_tracking(self, restored: Checkpoint | None, dataset: str) -> None:
         name = f"{self.config.network.name} on {Path(dataset).name}"
         run_id = restored.run_id if restored else None
-        self.tracker = mlflow_tracker.make(self.config.tracking, self.output, name, self.comm.rank, run_id)
+        resume = restored is not None
+        self.tracker = mlflow_tracker.make(self.config.tracking, self.output, name, self.comm.rank, run_id, resume)
         stores = zip(self.training.mix, self.training.manifests, strict=True)
         infos = [
             mlflow_tracker.DatasetInfo(

@@ -136,6 +136,7 @@ def test_the_gradient_s_norm_is_reported_as_it_was_before_clipping(tmp_path: Pat
 def test_float16_s_scaling_is_resumed(tmp_path: Path) -> None:
     config = replace(STILL, train=LoopConfig(precision="fp16"))
     made = loop(tmp_path, config, Constant())
+    made.scaler.scale(torch.ones(()))
     made.scaler.update(2.0**9)
     state = made.state()
     assert state["scaler"]["scale"] == 2.0**9
