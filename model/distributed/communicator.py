@@ -142,6 +142,25 @@ class Connected:
         return self
 
 
+def own_cores(allowed: set[int], parents: set[int], local_rank: int, ranks: int) -> set[int]:
+    """The processors of one of `ranks` ranks on this machine.
+
+    Args:
+        allowed: those that this process may use.
+        parents: those that its parent may use. Where these are more, the launcher (MPI, Slurm, a `taskset`) has given
+            this rank its own already, and they stay as they are.
+        local_rank: of this process among them.
+    """
+    if allowed < parents:
+        return allowed
+    ordered = sorted(allowed)
+    share = max(1, len(ordered) // ranks)
+    return {ordered[(local_rank * share + n) % len(ordered)] for n in range(share)}
+
+
+_kept: list[bool] = []  # in this process: what is divided once must not be divided again
+
+
 def _keep_to_own_cores() -> None:
     """Binds this process and the threads it starts to its share of the machine's processors, as MPI's launchers do.
 
@@ -149,9 +168,15 @@ def _keep_to_own_cores() -> None:
     """
     local = int(os.environ.get("HOROVOD_LOCAL_RANK") or os.environ.get("LOCAL_RANK") or 0)
     ranks = int(os.environ.get("HOROVOD_LOCAL_SIZE") or os.environ.get("LOCAL_WORLD_SIZE") or 1)
-    allowed = sorted(os.sched_getaffinity(0))
-    share = max(1, len(allowed) // ranks)
-    os.sched_setaffinity(0, {allowed[(local * share + n) % len(allowed)] for n in range(share)})
+    if _kept:
+        return
+    _kept.append(True)
+    allowed = os.sched_getaffinity(0)
+    try:
+        parents = os.sched_getaffinity(os.getppid())
+    except OSError:  # another user's, or gone
+        parents = allowed
+    os.sched_setaffinity(0, own_cores(allowed, parents, local, ranks))
 
 
 def connect(config: CommConfig) -> Comm:

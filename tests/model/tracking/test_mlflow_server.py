@@ -153,7 +153,7 @@ def postgres() -> Iterator[str]:
                         break
                 assert server.poll() is None and time.monotonic() < deadline
                 time.sleep(0.2)
-            yield f"postgresql://fakeit@127.0.0.1:{port}/postgres"
+            yield f"postgresql+psycopg2://fakeit@127.0.0.1:{port}/postgres"
         finally:
             server.send_signal(signal.SIGINT)
             server.wait(30)
