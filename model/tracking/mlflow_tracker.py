@@ -231,13 +231,7 @@ class MlflowTracker:
     def _create(self, client: MlflowClient) -> str:
         """A new run, or the one that a former call made whose answer got lost."""
         state = self.journal.state
-        found = client.get_experiment_by_name(self.config.experiment)
-        if found is not None and found.lifecycle_stage == "deleted":
-            raise Refused(
-                f"experiment '{found.name}' was deleted; restore it (mlflow experiments restore --experiment-id "
-                f"{found.experiment_id}) or name another as tracking.experiment"
-            )
-        experiment = found.experiment_id if found else client.create_experiment(self.config.experiment)
+        experiment = self._experiment(client)
         if state.asked:
             before = client.search_runs([experiment], f"tags.`{KEY}` = '{state.key}'", max_results=1)
             if before:
@@ -248,6 +242,25 @@ class MlflowTracker:
         tags |= dict(tag.split("=", 1) for tag in self.config.tags)
         return str(client.create_run(experiment, run_name=self.name, tags=tags).info.run_id)
 
+    def _experiment(self, client: MlflowClient) -> str:
+        from mlflow.exceptions import MlflowException
+
+        name = self.config.experiment
+        found = client.get_experiment_by_name(name)
+        if found is None:
+            try:
+                return str(client.create_experiment(name))
+            except MlflowException as error:  # another run was quicker
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+                found = client.get_experiment_by_name(name)
+        if found.lifecycle_stage == "deleted":
+            raise Refused(
+                f"experiment '{name}' was deleted; restore it (mlflow experiments restore --experiment-id "
+                f"{found.experiment_id}) or name another as tracking.experiment"
+            )
+        return str(found.experiment_id)
+
     def _describe(self, client: MlflowClient, run: str) -> None:
         """Params and datasets. Where the server refuses them, figures are sent all the same."""
         from mlflow.entities import Param
@@ -256,7 +269,8 @@ class MlflowTracker:
         try:
             for start in range(0, len(params), 100):
                 client.log_batch(run, params=params[start : start + 100])
-            client.log_inputs(run, [_dataset_input(info) for info in self._datasets])
+            inputs = [_dataset_input(info) for info in self._datasets]
+            _if_raced_again(lambda: client.log_inputs(run, inputs))
         except Exception as error:
             if trouble(error)[0] != REFUSES:
                 raise
@@ -303,6 +317,17 @@ class MlflowTracker:
                 input_example=example,
                 pip_requirements=[f"torch=={torch.__version__.split('+')[0]}", "numpy<2"],
             )
+
+
+def _if_raced_again(call: Callable[[], Any], times: int = 3) -> None:
+    """Calls again where another run wrote the same row at the same moment: MLflow's server looks first and inserts then,
+    and its database refuses the second. By the next call the row is seen."""
+    for left in reversed(range(times)):
+        try:
+            return call()
+        except Exception as error:  # over HTTP an MlflowException, from a local store the database's own
+            if not left or not any(sign in str(error) for sign in ("UniqueViolation", "UNIQUE constraint")):
+                raise
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

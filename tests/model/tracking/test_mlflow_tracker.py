@@ -188,6 +188,37 @@ def test_a_run_whose_creation_was_not_answered_is_found(
 
 
 @pytest.mark.fault
+def test_runs_that_begin_at_once_do_not_stand_in_each_other_s_way(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Seen on PostgreSQL: another run makes the experiment, or logs the same dataset, between look and insert."""
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    look, log, asked = MlflowClient.get_experiment_by_name, MlflowClient.log_inputs, []
+
+    def just_before(self: MlflowClient, name: str) -> object:
+        asked.append(name)
+        if len(asked) == 1:
+            self.create_experiment(name)
+            return None
+        return look(self, name)
+
+    def just_logged(self: MlflowClient, *arguments: object, **options: object) -> object:
+        asked.append("inputs")
+        if asked.count("inputs") == 1:
+            raise MlflowException("(psycopg2.errors.UniqueViolation) duplicate key", 1000)
+        return log(self, *arguments, **options)
+
+    monkeypatch.setattr(MlflowClient, "get_experiment_by_name", just_before)
+    monkeypatch.setattr(MlflowClient, "log_inputs", just_logged)
+    made = MlflowTracker(TrackingConfig(uri=server, experiment="at once", model=False), tmp_path, "a run")
+    made.start({}, [INFO])
+    assert "warning" not in capsys.readouterr().err and made.run_id is not None
+    assert MlflowClient(server).get_run(made.run_id).inputs.dataset_inputs[0].dataset.digest == "abc123"
+
+
+@pytest.mark.fault
 def test_what_was_never_sent_survives_a_resume_that_knows_no_run(server: str, tmp_path: Path) -> None:
     """Down from the start: the checkpoint has no run id, and the resume threw the journal away."""
     first = tracker("http://127.0.0.1:9", tmp_path)
