@@ -28,6 +28,8 @@ class CommConfig:
         adasum: Horovod adds gradients by Adasum instead of averaging them (arXiv 2006.02924); needs its MPI build.
         overlap: "on" sends gradients beside the backward pass, by Horovod's hooks or DDP's buckets; "off" sends all in
             one message after it; "auto" is on for GPUs, where other processors than the network's reduce them.
+        timeout_s: of a rank that hangs: so long the others wait for an answer before they end (one that dies is noticed
+            at once). Longer than what rank 0 may do alone: write a checkpoint to a slow disk, ask a slow MLflow.
         fusion_mb: where it overlaps Horovod packs small tensors into buffers of this size; 0 leaves its default (64).
     """
 
@@ -36,6 +38,11 @@ class CommConfig:
     adasum: bool = False
     overlap: Literal["auto", "on", "off"] = "auto"
     fusion_mb: int = 0
+    timeout_s: int = 600
+
+    def __post_init__(self) -> None:
+        if self.timeout_s < 1:
+            raise FakeitError(f"comm.timeout_s is {self.timeout_s}; at least 1 second is needed")
 
     def overlaps(self, network: nn.Module) -> bool:
         on_gpu = next(network.parameters()).is_cuda

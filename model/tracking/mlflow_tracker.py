@@ -320,7 +320,7 @@ class MlflowTracker:
 
 
 def _if_raced_again(call: Callable[[], Any], times: int = 3) -> None:
-    """Calls again where another run wrote the same row at the same moment: MLflow's server looks first and inserts then,
+    """Calls again where another run wrote the same row at the same moment: MLflow's server looks first, inserts then,
     and its database refuses the second. By the next call the row is seen."""
     for left in reversed(range(times)):
         try:

@@ -179,7 +179,11 @@ class Trainer:
                 self._session(index)
                 if self.stopping == "preempted" or self.stopping == "time is up":
                     break
-        finally:
+        except BaseException:
+            if self.comm.size > 1 and _in_main_thread():
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a launcher's: it ends those that are left
+            raise
+        if _in_main_thread():
             signal.signal(signal.SIGTERM, previous)
         self.wait_for_saves()
         self._show_predictions()
