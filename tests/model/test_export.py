@@ -193,7 +193,9 @@ def test_planes_are_checked_too_and_run_in_a_landmarker(tmp_path: Path) -> None:
     made = export(network(), recipe(), tmp_path / "b.onnx", crops=crops(8), layout="nchw")
     assert 0 < made.parity <= PARITY
     picture = crops(1, 200)[0]
-    wanted, found = (model.predict_boxes(picture, [Box(30, 30, 120, 120)])[0] for model in (plain, Landmarker.load(made.path)))
+    wanted, found = (
+        model.predict_boxes(picture, [Box(30, 30, 120, 120)])[0] for model in (plain, Landmarker.load(made.path))
+    )
     np.testing.assert_allclose(found.points, wanted.points, atol=1e-3)
     with pytest.raises(FakeitError, match="log σ"):
         export(Unsure(network()), recipe(), tmp_path / "c.onnx", crops=crops(8), layout="nchw")  # type: ignore[arg-type]
