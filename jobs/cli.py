@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from fakeit.pipelines import environment, extras, progress
 from fakeit.pipelines.config import nearest
-from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.secrets import MaskedStream
 
 SAID = "fakeit "  # how argv[0] begins when a job is run as `fakeit COMMAND`
@@ -125,7 +125,7 @@ def run(
         check(needs)
         code = main(arguments)
         sys.stdout.flush()
-    except FakeitError as error:
+    except (FakeitError, Rejected) as error:  # a sample that was needed, not one that a job may leave out
         print(f"error: {error}", file=sys.stderr)
         code = 2
     except ModuleNotFoundError as error:  # of an extra: imported where it is used

@@ -8,6 +8,7 @@ import faulthandler
 import os
 import sys
 import time
+from pathlib import Path
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -40,6 +41,7 @@ def main(arguments: argparse.Namespace) -> int:
 def work(config: object, options: dict[str, object]) -> int:
     """One rank's part; runs in the launcher's process or in an executor's."""
     from fakeit.model.distributed.communicator import connect
+    from fakeit.model.distributed.failures import told
     from fakeit.model.training.config import TrainConfig
     from fakeit.model.training.trainer import PREEMPTED, train
 
@@ -47,7 +49,8 @@ def work(config: object, options: dict[str, object]) -> int:
     faulthandler.enable()  # native code that crashes says where
     comm = connect(config.comm)
     output = comm.broadcast(options["output"] or f"runs/{config.network.name}-{time.strftime('%Y%m%d-%H%M%S')}")
-    outcome = train(config, str(options["dataset"]), output, comm, bool(options["resume"]), options["init"])  # type: ignore[arg-type]
+    with told(comm, Path(output), leave=options.get("launcher", "none") == "none"):
+        outcome = train(config, str(options["dataset"]), output, comm, bool(options["resume"]), options["init"])  # type: ignore[arg-type]
     if comm.rank == 0:
         shown = "  ".join(f"{key} {value:.3e}" for key, value in outcome.metrics.items() if key.startswith("val"))
         print(f"{outcome.ended}; {outcome.images_per_s:,.0f} images/s; best: {outcome.best}  {shown}")

@@ -1,15 +1,15 @@
 """A trained network → ONNX: one file that carries the network, its crop recipe and its scheme, and runs without torch.
 
-float32 gives torch's points to 1e-4 pixels, which is checked before the file is written. float16 halves the file and
-keeps its inputs and outputs; int8 is static quantisation, its ranges calibrated on crops of a dataset. All take uint8
-crops (N, size, size, channels), any N.
+float32 gives torch's points to 1e-4 pixels and its log σ to 1e-3, which is checked before the file is written, in any
+layout. float16 halves the file and keeps its inputs and outputs; int8 is static quantisation, its ranges calibrated on
+crops of a dataset and judged on others. Any number of crops at once.
 """
 
 from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -29,17 +29,19 @@ Layout = Literal["nhwc", "nchw"]
 OPSET = 17  # the newest that onnxruntime and OpenCV 4.11 both read
 PARITY = 1e-4  # crop pixels, float32, at most
 ROUGH = 0.01  # of the crop's side, on average: where less exact points stop being the network's
+SIGMA_PARITY, SIGMA_ROUGH = 1e-3, 0.1  # likewise of log σ: float32 at most, others on average (a tenth of σ)
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written: its file, its size, and how far its points lie from torch's in crop pixels, at most and on
-    average over the crops."""
+    """What was written: its file, its size, how far its points lie from torch's in crop pixels, at most and on average
+    over the crops, and how far its log σ, on average (0 where it has none)."""
 
     path: Path
     bytes: int
     parity: float
     mean: float
+    sigma: float = 0.0
 
 
 class _Flat(nn.Module):
@@ -63,6 +65,7 @@ def export(
     precision: Precision = "float32",
     crops: NDArray[np.uint8] | None = None,
     layout: Layout = "nhwc",
+    calibration: NDArray[np.uint8] | None = None,
 ) -> Exported:
     """Writes an ONNX file.
 
@@ -71,15 +74,19 @@ def export(
         metadata: goes into the metadata.
         path: of the file; its parity with torch is checked first, so a bad one is never there.
         precision: of weights (and, in int8, of activations).
-        crops: (N, size, size, channels) to check parity and to calibrate int8 on; None: noise (not for int8).
+        crops: (N, size, size, channels) to check parity on; None: noise (not for int8).
         layout: "nhwc" takes uint8 (N, H, W, C); "nchw" float32 (N, C, H, W), as OpenCV's dnn wants it.
+        calibration: other crops, for int8's ranges; None: every second one of `crops`, which then are not judged on.
 
     Raises:
         FakeitError: parity is worse than PARITY at float32 or ROUGH otherwise, or int8 is asked for without crops.
     """
     nchw = layout == "nchw"
-    if precision == "int8" and (crops is None or nchw):
-        raise FakeitError("int8 needs crops to calibrate its ranges on (a dataset), and uint8 input")
+    if precision == "int8":
+        if crops is None or nchw or (calibration is None and len(crops) < 2):
+            raise FakeitError("int8 needs crops to calibrate its ranges on and others to judge it on, and uint8 input")
+        if calibration is None:
+            calibration, crops = crops[::2], crops[1::2]
     network = network.eval().cpu().float()
     size, channels = metadata.crop.size, metadata.crop.channels
     if crops is None:
@@ -94,20 +101,34 @@ def export(
         plain, made = Path(folder, "float32.onnx"), Path(folder, "made.onnx")
         _trace(_Flat(network, sigma, nchw).eval(), sample, plain, sigma, nchw)
         convert = {"float32": _keep, "float16": _to_float16, "int8": _to_int8}[precision]
-        convert(plain, made, crops)
+        convert(plain, made, calibration if calibration is not None else crops)
         _describe(made, metadata)
-        apart = np.zeros(1) if nchw else _apart(network, made, crops[:256])
-        parity, mean = float(apart.max()), float(apart.mean())
-        if precision == "float32" and parity > PARITY:
-            raise FakeitError(f"export {path}: {parity:.1e} pixels from torch's points, at most {PARITY} may be")
-        if mean > ROUGH * size:
-            raise FakeitError(
-                f"export {path}: at {precision} the points lie {mean:.2f} of {size} pixels from torch's on average, "
-                f"{ROUGH * size:.2f} may be; a network whose activations explode on some crops has too wide ranges: "
-                f"train it on with train.freeze_norms=0"
-            )
+        exported = _judged(network, made, crops[:256], precision, target)
         made.replace(target)
-    return Exported(target, target.stat().st_size, parity, mean)
+    return exported
+
+
+def _judged(network: LandmarkNetwork, made: Path, crops: NDArray[np.uint8], precision: str, target: Path) -> Exported:
+    """Holds a file against the network that it was made of. Raises FakeitError where it is another one."""
+    apart, sigma = _apart(network, made, crops)
+    parity, mean, unsure = float(apart.max()), float(apart.mean()), float(sigma.mean())
+    if precision == "float32":  # "not at most" refuses NaN too
+        if not parity <= PARITY:
+            raise FakeitError(f"export {target}: {parity:.1e} pixels from torch's points, at most {PARITY} may be")
+        if not float(sigma.max()) <= SIGMA_PARITY:
+            raise FakeitError(f"export {target}: log σ is {sigma.max():.1e} off torch's, at most {SIGMA_PARITY} may be")
+    rough = ROUGH * network.size
+    if not mean <= rough:
+        raise FakeitError(
+            f"export {target}: at {precision} the points lie {mean:.2f} of {network.size} pixels from torch's on "
+            f"average, {rough:.2f} may be; a network whose activations explode on some crops has too wide ranges: "
+            f"train it on with train.freeze_norms=0"
+        )
+    if not unsure <= SIGMA_ROUGH:
+        raise FakeitError(
+            f"export {target}: at {precision} log σ is {unsure:.2f} from torch's on average, {SIGMA_ROUGH} may be"
+        )
+    return Exported(target, made.stat().st_size, parity, mean, unsure)
 
 
 def _trace(module: nn.Module, crops: Tensor, path: Path, sigma: bool, nchw: bool) -> None:
@@ -193,22 +214,30 @@ def _describe(path: Path, metadata: ModelMetadata) -> None:
     onnx.save(model, str(path))
 
 
-def _apart(network: LandmarkNetwork, path: Path, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Distances between torch's points and the file's, crop pixels; one crop alone is tried as well."""
-    backend, apart = OnnxBackend(path), []
+def _apart(
+    network: LandmarkNetwork, path: Path, crops: NDArray[np.uint8]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Distances between torch's points and the file's, crop pixels, and between their log σ (zeros where there is
+    none); one crop alone is tried as well."""
+    backend, apart, unsure = OnnxBackend(path), [], []
     for batch in (crops[:1], *(crops[i : i + 32] for i in range(0, len(crops), 32))):
         with torch.no_grad():
-            points = network(torch.from_numpy(np.ascontiguousarray(batch))).points.numpy()
-        apart.append(np.linalg.norm(points - backend.run(batch)[0], axis=2) * network.size)
-    return np.concatenate(apart)
+            wanted = network(torch.from_numpy(np.ascontiguousarray(batch)))
+        points, sigma = backend.run(batch)
+        apart.append(np.linalg.norm(wanted.points.numpy() - points, axis=2) * network.size)
+        given = np.zeros_like(apart[-1]) if sigma is None else sigma
+        unsure.append(np.abs((0 if wanted.log_sigma is None else wanted.log_sigma.numpy()) - given))
+    return np.concatenate(apart), np.concatenate(unsure)
 
 
-def sample_crops(dataset: str, count: int, metadata: ModelMetadata) -> NDArray[np.uint8]:
-    """`count` crops (N, size, size, channels) of a dataset's training split, spread over its shards, cut as the network
-    takes them where the stored ones are roomier.
+def sample_crops(
+    dataset: str, count: int, metadata: ModelMetadata, splits: Sequence[str] = ("train", "val", "test")
+) -> NDArray[np.uint8]:
+    """`count` crops (N, size, size, channels) of the first of `splits` that a dataset has, spread over its shards, cut
+    as the network takes them where the stored ones are roomier.
 
     Raises:
-        FakeitError: the dataset's crops are grey and the network's are not, or are aligned otherwise.
+        FakeitError: the dataset's crops are grey and the network's are not, or are aligned otherwise, or it has none.
     """
     from fakeit.model.data.batch_augmentation import Augmenter
     from fakeit.model.data.config import InputConfig
@@ -221,7 +250,9 @@ def sample_crops(dataset: str, count: int, metadata: ModelMetadata) -> NDArray[n
     wanted = InputConfig(crop.size, crop.margin, crop.colour).crop(found.crop)
     if wanted != crop:
         raise FakeitError(f"dataset {dataset}: its crops are {found.crop}, of which the model's {crop} cannot be cut")
-    shards = found.of("train")
+    shards = next((of for split in splits if (of := [s for s in found.of(split) if s.rows])), [])
+    if not shards or count < 1:
+        raise FakeitError(f"dataset {dataset}: no crops to take ({count} asked for) of {', '.join(splits)}")
     each = max(1, -(-count // len(shards)))
     parts = [read_shard(join(dataset, s.path), found.shape)["image"][:each] for s in shards[: -(-count // each)]]
     stored = np.ascontiguousarray(np.concatenate(parts)[:count])

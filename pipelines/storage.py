@@ -77,6 +77,15 @@ def exists(location: str) -> bool:
     return os.path.exists(location)
 
 
+def size_of(location: str) -> int:
+    """Bytes of the file at a path or URL, as its store says: nothing is read. Raises FileNotFoundError."""
+    if not is_url(location):
+        return os.path.getsize(location)
+    fs, path = url_to_fs(location)
+    size = fs.info(path)["size"]
+    return int(size) if size is not None else len(read_bytes(location))  # a web server may not say
+
+
 def make_folder(location: str) -> None:
     if is_url(location):
         fs, path = url_to_fs(location)

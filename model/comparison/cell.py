@@ -57,6 +57,7 @@ def evaluate_cell(folder: Path, dataset: str, real: dict[str, str] | None = None
         )
         if store.rows:
             splits[split], kept[split] = _score(network, best, store, folder if split == "test" else None)
+    machine = f"{torch.get_num_threads()} CPU thread(s)"  # before real faces, whose models set a number of their own
     result: dict[str, Any] = {
         "splits": splits,
         "parameters": parameter_count(network),
@@ -72,7 +73,7 @@ def evaluate_cell(folder: Path, dataset: str, real: dict[str, str] | None = None
         "train_images_per_s": _rate(last.progress["history"]),
         **speed(network),
         "real": _real(folder / "run" / "checkpoints" / BEST, real or {}),
-        "machine": f"{torch.get_num_threads()} CPU thread(s)",
+        "machine": machine,
     }
     np.savez_compressed(folder / ERRORS, **{name: errors.astype(np.float32) for name, errors in kept.items()})  # type: ignore[arg-type]
     with write_atomically(str(folder / RESULT)) as file:

@@ -88,11 +88,12 @@ def compare(
 
 
 def ranked(folders: list[Path]) -> list[tuple[float, dict[str, Any], Path]]:
-    """The combinations of the axes by their mean test NME over seeds, each with its best seed's result and folder."""
+    """The combinations of the axes by their mean validation NME over seeds, each with the result and folder of its best
+    seed, also by validation: a figure on test faces by which something was chosen says nothing about unseen faces."""
     groups: dict[tuple[tuple[str, str], ...], list[tuple[float, dict[str, Any], Path]]] = defaultdict(list)
     for folder in folders:
         result = read_result(folder)
-        scores = result["splits"].get("test") or result["splits"]["val"]
+        scores = result["splits"].get("val") or result["splits"]["test"]
         groups[tuple(result["labels"].items())].append((float(scores["nme"]), result, folder))
     best = []
     for members in groups.values():

@@ -43,13 +43,15 @@ class Budget:
         if sum(bool(v) for v in (self.epochs, self.steps, self.minutes)) != 1:
             raise FakeitError("budget: say exactly one of epochs, steps and minutes, the same for every cell")
 
-    def overrides(self, train: TrainConfig, rows: int) -> dict[str, Any]:
-        """Keys of the training conf that spend it, for a training on `rows` rows."""
+    def overrides(self, train: TrainConfig, rows: float) -> dict[str, Any]:
+        """Keys of the training conf that spend it, for a training whose epochs have `rows` rows."""
         if self.minutes:
             return {"train.minutes": self.minutes}
         if self.epochs:
             return {"train.epochs": self.epochs}
-        return {"train.epochs": max(1, math.ceil(self.steps * train.data.batch_size / rows))}
+        batches = math.ceil(rows / train.data.batch_size)
+        steps = math.ceil(batches / train.optimiser.accumulate)  # of an epoch
+        return {"train.epochs": max(1, math.ceil(self.steps / steps))}
 
     def __str__(self) -> str:
         if self.epochs:
@@ -248,9 +250,20 @@ def with_keys(config: ComparisonConfig, cell: Cell, keys: dict[str, Any], manife
         raise FakeitError(
             f"cell {cell.id}: data.images is {train.data.images}, the dataset has {available} for training"
         )
-    images = train.data.images or available
-    rows = max(1, round(images * manifest.rows("train") / max(available, 1)))
+    rows = max(1.0, _epoch_rows(train, manifest))
     return replace(cell, overrides=_overrides({**keys, **config.budget.overrides(train, rows)}))
+
+
+def _epoch_rows(train: TrainConfig, manifest: Manifest) -> float:
+    """Rows of a training's epoch: of its dataset and those mixed in, each as often as it is seen."""
+    parts = [(manifest, train.data.passes_per_epoch)]
+    parts += [(manifests.load(other.path), other.passes_per_epoch) for other in train.data.mix]
+    total = 0.0
+    for part, passes in parts:
+        available = part.images("train")
+        used = min(train.data.images or available, available)
+        total += passes * round(used * part.rows("train") / max(available, 1))
+    return total
 
 
 def check_same_faces(dataset: str, cells: Sequence[Cell]) -> None:

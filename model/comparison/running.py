@@ -148,7 +148,7 @@ class CellRunner:
         judging = [sys.executable, "-m", "fakeit.model.comparison.cell", str(place), cell.dataset or self.dataset]
         judging += [f"{name}={path}" for name, path in self.real.items()]
         if ended == 0:
-            ended = self._process(judging, cell, place, lock)
+            ended = self._process(judging, cell, place, lock, watched=False)  # it is trained: nothing is left to prune
         if self._stopping.is_set() or ended == PREEMPTED:
             return CellState(cell, place, "stopped")
         if ended != 0:
@@ -158,7 +158,9 @@ class CellRunner:
         self.finished(cell, place, read_result(place))
         return CellState(cell, place, "done")
 
-    def _process(self, command: list[str], cell: Cell, place: Path, lock: int) -> int | Literal["pruned"]:
+    def _process(
+        self, command: list[str], cell: Cell, place: Path, lock: int, watched: bool = True
+    ) -> int | Literal["pruned"]:
         """Runs a process to its end. It holds the cell's lock, even when this one is killed."""
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
         command = [str(ROOT / c) if c == "jobs/train.py" else c for c in command]
@@ -172,7 +174,7 @@ class CellRunner:
                 if self._stopping.is_set():
                     child.terminate()
                     return child.wait(120)
-                if self.watch(cell, place):
+                if watched and self.watch(cell, place):
                     child.terminate()
                     child.wait(120)
                     return "pruned"

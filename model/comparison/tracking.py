@@ -20,7 +20,7 @@ from fakeit.model.comparison.grid import Cell, ComparisonConfig
 from fakeit.model.export import export
 from fakeit.model.inference.backends import load_network
 from fakeit.model.tracking import model_registry
-from fakeit.model.tracking.mlflow_tracker import MlflowTracker, TrackingConfig, address
+from fakeit.model.tracking.mlflow_tracker import MlflowTracker, TrackingConfig, address, tracked_by
 from fakeit.model.training import checkpoint
 from fakeit.pipelines.store.manifest import Manifest
 
@@ -110,11 +110,12 @@ class ComparisonTracker:
     def register(self, ranked: list[tuple[float, dict[str, Any], Path]]) -> dict[str, str]:
         """Registers the best two cells and deals out the aliases.
 
-        Versions of former comparisons on the same dataset compete; those on other datasets cannot be compared and lose
-        their alias to the ones that can.
+        They go by validation NME; each version's test NME is told beside it. Versions of former comparisons on the same
+        dataset compete; those on other datasets, or without a validation figure, cannot be compared and lose their
+        alias to the ones that can.
 
         Args:
-            ranked: (test NME %, result, folder of the cell), best first, one a combination of the axes.
+            ranked: (validation NME %, result, folder of the cell), best first, one a combination of the axes.
 
         Returns:
             Alias → version.
@@ -127,9 +128,9 @@ class ComparisonTracker:
             self._version(name, score, result, folder)
         versions = [
             v for v in self.client.search_model_versions(f"name = '{name}'")
-            if v.tags.get("dataset") == self.manifest.digest and "test_nme" in v.tags
+            if v.tags.get("dataset") == self.manifest.digest and "val_nme" in v.tags
         ]  # fmt: skip
-        versions.sort(key=lambda v: (float(v.tags["test_nme"]), int(v.version)))
+        versions.sort(key=lambda v: (float(v.tags["val_nme"]), int(v.version)))
         aliases = dict(zip((CHAMPION, CHALLENGER), (str(v.version) for v in versions), strict=False))
         for alias, version in aliases.items():
             self.client.set_registered_model_alias(name, alias, version)
@@ -139,7 +140,7 @@ class ComparisonTracker:
         try:
             self.client.get_registered_model(name)
         except MlflowException:
-            about = "Facial landmarks learnt from rendered faces. Aliases are by NME on the test faces of one dataset."
+            about = "Facial landmarks learnt from rendered faces. Aliases are by validation NME on one dataset."
             self.client.create_registered_model(name, description=about)
 
     def _version(self, name: str, score: float, result: dict[str, Any], folder: Path) -> None:
@@ -151,9 +152,11 @@ class ComparisonTracker:
         self.client.log_artifact(run, str(made.path), model_registry.FOLDER)
         logger = MlflowTracker(TrackingConfig(self.uri, self.config.experiment), folder / "run", "", run)
         logger.finish("FINISHED", network)
-        mlflow.set_tracking_uri(self.uri)
-        tags = {"test_nme": f"{score:.4f}", "dataset": self.manifest.digest, "comparison": self.config.name}
-        version = mlflow.register_model(f"runs:/{run}/model", name, tags=tags, await_registration_for=30)
+        tags = {"val_nme": f"{score:.4f}", "dataset": self.manifest.digest, "comparison": self.config.name}
+        if "test" in result["splits"]:
+            tags["test_nme"] = f"{result['splits']['test']['nme']:.4f}"
+        with tracked_by(self.uri):
+            version = mlflow.register_model(f"runs:/{run}/model", name, tags=tags, await_registration_for=30)
         self.client.update_model_version(name, version.version, model_card(self.config, self.manifest, result))
 
 

@@ -19,7 +19,7 @@ from fakeit.model.comparison import grid
 from fakeit.model.comparison.grid import Cell, ComparisonConfig, Dimension, SearchConfig
 from fakeit.model.comparison.running import CellRunner, CellState, read_result
 from fakeit.model.comparison.tracking import ComparisonTracker
-from fakeit.model.tracking.mlflow_tracker import JOURNAL
+from fakeit.model.tracking.journal import JOURNAL
 from fakeit.model.training.checkpoint import CheckpointManager
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.storage import write_atomically

@@ -23,10 +23,12 @@ from fakeit.model.data.pixel_ops import (
     blur,
     colour_matrix,
     downscale,
+    gaussian_blur,
     gaussian_kernels,
     jpeg,
     jpeg_basis,
     jpeg_tables,
+    lost_resolution,
     motion_kernels,
 )
 from fakeit.pipelines.faces.augment import BLOCKS, AugmentConfig, Block
@@ -77,7 +79,8 @@ class Augmenter:
         self.stored, self.wanted, self.config, self.seed, self.device = stored, wanted, config, seed, device
         self.ratio = (1 + 2 * wanted.margin) / (1 + 2 * stored.margin)
         self.recrops = self.ratio != 1 or wanted.size != stored.size
-        self.flip = torch.tensor(scheme.flip, device=device)
+        self._flip = torch.tensor(scheme.flip)  # on the CPU
+        self.flip = self._flip.to(device)
         self.basis = jpeg_basis().to(device)
         self.luma = torch.tensor(LUMA, device=device).reshape(1, 3, 1, 1)
         self.axis = (torch.arange(wanted.size) + 0.5) / wanted.size - 0.5  # centred unit crop: -½…½; on the CPU
@@ -134,6 +137,23 @@ class Augmenter:
         low, high = block.range
         return torch.where(on, low + draws.position[:, index] * (high - low), neutral), on
 
+    def _most(self, name: str) -> float:
+        """The largest strength that a block may draw."""
+        block: Block | None = getattr(self.config, name)
+        return 0.0 if block is None else block.range[1]
+
+    def mixed_weight(self, weight: Tensor, draws: Draws) -> float:
+        """Σ weight that a whole global batch has after `mixup`: less than before where points are missing.
+
+        Args:
+            weight: (N, K) float32 of the global batch as stored, on the CPU.
+            draws: of all its N positions.
+        """
+        if self.config is not None:
+            _, flipped = self.strength("flip", draws)
+            weight = torch.where(flipped[:, None], weight[:, self._flip], weight)
+        return float(torch.minimum(weight, weight.roll(1, 0)).sum(dtype=torch.float64))
+
     def _matrix(self, count: int, draws: Draws | None) -> tuple[Tensor, Tensor]:
         """(N, 3, 3) from the network's crop, unaugmented, to augmented; centred unit crop. And (N,) who is mirrored."""
         matrix = torch.eye(3).repeat(count, 1, 1)
@@ -162,13 +182,17 @@ class Augmenter:
     def _warp(self, pixels: Tensor, matrix: Tensor) -> Tensor:
         """Samples every face once, at the inverse of its matrix."""
         shrink = self.ratio * self.stored.size / self.wanted.size
+        unit = 1  # pixels of the stored crop that one of `pixels` is the mean of, along an axis
         while shrink >= 1.8:  # bilinear sampling sees two pixels: what is shrunk further is averaged first
-            pixels, shrink = functional.avg_pool2d(pixels, 2), shrink / 2
+            pixels, unit, shrink = _halved(pixels), 2 * unit, shrink / 2
         inverse = torch.linalg.inv(matrix)
         inverse = inverse / inverse[:, 2:, 2:]
         at = self.grid @ self._send(inverse).transpose(1, 2)
         scale = 2 * self.ratio  # centred unit crop of the network → grid_sample's -1…1 over the stored crop
         where = at[..., :2] * (scale / at[..., 2:]) if inverse[:, 2, :2].any() else at[..., :2] * scale
+        reach = self.stored.size / (unit * pixels.shape[-1])  # less than 1 where an odd row was doubled
+        if reach != 1:
+            where = (where + 1) * reach - 1
         side = self.wanted.size
         return functional.grid_sample(
             pixels, where.reshape(-1, side, side, 2), mode="bilinear", padding_mode="zeros", align_corners=False
@@ -188,13 +212,20 @@ class Augmenter:
         pixels = self._occlude(pixels, draws)
         angle = math.pi * draws.extra[:, _ANGLE]
         sigma, on = self.strength("blur", draws)
-        pixels = self._on_some(pixels, on, lambda some, who: blur(some, self._send(gaussian_kernels(sigma[who]))))
-        length, on = self.strength("motion_blur", draws)
+        most = self._most("blur")
         pixels = self._on_some(
-            pixels, on, lambda some, who: blur(some, self._send(motion_kernels(length[who], angle[who])))
+            pixels, on, lambda some, who: gaussian_blur(some, self._send(gaussian_kernels(sigma[who], most)))
+        )
+        length, on = self.strength("motion_blur", draws)
+        longest = self._most("motion_blur")
+        pixels = self._on_some(
+            pixels, on, lambda some, who: blur(some, self._send(motion_kernels(length[who], angle[who], longest)))
         )
         factor, on = self.strength("downscale", draws, 1.0)
-        pixels = self._on_some(pixels, on, lambda some, who: downscale(some, factor[who]))
+        side = self.wanted.size
+        pixels = self._on_some(
+            pixels, on, lambda some, who: downscale(some, self._send(lost_resolution(factor[who], side)))
+        )
         pixels = self._recolour(pixels, draws)
         pixels = self._noise(pixels, draws)
         quality, on = self.strength("jpeg", draws)
@@ -275,6 +306,14 @@ def mixup(
     mixed = share[:, None, None, None] * pixels[1:] + (1 - share[:, None, None, None]) * pixels[:-1]
     points = share[:, None, None] * landmarks[1:] + (1 - share[:, None, None]) * landmarks[:-1]
     return mixed, points, torch.minimum(weight[1:], weight[:-1])
+
+
+def _halved(pixels: Tensor) -> Tensor:
+    """(N, C, S, S) → means of 2×2; the last of an odd number of pixels stands for two, so that nothing is left out."""
+    odd = pixels.shape[-1] % 2
+    if odd:
+        pixels = functional.pad(pixels, (0, odd, 0, odd), mode="replicate")
+    return functional.avg_pool2d(pixels, 2)
 
 
 def _mixed(*key: int) -> int:

@@ -63,7 +63,9 @@ class Plan:
                 raise FakeitError(f"a dataset's passes_per_epoch is {part.passes_per_epoch}; it must be above 0")
 
     def rows(self, epoch: int) -> int:
-        """Rows of an epoch, repetitions included."""
+        """Rows of an epoch, repetitions included; without shuffling every row once, whatever the parts' passes are."""
+        if not self.shuffled:
+            return sum(p.rows for p in self.parts)
         return sum(int(p.passes_per_epoch) * p.rows + _slice(p, epoch)[1] for p in self.parts)
 
     def batches(self, epoch: int) -> int:

@@ -17,7 +17,7 @@ from fakeit.model.data.shard_reader import OpenShard, Reader, check, in_scheme
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.crop import CropConfig
 from fakeit.pipelines.landmarks import scheme as scheme_named
-from fakeit.pipelines.storage import join
+from fakeit.pipelines.storage import is_url, join
 from fakeit.pipelines.store import manifest as manifests
 from fakeit.pipelines.store.manifest import Manifest
 from fakeit.pipelines.store.shards import Shard
@@ -25,6 +25,7 @@ from fakeit.pipelines.store.shards import Shard
 ReaderName = Literal["arrow", "petastorm"]
 READERS: dict[str, Reader] = {"arrow": arrow_reader.read, "petastorm": petastorm_reader.read}
 Rows = NDArray[np.int64]
+MOST_MAPPED = 256  # a quarter of the descriptors that a process may have unless its limit was raised
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ class ShardLocation:
 class ShardedDataset:
     """The rows of one split of some datasets, under one numbering, in one scheme.
 
-    Local raw shards are mapped and stay open; others are decoded and kept only as long as `keep` shards allow.
+    Local raw shards are mapped, up to `MOST_MAPPED` of them, since each holds a file descriptor; others are decoded and
+    kept only as long as `keep` shards allow.
 
     Args:
         mix: the datasets; their crops must be made alike.
@@ -89,10 +91,15 @@ class ShardedDataset:
         self._opened: OrderedDict[int, Future[OpenShard]] = OrderedDict()
         self._pool = ThreadPoolExecutor(1, "shards")
 
-    def verify(self) -> None:
-        """Holds every shard's size against the manifest. Raises FakeitError naming the first that is not whole."""
+    def verify(self, remote: bool = True) -> None:
+        """Holds every shard's size against the manifest; with `remote` also those at URLs, one question a shard.
+
+        Raises:
+            FakeitError: naming the first that is not whole.
+        """
         for item, manifest in zip(self.mix, self.manifests, strict=True):
-            manifests.verify(item.path, manifest.of(self.split))
+            if remote or not is_url(item.path):
+                manifests.verify(item.path, manifest.of(self.split))
 
     @property
     def rows(self) -> int:
@@ -124,11 +131,16 @@ class ShardedDataset:
                 self._opened.move_to_end(index)
             else:
                 self._opened[index] = self._pool.submit(self._open, index)
-        while len(self._opened) > self._keep:
-            index, future = next(iter(self._opened.items()))
-            if index in needed or not future.done() or (future.exception() is None and future.result().mapped):
-                break
-            del self._opened[index]
+        self._release(needed)
+
+    def _release(self, needed: set[int]) -> None:
+        """Closes the shards that were used longest ago, where more are open than may be."""
+        mapped = [index for index, future in self._opened.items() if _is_mapped(future)]
+        for indices, most in (([i for i in self._opened if i not in set(mapped)], self._keep), (mapped, MOST_MAPPED)):
+            for index in indices[: max(0, len(indices) - most)]:
+                if index in needed or not self._opened[index].done():
+                    break
+                del self._opened[index]
 
     def opened(self, index: int) -> OpenShard:
         """A shard, opened at the latest now."""
@@ -144,6 +156,11 @@ class ShardedDataset:
                 self.opened(index)
             weights = self._row_weight[rows]
         return float(weights.sum())
+
+    def weights(self, rows: Rows) -> NDArray[np.float32]:
+        """(N, K) weight of each point of these rows."""
+        self.row_weights(rows)  # opens their shards where that has not been done yet
+        return self._weight[rows]
 
     def gather(self, rows: Rows, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Copies the rows' pixels into `images` (N, H, W, C); returns landmarks (N, K, 2) and weight (N, K)."""
@@ -166,6 +183,10 @@ class ShardedDataset:
             shard, inside = self.opened(index), row - int(self.firsts[index])
             names.append(f"{shard.image_ids[inside]}#{shard.variants[inside]}")
         return names
+
+
+def _is_mapped(future: Future[OpenShard]) -> bool:
+    return future.done() and future.exception() is None and future.result().mapped is not None
 
 
 def _first_images(shards: Sequence[Shard], images: int) -> tuple[int, ...]:

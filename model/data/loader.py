@@ -34,6 +34,7 @@ class Batch:
         landmarks: (N, K, 2) float32 unit crop, NaN where missing.
         weight: (N, K) float32; rows that only fill an empty part weigh nothing.
         total_weight: Σ weight over the global batch, on all ranks.
+        global_weight: for mixup, which makes it less: (global size, K) float32 on the CPU, of the whole global batch.
         rows: global row numbers, the halo's too.
         number: of the global batch in its epoch.
         end: position in the epoch after this global batch.
@@ -55,6 +56,7 @@ class Batch:
     global_size: int
     filler: bool = False
     mixup_halo: int = 0
+    global_weight: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
         """Moves the tensors, asynchronously where they are pinned."""
@@ -118,14 +120,15 @@ class Loader:
         rows = order[start : start + 1] if filler else rows
         self.store.prepare(order[start : end + 2 * (end - start)])
         total = self.store.row_weights(order[start:end])
+        everyone = None
         if self.mixup_halo:
+            everyone = torch.from_numpy(self.store.weights(order[start:end]))
             rows = np.concatenate((order[low - 1 : low] if low > start else order[end - 1 : end], rows))
         images, landmarks, weight = self._gather(rows)
         if filler:
             weight = torch.zeros_like(weight)
-        return Batch(
-            images, landmarks, weight, total, rows, number, end, low - start, end - start, filler, self.mixup_halo
-        )
+        part = low - start, end - start, filler, self.mixup_halo, everyone
+        return Batch(images, landmarks, weight, total, rows, number, end, *part)
 
     def _gather(self, rows: Rows) -> tuple[Tensor, Tensor, Tensor]:
         if self._resident is not None:

@@ -4,6 +4,7 @@ device. Kernels, tables and matrices are small and made on the CPU."""
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -18,42 +19,63 @@ def displayable(pixels: Tensor) -> Tensor:
 
 
 def blur(some: Tensor, kernels: Tensor) -> Tensor:
-    """One kernel a face, (N, 2r + 1, 2r + 1), applied by one grouped convolution."""
+    """One kernel a face, (N, kh, kw), both odd, applied by one grouped convolution."""
     count, channels, height, width = some.shape
-    radius = kernels.shape[-1] // 2
+    high, wide = (side // 2 for side in kernels.shape[-2:])
     grouped = kernels.repeat_interleave(channels, 0)[:, None]
-    padded = functional.pad(some, (radius,) * 4, mode="replicate")
-    padded = padded.reshape(1, count * channels, height + 2 * radius, width + 2 * radius).contiguous()
+    padded = functional.pad(some, (wide, wide, high, high), mode="replicate")
+    padded = padded.reshape(1, count * channels, height + 2 * high, width + 2 * wide).contiguous()
     return functional.conv2d(padded, grouped, groups=count * channels).reshape(some.shape)
 
 
+def gaussian_blur(some: Tensor, kernels: Tensor) -> Tensor:
+    """A Gaussian is the product of two: along rows, then along columns. `kernels`: (N, k)."""
+    return blur(blur(some, kernels[:, None, :]), kernels[:, :, None])
+
+
 def _axis(reach: float) -> Tensor:
-    radius = max(1, min(8, math.ceil(reach)))
+    radius = max(1, math.ceil(reach))
     return torch.arange(-radius, radius + 1, dtype=torch.float32)
 
 
-def gaussian_kernels(sigma: Tensor) -> Tensor:
-    axis = _axis(2.5 * float(sigma.max()))
-    kernels = torch.exp(-(axis[:, None] ** 2 + axis**2) / (2 * sigma[:, None, None].clamp_min(0.05) ** 2))
-    return kernels / kernels.sum((1, 2), keepdim=True)
+def gaussian_kernels(sigma: Tensor, most: float) -> Tensor:
+    """(N,) → (N, k); `most` is the largest σ that may be drawn: k depends on it, not on who else is in the batch."""
+    axis = _axis(3 * most)
+    kernels = torch.exp(-(axis**2) / (2 * sigma[:, None].clamp_min(0.05) ** 2))
+    return kernels / kernels.sum(1, keepdim=True)
 
 
-def motion_kernels(length: Tensor, angle: Tensor) -> Tensor:
-    axis = _axis(float(length.max()) / 2)
+def motion_kernels(length: Tensor, angle: Tensor, most: float) -> Tensor:
+    """(N,) lengths in pixels and angles → (N, k, k) lines through the middle; `most` as for `gaussian_kernels`."""
+    axis = _axis(most / 2 + 0.5)
     cosine, sine = angle.cos()[:, None, None], angle.sin()[:, None, None]
     along, across = axis * cosine + axis[:, None] * sine, axis[:, None] * cosine - axis * sine
     inside = torch.clamp(length[:, None, None] / 2 + 0.5 - along.abs(), 0, 1)
-    kernels = torch.clamp(1 - across.abs(), 0, 1) * inside + 1e-6
+    kernels = torch.clamp(1 - across.abs(), 0, 1) * inside
     return kernels / kernels.sum((1, 2), keepdim=True)
 
 
-def downscale(some: Tensor, factor: Tensor) -> Tensor:
-    faces = []
-    for face, by in zip(some.split(1), factor.tolist(), strict=True):
-        small = max(4, round(some.shape[-1] / by))
-        low = functional.interpolate(face, (small, small), mode="area")
-        faces.append(functional.interpolate(low, some.shape[2:], mode="bilinear", align_corners=False))
-    return torch.cat(faces)
+def downscale(some: Tensor, matrices: Tensor) -> Tensor:
+    """Shrinks and enlarges again, by one matrix a face, (N, S, S), from `lost_resolution`."""
+    return matrices[:, None] @ some @ matrices[:, None].transpose(2, 3)
+
+
+def lost_resolution(factor: Tensor, side: int) -> Tensor:
+    """(N,) factors → (N, side, side): a row of pixels averaged over `side / factor` equal parts, which are then
+    interpolated. Parts are exact, with shares of pixels: whole pixels alone (torch's "area") would move what lies in
+    them by up to a third of a pixel."""
+    return torch.stack([_lost_resolution(max(4, round(side / by)), side) for by in factor.tolist()])
+
+
+@lru_cache(maxsize=512)
+def _lost_resolution(small: int, side: int) -> Tensor:
+    edges = torch.arange(small + 1, dtype=torch.float64) * side / small
+    pixels = torch.arange(side, dtype=torch.float64)
+    overlap = torch.minimum(edges[1:, None], pixels + 1) - torch.maximum(edges[:-1, None], pixels)
+    average = overlap.clamp_min(0) * small / side  # (small, side)
+    at = ((pixels + 0.5) * small / side - 0.5).clamp(0, small - 1)
+    interpolate = (1 - (at[:, None] - torch.arange(small)).abs()).clamp_min(0)  # (side, small)
+    return (interpolate @ average).float()
 
 
 def colour_matrix(hue: Tensor, chroma: Tensor, contrast: Tensor) -> Tensor:

@@ -28,6 +28,8 @@ class CommConfig:
         adasum: Horovod adds gradients by Adasum instead of averaging them (arXiv 2006.02924); needs its MPI build.
         overlap: "on" sends gradients beside the backward pass, by Horovod's hooks or DDP's buckets; "off" sends all in
             one message after it; "auto" is on for GPUs, where other processors than the network's reduce them.
+        timeout_s: of a rank that hangs: so long the others wait for an answer before they end (one that dies is noticed
+            at once). Longer than what rank 0 may do alone: write a checkpoint to a slow disk, ask a slow MLflow.
         fusion_mb: where it overlaps Horovod packs small tensors into buffers of this size; 0 leaves its default (64).
     """
 
@@ -36,6 +38,11 @@ class CommConfig:
     adasum: bool = False
     overlap: Literal["auto", "on", "off"] = "auto"
     fusion_mb: int = 0
+    timeout_s: int = 600
+
+    def __post_init__(self) -> None:
+        if self.timeout_s < 1:
+            raise FakeitError(f"comm.timeout_s is {self.timeout_s}; at least 1 second is needed")
 
     def overlaps(self, network: nn.Module) -> bool:
         on_gpu = next(network.parameters()).is_cuda
@@ -142,6 +149,25 @@ class Connected:
         return self
 
 
+def own_cores(allowed: set[int], parents: set[int], local_rank: int, ranks: int) -> set[int]:
+    """The processors of one of `ranks` ranks on this machine.
+
+    Args:
+        allowed: those that this process may use.
+        parents: those that its parent may use. Where these are more, the launcher (MPI, Slurm, a `taskset`) has given
+            this rank its own already, and they stay as they are.
+        local_rank: of this process among them.
+    """
+    if allowed < parents:
+        return allowed
+    ordered = sorted(allowed)
+    share = max(1, len(ordered) // ranks)
+    return {ordered[(local_rank * share + n) % len(ordered)] for n in range(share)}
+
+
+_kept: list[bool] = []  # in this process: what is divided once must not be divided again
+
+
 def _keep_to_own_cores() -> None:
     """Binds this process and the threads it starts to its share of the machine's processors, as MPI's launchers do.
 
@@ -149,9 +175,15 @@ def _keep_to_own_cores() -> None:
     """
     local = int(os.environ.get("HOROVOD_LOCAL_RANK") or os.environ.get("LOCAL_RANK") or 0)
     ranks = int(os.environ.get("HOROVOD_LOCAL_SIZE") or os.environ.get("LOCAL_WORLD_SIZE") or 1)
-    allowed = sorted(os.sched_getaffinity(0))
-    share = max(1, len(allowed) // ranks)
-    os.sched_setaffinity(0, {allowed[(local * share + n) % len(allowed)] for n in range(share)})
+    if _kept:
+        return
+    _kept.append(True)
+    allowed = os.sched_getaffinity(0)
+    try:
+        parents = os.sched_getaffinity(os.getppid())
+    except OSError:  # another user's, or gone
+        parents = allowed
+    os.sched_setaffinity(0, own_cores(allowed, parents, local, ranks))
 
 
 def connect(config: CommConfig) -> Comm:

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
+import signal
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from datetime import timedelta
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from fakeit.model.distributed.communicator import CommConfig, Connected
+
+
+def _end_with_parent() -> None:
+    """Has the system send SIGTERM, which leaves a checkpoint, when torchrun itself is killed: nobody else would."""
+    if "TORCHELASTIC_RUN_ID" in os.environ and sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
 class Ddp(Connected):
@@ -27,7 +37,8 @@ class Ddp(Connected):
         cuda = torch.cuda.is_available()
         if cuda:
             torch.cuda.set_device(self.local_rank)
-        dist.init_process_group("nccl" if cuda else "gloo")
+        _end_with_parent()
+        dist.init_process_group("nccl" if cuda else "gloo", timeout=timedelta(seconds=config.timeout_s))
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
         self._wrapped: nn.Module | None = None
 

@@ -25,6 +25,8 @@ class Horovod(Connected):
             os.environ["HOROVOD_FUSION_THRESHOLD"] = str(config.fusion_mb << 20)
         if not torch.cuda.is_available():  # ms between looks for messages: each look takes the processor from the ranks
             os.environ.setdefault("HOROVOD_CYCLE_TIME", "5")
+        os.environ.setdefault("HOROVOD_STALL_CHECK_TIME_SECONDS", str(min(60, config.timeout_s)))
+        os.environ.setdefault("HOROVOD_STALL_SHUTDOWN_TIME_SECONDS", str(config.timeout_s))
         import horovod.torch as hvd
 
         if config.adasum and not hvd.mpi_built():

@@ -118,11 +118,13 @@ class OnnxBackend:
         if METADATA_KEY not in found:
             raise FakeitError(f"model {path}: an ONNX file without '{METADATA_KEY}' metadata; jobs/export.py writes it")
         self.metadata = metadata_from_json(found[METADATA_KEY], f"model {path}")
-        self._input = self.session.get_inputs()[0].name
+        asked = self.session.get_inputs()[0]
+        self._input, self._planes = asked.name, asked.type != "tensor(uint8)"  # jobs/export.py --layout nchw
         self._count = scheme(self.metadata.scheme).count
 
     def run(self, crops: NDArray[np.uint8]) -> Output:
-        outputs = self.session.run(None, {self._input: np.ascontiguousarray(crops)})
+        given = crops.transpose(0, 3, 1, 2).astype(np.float32) if self._planes else crops
+        outputs = self.session.run(None, {self._input: np.ascontiguousarray(given)})
         points = np.asarray(outputs[0], np.float32).reshape(len(crops), self._count, 2)
         return points, np.asarray(outputs[1], np.float32) if self.metadata.sigma else None
 

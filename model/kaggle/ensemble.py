@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from fakeit.model.inference.adapter import Adapter, fit_adapter, load_adapter
 from fakeit.model.inference.backends import Backend, open_backend, run_mirrored
 from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig
-from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.faces.box import Box
 from fakeit.pipelines.faces.crop import Picture, crop_from_source, equalise, from_unit, transform
 from fakeit.pipelines.landmarks import convert
@@ -141,8 +141,20 @@ def fit_labels(member: Member, source: Source, samples: Sequence[Sample], name: 
 
     Returns:
         The adapter, and the share of the error that is left in cross-validation.
+
+    Raises:
+        FakeitError: none of the samples can be read; those that cannot are left out.
     """
-    truth = np.stack([source.read(sample).landmarks for sample in samples])
-    own = own_points(member, [source.image(sample) for sample in samples])
-    fitted_on = f"{len(samples)} pictures"
+    labelled: list[tuple[NDArray[np.float32], NDArray[np.uint8]]] = []
+    reason = None
+    for sample in samples:
+        try:
+            labelled.append((source.read(sample).landmarks, source.image(sample)))
+        except Rejected as rejected:
+            reason = reason or rejected
+    if not labelled:
+        raise FakeitError(f"no picture with labels can be read ({reason or 'there is none'})")
+    truth = np.stack([landmarks for landmarks, _ in labelled])
+    own = own_points(member, [picture for _, picture in labelled])
+    fitted_on = f"{len(labelled)} pictures"
     return fit_adapter(own, truth, member.backend.metadata.scheme, source.scheme, name, fitted_on)

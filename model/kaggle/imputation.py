@@ -16,6 +16,7 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,10 @@ from numpy.typing import NDArray
 from fakeit.model.kaggle.shard_imputation import (
     FillConfig,
     ImputeMissing,
-    Points,
     Predictor,
+    ShardErrors,
     SinglePoint,
-    align_to_known,
-    predict,
+    count_missing,
 )
 from fakeit.model.training.config import TrainConfig
 from fakeit.pipelines.config import to_dict
@@ -39,28 +39,20 @@ from fakeit.pipelines.rewrite import Facts, rewrite
 from fakeit.pipelines.runners import Runner
 from fakeit.pipelines.storage import join
 from fakeit.pipelines.store import manifest as manifests
-from fakeit.pipelines.store.shards import read_shard
 
 
-def validation_errors(dataset: str, predictors: Sequence[Predictor], config: FillConfig) -> tuple[float, ...]:
-    """(K,) each point's standard deviation of an axis on validation rows, unit crop; `typical` where none can tell."""
+def validation_errors(
+    dataset: str, predictors: Sequence[Predictor], config: FillConfig, runner: Runner
+) -> tuple[float, ...]:
+    """(K,) each point's standard deviation of an axis on validation rows, unit crop; `typical` where none can tell. The
+    runner predicts, shard by shard."""
     manifest = manifests.load(dataset)
-    often = missing_share(dataset) > 0.3
-    errors: list[Points] = []
-    for shard in manifest.of("val"):
-        rows = read_shard(join(dataset, shard.path), manifest.shape)
-        truth = rows["landmarks"]
-        points = predict(predictors, rows["image"], manifest.scheme)[0]
-        laid = align_to_known(points, np.where(often[:, None], np.float32(np.nan), truth))  # as in a row that has gaps
-        errors.append(np.where(often[:, None], laid, points) - truth)
-    if not errors:
-        return (config.typical,) * manifest.shape.points
-    square = np.concatenate(errors) ** 2
-    known = np.isfinite(square).all(-1)
-    return tuple(
-        float(np.sqrt(square[known[:, k], k].mean())) if known[:, k].sum() >= 5 else config.typical
-        for k in range(square.shape[1])
-    )
+    often = missing_share(dataset, runner) > 0.3
+    task = ShardErrors(dataset, manifest.scheme, tuple(predictors), tuple(bool(o) for o in often))
+    squares, known = np.zeros(manifest.shape.points), np.zeros(manifest.shape.points)
+    for square, count in runner(task, [s.path for s in manifest.of("val")], lambda ended: None):
+        squares, known = squares + square, known + count
+    return tuple(float(np.sqrt(s / n)) if n >= 5 else config.typical for s, n in zip(squares, known, strict=True))
 
 
 @dataclass(frozen=True)
@@ -101,7 +93,7 @@ def fill_in(
     Raises:
         FakeitError: nothing is missing, or a dataset or model that cannot be read.
     """
-    points = gaps(dataset)
+    points = gaps(dataset, runner)
     if not points:
         raise FakeitError(f"dataset {dataset}: no training row lacks a point, there is nothing to fill in")
     rounds: list[Round] = []
@@ -113,7 +105,7 @@ def fill_in(
         last = number == config.rounds
         target = output if last else join(scratch, f"round-{number}", "filled")
         change = ImputeMissing(
-            predictors, manifests.load(dataset).scheme, validation_errors(dataset, predictors, config), config
+            predictors, manifests.load(dataset).scheme, validation_errors(dataset, predictors, config, runner), config
         )
         note = _Note(config, number, predictors, change.floor)
         made = rewrite(dataset, target, change, runner, note, overwrite or not last)
@@ -135,20 +127,18 @@ def fill_in(
     return rounds
 
 
-def gaps(dataset: str) -> list[int]:
+def gaps(dataset: str, runner: Runner) -> list[int]:
     """The points that some training row lacks."""
-    return [int(k) for k in np.flatnonzero(missing_share(dataset))]
+    return [int(k) for k in np.flatnonzero(missing_share(dataset, runner))]
 
 
-def missing_share(dataset: str) -> NDArray[np.float64]:
-    """(K,) share of the training rows that lack each point."""
+def missing_share(dataset: str, runner: Runner) -> NDArray[np.float64]:
+    """(K,) share of the training rows that lack each point; the runner counts, shard by shard."""
     manifest = manifests.load(dataset)
-    lacking, rows = np.zeros(manifest.shape.points), 0
-    for shard in manifest.of("train"):
-        landmarks = read_shard(join(dataset, shard.path), manifest.shape)["landmarks"]
-        lacking += (~np.isfinite(landmarks).all(-1)).sum(0)
-        rows += len(landmarks)
-    return lacking / max(rows, 1)
+    paths = [shard.path for shard in manifest.of("train")]
+    counted = runner(partial(count_missing, dataset), paths, lambda ended: None)
+    lacking = sum((missing for missing, _ in counted), np.zeros(manifest.shape.points))
+    return np.asarray(lacking / max(sum(rows for _, rows in counted), 1), np.float64)
 
 
 def _train_predictors(

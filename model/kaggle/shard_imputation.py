@@ -21,7 +21,10 @@ from fakeit.model.inference.landmarker import confidence
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.landmarks import scheme
 from fakeit.pipelines.rewrite import Facts
+from fakeit.pipelines.storage import join
+from fakeit.pipelines.store import manifest as manifests
 from fakeit.pipelines.store.schema import Rows
+from fakeit.pipelines.store.shards import read_columns, read_shard
 
 Points = NDArray[np.float32]
 BATCH = 64
@@ -141,6 +144,38 @@ class ImputeMissing:
         points = align_to_known(points, known)
         sigma = np.sqrt(spread**2 / 2 + np.array(self.floor, np.float32) ** 2)  # of one axis
         return points, confidence(np.log(np.maximum(sigma, 1e-6)))
+
+
+def count_missing(dataset: str, path: str) -> tuple[NDArray[np.float64], int]:
+    """(K,) how many rows of one shard lack each point, and its rows. Reads no pixels."""
+    shape = manifests.load(dataset).shape
+    landmarks = read_columns(join(dataset, path), shape, ["landmarks"])["landmarks"]
+    return (~np.isfinite(landmarks).all(-1)).sum(0).astype(np.float64), len(landmarks)
+
+
+@dataclass(frozen=True)
+class ShardErrors:
+    """How far predictors are off on one shard whose points are known.
+
+    Attributes:
+        dataset, scheme: of the shard. predictors: who predicts; files that every executor can read.
+        often: (K,) whether training rows often lack the point: it is then judged as in a row that has gaps.
+    """
+
+    dataset: str
+    scheme: str
+    predictors: tuple[Predictor, ...]
+    often: tuple[bool, ...]
+
+    def __call__(self, path: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(K,) Σ of squares of an axis' error, unit crop, and (K,) how many known points."""
+        rows = read_shard(join(self.dataset, path), manifests.load(self.dataset).shape)
+        truth, often = rows["landmarks"], np.array(self.often)[:, None]
+        points = predict(self.predictors, rows["image"], self.scheme)[0]
+        laid = align_to_known(points, np.where(often, np.float32(np.nan), truth))
+        square = (np.where(often, laid, points) - truth).astype(np.float64) ** 2
+        known = np.isfinite(square).all(-1)
+        return np.where(known, square.mean(-1), 0.0).sum(0), known.sum(0).astype(np.float64)
 
 
 @dataclass(frozen=True)

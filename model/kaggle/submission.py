@@ -6,7 +6,8 @@ picture. The score is the root mean square error over the coordinates that are a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,21 +42,41 @@ def test_points(members: Sequence[Member], test_file: str, target: str = "kaggle
         FakeitError: a row of the file cannot be read: a submission without it would be void.
     """
     source = Kaggle(test_file)
-    samples = source.samples()
-    try:
+    with must_be_readable():
+        samples = source.samples()
         pictures = [source.image(sample) for sample in samples]
         ids = [source.image_id(sample) for sample in samples]
-    except Rejected as reason:
-        raise FakeitError(str(reason)) from reason
-    points, _ = predict(members, pictures, target)
+        points, _ = predict(members, pictures, target)
     return dict(zip(ids, points, strict=True))
 
 
 def mean_points(folder: str) -> dict[int, Points]:
-    """The floor: for every test picture the mean of all training points."""
+    """The floor: for every test picture the mean of all training points that can be read.
+
+    Raises:
+        FakeitError: a row of test.csv cannot be read, or no training row can.
+    """
     training, test = Kaggle(folder), Kaggle(member(folder, "test.csv"))
-    mean = np.nanmean(np.stack([training.read(sample).landmarks for sample in training.samples()]), axis=0)
-    return {test.image_id(sample): mean for sample in test.samples()}
+    known, reason = [], None
+    for sample in training.samples():
+        try:
+            known.append(training.read(sample).landmarks)
+        except Rejected as rejected:  # as preprocessing does: the row is left out
+            reason = reason or rejected
+    if not known:
+        raise FakeitError(f"{folder}: no training row can be read ({reason or 'there is none'})")
+    mean = np.nanmean(np.stack(known), axis=0)
+    with must_be_readable():
+        return {test.image_id(sample): mean for sample in test.samples()}
+
+
+@contextmanager
+def must_be_readable() -> Iterator[None]:
+    """What is rejected in here ends the job: a submission without that picture would be void."""
+    try:
+        yield
+    except Rejected as reason:
+        raise FakeitError(str(reason)) from reason
 
 
 def submit(points: Mapping[int, Points], lookup: Sequence[LookupEntry], lookup_file: str) -> Submission:
@@ -92,13 +113,22 @@ def score(submission: Submission, solution_file: str) -> float:
     Raises:
         FakeitError: a line of the solution that the submission lacks, or that holds no number.
     """
+    return float(np.sqrt(np.mean([square for _, square in _squares(submission, solution_file)])))
+
+
+def _squares(submission: Submission, solution_file: str) -> list[tuple[int, float]]:
+    """RowId and squared error of every line of a solution. Raises FakeitError (see `score`)."""
     squares = []
     for number, (row_id, location) in enumerate(read_table(solution_file, ("RowId", "Location")), 1):
         try:
-            squares.append((submission.values[int(row_id)] - float(location)) ** 2)
-        except (KeyError, ValueError) as error:
+            squares.append((int(row_id), (submission.values[int(row_id)] - float(location)) ** 2))
+        except KeyError as error:
+            raise FakeitError(f"{solution_file}, row {number}: RowId {row_id} is not in the submission") from error
+        except ValueError as error:
             raise FakeitError(f"{solution_file}, row {number}: RowId {row_id} with {location!r}: {error}") from error
-    return float(np.sqrt(np.mean(squares)))
+    if not squares:
+        raise FakeitError(f"{solution_file}: no line to score")
+    return squares
 
 
 def score_by_labels(submission: Submission, solution_file: str, lookup: Sequence[LookupEntry]) -> dict[str, float]:
@@ -108,8 +138,7 @@ def score_by_labels(submission: Submission, solution_file: str, lookup: Sequence
         asked[entry.image_id] = asked.get(entry.image_id, 0) + 1
     image = {entry.row_id: entry.image_id for entry in lookup}
     squares: dict[str, list[float]] = {label: [] for label in LABELS}
-    for row_id, location in read_table(solution_file, ("RowId", "Location")):
-        row = int(row_id)
+    for row, square in _squares(submission, solution_file):
         kind = LABELS[0] if asked[image[row]] > 8 else LABELS[1]
-        squares[kind].append((submission.values[row] - float(location)) ** 2)
+        squares[kind].append(square)
     return {kind: float(np.sqrt(np.mean(errors))) for kind, errors in squares.items() if errors}

@@ -28,7 +28,7 @@ from fakeit.pipelines.landmarks import scheme
 from fakeit.pipelines.storage import write_atomically
 
 FORMAT = 1
-INDEX, BEST = "index.json", "best.pt"
+INDEX, BEST, STEP_FILES = "index.json", "best.pt", "step-*.pt"
 State = dict[str, Any]
 
 
@@ -52,6 +52,7 @@ class Checkpoint:
         scheme: of its points.
         weights: state dict of the network as trained; ema: smoothed weights, the better ones, where there are some.
         optimiser: its state. position: where the run stands. progress: history, best figures, running sums.
+        scaler: state of float16's gradient scaling, where that is trained with.
         conf: the whole training conf. dataset: digests and paths. run_id: MLflow's. metrics: validation figures.
     """
 
@@ -67,6 +68,7 @@ class Checkpoint:
     dataset: State = field(default_factory=dict)
     run_id: str | None = None
     metrics: dict[str, float] = field(default_factory=dict)
+    scaler: State | None = None
 
     def build(self, ema: bool = True) -> LandmarkNetwork:
         """The network with its weights (smoothed ones where there are some), ready to predict."""
@@ -78,7 +80,7 @@ class Checkpoint:
 
 def dump(checkpoint: Checkpoint) -> bytes:
     """Checkpoint → the bytes of its file."""
-    plain = {name: getattr(checkpoint, name) for name in ("weights", "ema", "optimiser", "progress")}
+    plain = {name: getattr(checkpoint, name) for name in ("weights", "ema", "optimiser", "scaler", "progress")}
     for name in ("network", "crop", "position"):
         plain[name] = to_dict(getattr(checkpoint, name))
     for name in ("scheme", "conf", "dataset", "run_id", "metrics"):
@@ -141,6 +143,11 @@ def _reason(path: Path, error: Exception) -> str:
     return "its content does not fit together; copy it again, or take the checkpoint before it"
 
 
+def step_file(step: int) -> str:
+    """The name of the file of a step's checkpoint; names sort as steps do."""
+    return f"step-{step:09d}.pt"
+
+
 class CheckpointManager:
     """The checkpoints of one run: the last `keep` and the best, in one folder."""
 
@@ -154,11 +161,14 @@ class CheckpointManager:
             None, or what prevented it (a full disk): then what was there before still stands.
         """
         data = dump(checkpoint)
-        name = f"step-{checkpoint.position.step:09d}.pt"
-        entries = [e for e in self.index() if e["name"] != name]
-        kept = [e for e in entries if e["name"] != BEST]
-        old = [e for e in entries if e["name"] == BEST]
-        entry = {"step": checkpoint.position.step, "sha256": hashlib.sha256(data).hexdigest()}
+        step = checkpoint.position.step
+        name = step_file(step)
+        entry = {"step": step, "sha256": hashlib.sha256(data).hexdigest()}
+        entries = {e["name"]: e for e in self.index()}
+        # Files of later steps are what a resumed run passed over as damaged: it has been there since.
+        before = sorted(path.name for path in self.folder.glob(STEP_FILES) if path.name < name)
+        kept = [*before, name][-self.keep :]
+        entries[name] = {"name": name, **entry}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with write_atomically(str(self.folder / name)) as file:
@@ -166,14 +176,15 @@ class CheckpointManager:
             if best:
                 with write_atomically(str(self.folder / BEST)) as file:
                     file.write(data)
-                old = [{"name": BEST, **entry}]
-            kept = sorted([*kept, {"name": name, **entry}], key=lambda e: e["step"])
+                entries[BEST] = {"name": BEST, **entry}
             with write_atomically(str(self.folder / INDEX)) as file:
-                file.write(json.dumps(kept[-self.keep :] + old, indent=1).encode())
+                listed = [entries[known] for known in [*kept, BEST] if known in entries]
+                file.write(json.dumps(listed, indent=1).encode())
         except OSError as error:
-            return f"checkpoint at step {checkpoint.position.step} was not saved: {error.strerror or error}"
-        for forgotten in kept[: -self.keep]:
-            (self.folder / forgotten["name"]).unlink(missing_ok=True)
+            return f"checkpoint at step {step} was not saved: {error.strerror or error}"
+        for path in self.folder.glob(STEP_FILES):
+            if path.name not in kept:
+                path.unlink(missing_ok=True)
         return None
 
     def index(self) -> list[dict[str, Any]]:
@@ -183,13 +194,14 @@ class CheckpointManager:
             return []
 
     def latest(self) -> tuple[Checkpoint, list[str]]:
-        """The newest checkpoint that is whole, and a line for each damaged one that was passed over.
+        """The newest checkpoint that is whole (the best, where no other is), and a line for each damaged one that was
+        passed over.
 
         Raises:
             FakeitError: there is none.
         """
         entries = {e["name"]: e for e in self.index()}
-        files = sorted(self.folder.glob("step-*.pt"), reverse=True)
+        files = [*sorted(self.folder.glob(STEP_FILES), reverse=True), *self.folder.glob(BEST)]
         problems: list[str] = []
         for path in files:
             try:

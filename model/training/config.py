@@ -20,7 +20,7 @@ class LoopConfig:
     """How long and how.
 
     Attributes:
-        epochs: of the session. minutes: stop after so long; 0 is no limit.
+        epochs: of the session. minutes: stop after so long in all, whatever was resumed meanwhile; 0 is no limit.
         seed: of weights, order, augmentation, dropout.
         monitor: the validation figure that chooses the best checkpoint; the lowest wins.
         patience: epochs without a better one until training stops; 0 is never.
@@ -30,6 +30,8 @@ class LoopConfig:
         freeze_norms: after this share of the session's epochs batch norms keep their statistics and train as they will
             be used. A batch's own statistics hide faces that make activations explode (docs/LOG.md).
         device: "auto" takes the GPU of this rank where there is one.
+        max_skipped: steps in a row that may be left out, since their loss or gradient is not a finite number, before
+            training stops; 0 stops at the first.
         checkpoint_minutes: between checkpoints inside an epoch. keep: how many are kept beside the best.
         threads: torch's threads a rank; 0 is one for each of the rank's processors.
     """
@@ -46,6 +48,7 @@ class LoopConfig:
     sync_batchnorm: bool = False
     freeze_norms: float = 1.0
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    max_skipped: int = 10
     checkpoint_minutes: float = 5.0
     keep: int = 3
     threads: int = 0

@@ -76,7 +76,8 @@ def prediction_sheet(
 
 
 class StepLog:
-    """Every step's loss, a line of JSON each. A full disk delays the lines and stops nothing.
+    """Every step's loss and the norm of its gradient, a line of JSON each; null where the step was
+    not taken. A full disk delays the lines and stops nothing.
 
     Args:
         path: of the file; None writes nothing.
@@ -87,9 +88,10 @@ class StepLog:
         self._lines: list[str] = []
         self._written_at = time.monotonic()
 
-    def add(self, step: int, epoch: int, loss: float) -> None:
+    def add(self, step: int, epoch: int, loss: float | None, gradient_norm: float | None) -> None:
         if self.path is not None:
-            self._lines.append(json.dumps({"step": step, "epoch": epoch, "loss": loss}) + "\n")
+            line = {"step": step, "epoch": epoch, "loss": loss, "gradient_norm": gradient_norm}
+            self._lines.append(json.dumps(line) + "\n")
             if time.monotonic() - self._written_at > 2:
                 self.flush()
 

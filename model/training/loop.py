@@ -8,8 +8,9 @@ not finite, the time limit or a due checkpoint are agreed on without stopping fo
 from __future__ import annotations
 
 import math
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,22 +26,28 @@ from fakeit.model.networks import LandmarkNetwork
 from fakeit.model.networks.heads import Dropout
 from fakeit.model.training.checkpoint import Checkpoint
 from fakeit.model.training.config import TrainConfig
+from fakeit.model.training.guard import StepGuard, spoilt_unless_finite
 from fakeit.model.training.losses import per_point, weighted_sum
 from fakeit.model.training.optim import ModelEma, lr_factor, make_optimiser, scaled_lr
 from fakeit.pipelines.errors import FakeitError
 
-LOSS, _, BROKEN, STOP, TIME, SAVE = range(6)
+LOSS, NORM, BROKEN, OVERFLOW, STOP, TIME, SAVE = range(7)
+OVERFLOWS = 20  # in a row that float16's scaling may need until it has found its scale, beyond train.max_skipped
+History = Sequence[float | None]
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass
 class StepReport:
-    """What all ranks know of one step."""
+    """What all ranks know of one step. `skipped`: it was not taken, since its loss or gradient was no number; then
+    `loss` and `gradient_norm` are NaN and `weight` is 0."""
 
     step: int
     rows: int
     loss: float
     weight: float
+    gradient_norm: float
+    skipped: bool
     stop: bool
     time_up: bool
     save: bool
@@ -100,8 +107,11 @@ class TrainLoop:
         self._dropouts = [m for m in network.modules() if isinstance(m, Dropout) and m.share]
         self._draws = config.augment is not None or config.data.mixup > 0
         self.control = ControlFlags()
-        cuda = loader.device.type == "cuda"
-        self.scaler = torch.amp.GradScaler(enabled=config.train.precision == "fp16" and cuda)
+        self.guard = StepGuard(network, self.ema.network if self.ema else None, self.optimiser)
+        self._skipped = 0  # in a row
+        self.scaler = torch.amp.GradScaler(loader.device.type, enabled=config.train.precision == "fp16")
+        if restored is not None and restored.scaler:
+            self.scaler.load_state_dict(restored.scaler)
         self._autocast: Any = nullcontext
         if config.train.precision != "float32":
             kind, dtype = loader.device.type, DTYPES[config.train.precision]
@@ -124,11 +134,12 @@ class TrainLoop:
             mean_buffers(self.comm, self.ema.network)
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps of this session: `weights`, `ema` (or None) and `optimiser`."""
+        """What a checkpoint keeps of this session: `weights`, `ema` (or None), `optimiser` and `scaler` (or None)."""
         ema = self.ema.network.state_dict() if self.ema is not None else None
-        return {"weights": self.network.state_dict(), "ema": ema, "optimiser": self.optimiser.state_dict()}
+        made = {"weights": self.network.state_dict(), "ema": ema, "optimiser": self.optimiser.state_dict()}
+        return {**made, "scaler": self.scaler.state_dict() or None}
 
-    def epoch(self, epoch: int, rows: int, first: int, step: int, history: list[float]) -> Iterator[StepReport]:
+    def epoch(self, epoch: int, rows: int, first: int, step: int, history: History) -> Iterator[StepReport]:
         """Trains from global batch `first` of an epoch of `rows` rows to its end, or as long as it is asked on.
 
         Args:
@@ -136,13 +147,13 @@ class TrainLoop:
             rows: of the epoch.
             first: the global batch to begin with.
             step: optimiser steps done so far.
-            history: validation figures of this session's epochs so far.
+            history: validation figures of this session's epochs so far; None where one was not validated.
 
         Yields:
             A report of each step, in order; the weights may already be one step further, except at the last.
 
         Raises:
-            FakeitError: the loss is not finite; names the rows.
+            FakeitError: more than `train.max_skipped` steps in a row were not finite; names the rows of the last.
         """
         self.network.train()
         if self._epochs_done(epoch) >= self.config.train.freeze_norms * self.config.train.epochs:
@@ -168,7 +179,7 @@ class TrainLoop:
         if pending is not None:
             yield self._finish(pending)
 
-    def _step(self, batches: list[Batch], epoch: int, rows: int, step: int, history: list[float]) -> _Pending:
+    def _step(self, batches: list[Batch], epoch: int, rows: int, step: int, history: History) -> _Pending:
         config, comm = self.config, self.comm
         done = self._epochs_done(epoch) + batches[0].end / rows
         lr = self.lr * lr_factor(config.schedule, done, config.train.epochs, history)
@@ -176,23 +187,32 @@ class TrainLoop:
             group["lr"] = lr
         if self._dropouts:
             self._seed(config.train.seed * 1_000_003 + step)
-        total = sum(batch.total_weight for batch in batches)
+        self.guard.remember(step)
+        total = sum(self._total_weight(batch, epoch) for batch in batches)
         local = torch.zeros((), dtype=torch.float64, device=self.loader.device)
         for index, batch in enumerate(batches):
             with comm.no_sync(self.module, last=index == len(batches) - 1):
                 loss = self._forward(batch, epoch)
-                self.scaler.scale(loss * (comm.size / max(total, 1e-9))).backward()
+                self.scaler.scale(spoilt_unless_finite(loss) * (comm.size / max(total, 1e-9))).backward()
             local += loss.detach().double()
         comm.reduce_gradients()
         self.scaler.unscale_(self.optimiser)
-        if config.optimiser.clip:
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), config.optimiser.clip)
+        norm = self.guard.gradient_norm(config.optimiser.clip)
+        if not self.scaler.is_enabled():  # which looks at the gradients by itself
+            self.guard.forbid_unless_finite(norm)
         self.scaler.step(self.optimiser)
         self.scaler.update()
         self.optimiser.zero_grad()
         if self.ema is not None:
             self.ema.update(step)
-        return _Pending(step, batches[-1].end, total, batches, comm.all_reduce_async(self._signals(local, total)))
+        return _Pending(step, batches[-1].end, total, batches, comm.all_reduce_async(self._signals(local, norm)))
+
+    def _total_weight(self, batch: Batch, epoch: int) -> float:
+        """Σ weight by which the loss of a global batch is divided."""
+        if batch.global_weight is None:
+            return batch.total_weight
+        draws = self.augmenter.draw(epoch, batch.number, 0, batch.global_size, batch.global_size)
+        return self.augmenter.mixed_weight(batch.global_weight, draws)
 
     def _seed(self, seed: int) -> None:
         """Masks of dropout are a function of the step, alike on all ranks. (torch.manual_seed asks every kind of
@@ -221,36 +241,54 @@ class TrainLoop:
             prediction = self.module(pixels)
         return weighted_sum(per_point(prediction, landmarks, weight, self.config.loss), weight)
 
-    def _signals(self, local: Tensor, total: float) -> Tensor:
+    def _signals(self, local: Tensor, norm: Tensor) -> Tensor:
         now, control = time.monotonic(), self.control
         lead = self.comm.rank == 0
         flags = torch.tensor(
             [control.stop, lead and now > control.time_up_at, lead and now - control.saved_at > control.save_every],
             dtype=torch.float64,
         )
-        values = torch.stack((local, torch.zeros_like(local), (~torch.isfinite(local)).double()))
-        values = torch.where(torch.isfinite(values), values, 0.0)
-        return torch.cat((values, send(flags, values.device)))
+        figures = torch.stack((local, norm.double() / self.comm.size))
+        finite = torch.isfinite(figures)
+        return torch.cat((torch.where(finite, figures, 0.0), (~finite).double(), send(flags, figures.device)))
 
     def _finish(self, pending: _Pending) -> StepReport:
         """Waits for a step's sum."""
         summed = pending.wait().tolist()
-        if summed[BROKEN]:
-            self._name_broken(pending)
+        skipped = summed[BROKEN] > 0 or summed[OVERFLOW] > 0
+        if skipped:
+            self.guard.put_back(pending.step)
+            self._skip(pending, "loss" if summed[BROKEN] else "gradient")
+        else:
+            self._skipped = 0
         loss = summed[LOSS] / pending.total if pending.total else 0.0
         stop, time_up, save = summed[STOP] > 0, summed[TIME] > 0, summed[SAVE] > 0
         if save:
             self.control.saved_at = time.monotonic()
-        return StepReport(pending.step, pending.rows, loss, pending.total, stop, time_up, save)
+        if skipped:
+            return StepReport(pending.step, pending.rows, math.nan, 0.0, math.nan, True, stop, time_up, save)
+        return StepReport(pending.step, pending.rows, loss, pending.total, summed[NORM], False, stop, time_up, save)
 
-    def _name_broken(self, pending: _Pending) -> None:
+    def _skip(self, pending: _Pending, what: str) -> None:
+        """Counts and tells a step that was not taken; too many in a row end the training."""
+        self._skipped += 1
+        most = self.config.train.max_skipped
+        if what == "gradient" and self.scaler.is_enabled():
+            most += OVERFLOWS
+            if self._skipped <= OVERFLOWS:
+                return
         names = [name for batch in pending.batches for name in self.loader.store.ids(batch.rows)]
         everyone = [name for part in self.comm.gather(names) for name in part]
         shown = ", ".join(everyone[:8]) + (f" and {len(everyone) - 8} more" if len(everyone) > 8 else "")
-        raise FakeitError(
-            f"the loss of step {pending.step} is not a finite number; its batch is {shown}. "
-            f"Look at these rows, lower optimiser.lr ({self.lr:g}) or set optimiser.clip; checkpoints before it stand"
-        )
+        told = f"the {what} of step {pending.step} is not a finite number; its batch is {shown}"
+        if self._skipped > most:
+            row = f", and that of {self._skipped - 1} steps before it" if self._skipped > 1 else ""
+            raise FakeitError(
+                f"{told}{row}. Look at these rows, lower optimiser.lr ({self.lr:g}) or set optimiser.clip; "
+                "checkpoints before it stand"
+            )
+        if self.comm.rank == 0:
+            print(f"warning: {told}. The step was skipped", file=sys.stderr, flush=True)
 
 
 def report_without_requests(report: StepReport) -> StepReport:

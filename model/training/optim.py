@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Literal
@@ -66,7 +67,11 @@ def make_optimiser(network: nn.Module, config: OptimiserConfig, lr: float) -> to
     plain = [p for p in network.parameters() if p.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
     if config.name == "sgd":
-        return torch.optim.SGD(groups, lr=lr, momentum=config.momentum, nesterov=config.momentum > 0, fused=True)
+        sgd = torch.optim.SGD(groups, lr=lr, momentum=config.momentum, nesterov=config.momentum > 0, fused=True)
+        if config.momentum:  # torch leaves them undefined where the very first step is not taken (`guard`)
+            for parameter in network.parameters():
+                sgd.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        return sgd
     kind = torch.optim.AdamW if config.name == "adamw" else torch.optim.Adam
     return kind(groups, lr=lr, fused=True)
 
@@ -76,14 +81,14 @@ def scaled_lr(config: OptimiserConfig, growth: float) -> float:
     return config.lr * {"none": 1.0, "linear": growth, "sqrt": math.sqrt(growth)}[config.scaling]
 
 
-def lr_factor(config: ScheduleConfig, epoch: float, epochs: int, history: list[float]) -> float:
+def lr_factor(config: ScheduleConfig, epoch: float, epochs: int, history: Sequence[float | None]) -> float:
     """The learning rate's factor at a moment.
 
     Args:
         config: which course.
         epoch: epochs done, with the share of the current one.
         epochs: of the whole session.
-        history: the figure that is to fall, after each epoch done.
+        history: the figure that is to fall, after each epoch done; None where the epoch was not validated.
     """
     if epoch < config.warmup:
         return (epoch + 1e-3) / config.warmup
@@ -97,10 +102,14 @@ def lr_factor(config: ScheduleConfig, epoch: float, epochs: int, history: list[f
     return 1.0
 
 
-def _plateaus(history: list[float], patience: int) -> int:
-    """How often `patience` epochs in a row brought nothing better."""
+def _plateaus(history: Sequence[float | None], patience: int) -> int:
+    """How often `patience` epochs in a row brought nothing better. An epoch that was not validated is one that passed;
+    only the next validation can tell whether it was in vain."""
     best, waited, plateaus = math.inf, 0, 0
     for value in history:
+        if value is None:
+            waited += 1
+            continue
         best, waited = (value, 0) if value < best else (best, waited + 1)
         if waited > patience:
             plateaus, waited = plateaus + 1, 0

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,23 @@ def device_of(config: TrainConfig, comm: Comm) -> str:
     return f"cuda:{comm.local_rank}"
 
 
+def verify_datasets(stores: Sequence[ShardedDataset], comm: Comm) -> None:
+    """Each rank looks at the files on its own machine; URLs are asked for by rank 0 alone.
+
+    Raises:
+        FakeitError: on all ranks, what the first of them found.
+    """
+    problem = None
+    try:
+        for store in stores:
+            store.verify(remote=comm.rank == 0)
+    except (FakeitError, OSError) as error:
+        problem = str(error)
+    found = [said for said in comm.gather(problem) if said]
+    if found:
+        raise FakeitError(found[0])
+
+
 def prepare_folder(
     config: TrainConfig, output: Path, checkpoints: CheckpointManager, comm: Comm, resume: bool
 ) -> Checkpoint | None:
@@ -79,6 +97,8 @@ def prepare_folder(
 def _prepare(config: TrainConfig, output: Path, checkpoints: CheckpointManager, resume: bool) -> Checkpoint | None:
     steps = output / STEPS
     if resume:
+        for left in checkpoints.folder.glob("*.tmp"):  # of a write that was killed
+            left.unlink()
         restored, problems = checkpoints.latest()
         for problem in problems:
             warn(problem)

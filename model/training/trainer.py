@@ -24,12 +24,21 @@ from fakeit.model.data.loader import Loader
 from fakeit.model.distributed.communicator import Comm, all_reduce
 from fakeit.model.networks import LandmarkNetwork, parameter_count
 from fakeit.model.tracking import mlflow_tracker
+from fakeit.model.training.background import BackgroundSaver
 from fakeit.model.training.checkpoint import BEST, Checkpoint, CheckpointManager, Position, load
 from fakeit.model.training.config import TrainConfig
 from fakeit.model.training.console import StepLog, announce, epoch_line, estimate, prediction_sheet, whole_run
 from fakeit.model.training.loop import StepReport, TrainLoop
 from fakeit.model.training.metrics import Metrics
-from fakeit.model.training.setup import STEPS, check_fits, device_of, make_network, prepare_folder, warn
+from fakeit.model.training.setup import (
+    STEPS,
+    check_fits,
+    device_of,
+    make_network,
+    prepare_folder,
+    verify_datasets,
+    warn,
+)
 from fakeit.model.training.validation import validate
 from fakeit.pipelines.config import to_dict
 from fakeit.pipelines.errors import FakeitError
@@ -62,7 +71,11 @@ class Progress:
     best_epoch: int = -1
     loss_sum: float = 0.0  # of the epoch under way
     weight_sum: float = 0.0
+    norm_sum: float = 0.0  # of gradients
+    steps: int = 0
+    skipped: int = 0
     session_start: int = 0  # first epoch of the session
+    seconds: float = 0.0  # of the whole run, which train.minutes limits; rank 0's
 
 
 def train(
@@ -93,6 +106,7 @@ def train(
         status = "KILLED" if outcome.ended == "preempted" else "FINISHED"
         return outcome
     finally:
+        trainer.wait_for_saves()
         trainer.tracker.finish(status, trainer.best_network() if status == "FINISHED" else None)
 
 
@@ -109,14 +123,15 @@ class Trainer:
         reader, points = config.data.reader, config.input.scheme
         keep = 3 * config.data.shuffle_block_shards * len(mix)
         self.training = ShardedDataset(mix, "train", reader, points, config.data.images, keep)
-        self.validation = ShardedDataset(mix[:1], "val", reader, self.training.scheme)
-        for store in (self.training, self.validation):
-            store.verify()
+        # The whole split, however much of the training rows an epoch sees.
+        self.validation = ShardedDataset([DatasetSpec(dataset)], "val", reader, self.training.scheme)
+        verify_datasets((self.training, self.validation), comm)
         if self.training.rows == 0:
             raise FakeitError(f"dataset {dataset} has no training rows")
         self.scheme = scheme_named(self.training.scheme)
         self.crop = config.input.crop(self.training.crop)
         self.checkpoints = CheckpointManager(output / "checkpoints", config.train.keep)
+        self.saver = BackgroundSaver(self.checkpoints)
         self.position, self.progress = Position(), Progress()
         restored = prepare_folder(config, output, self.checkpoints, comm, resume)
         if restored is not None:
@@ -133,7 +148,8 @@ class Trainer:
     def _start_tracking(self, restored: Checkpoint | None, dataset: str) -> None:
         name = f"{self.config.network.name} on {Path(dataset).name}"
         run_id = restored.run_id if restored else None
-        self.tracker = mlflow_tracker.make(self.config.tracking, self.output, name, self.comm.rank, run_id)
+        resume = restored is not None
+        self.tracker = mlflow_tracker.make(self.config.tracking, self.output, name, self.comm.rank, run_id, resume)
         stores = zip(self.training.mix, self.training.manifests, strict=True)
         infos = [
             mlflow_tracker.DatasetInfo(
@@ -155,13 +171,22 @@ class Trainer:
         if self.is_rank_zero:
             announce(self.network, self.crop, self.training, self.validation, self.comm, self.device, self._restored)
         previous = signal.getsignal(signal.SIGTERM)
+        self._counted_at = time.monotonic()
+        minutes = self.config.train.minutes
+        spent = bool(minutes) and self.progress.seconds >= 60 * minutes  # a checkpoint's: all ranks know the same
+        self.stopping = "time is up" if spent else None
         try:
-            for index in range(self.position.session, self.config.sessions):
+            for index in range(self.position.session, 0 if spent else self.config.sessions):
                 self._session(index)
                 if self.stopping == "preempted" or self.stopping == "time is up":
                     break
-        finally:
+        except BaseException:
+            if self.comm.size > 1 and _in_main_thread():
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a launcher's: it ends those that are left
+            raise
+        if _in_main_thread():
             signal.signal(signal.SIGTERM, previous)
+        self.wait_for_saves()
         self._show_predictions()
         best = self.output / "checkpoints" / BEST
         metrics = self.progress.history[self.progress.best_epoch] if self.progress.best_epoch >= 0 else {}
@@ -172,6 +197,7 @@ class Trainer:
     def _session(self, index: int) -> None:
         config = self.config.session(index)
         if index > self.position.session:  # the second session starts from the first's best
+            self.wait_for_saves()
             self.comm.barrier()
             weights = self.comm.broadcast(load(self.output / "checkpoints" / BEST) if self.is_rank_zero else None)
             self.network = copy.deepcopy(self.network)  # without the hooks that the first session's ranks left on it
@@ -198,7 +224,8 @@ class Trainer:
     def _listen(self, loop: TrainLoop, config: TrainConfig) -> None:
         loop.control.save_every = 60 * config.train.checkpoint_minutes
         if config.train.minutes:
-            loop.control.time_up_at = time.monotonic() + 60 * config.train.minutes
+            self._count_seconds()
+            loop.control.time_up_at = self._counted_at + 60 * config.train.minutes - self.progress.seconds
 
         def preempt(number: int, frame: object) -> None:
             loop.control.stop = True
@@ -209,10 +236,7 @@ class Trainer:
     def _epoch(self, loop: TrainLoop, plan: Plan, epoch: int, last: int) -> None:
         rows, batches = plan.rows(epoch), plan.batches(epoch)
         first = batch_at(rows, batches, self.position.rows)
-        figure = loop.config.train.monitor
-        history = [
-            e.get(f"val_{figure}", e["train_loss"]) for e in self.progress.history[self.progress.session_start :]
-        ]
+        history = self.monitored(loop.config.train.monitor)[self.progress.session_start :]
         started, start_rows = time.monotonic(), self.position.rows
         shown = ProgressBar(f"epoch {epoch + 1}/{last}", rows, "images", start_rows) if self.is_rank_zero else None
         with ExitStack() as stack:
@@ -233,11 +257,27 @@ class Trainer:
             whole = (time.monotonic() - started) * rows / max(rows - start_rows, 1)
             say(estimate(whole, last - epoch - 1))
 
+    def monitored(self, figure: str) -> list[float | None]:
+        """The figure that chooses the best epoch, after each epoch: validation's, None where one was not validated;
+        the training loss only where there is nothing to validate on."""
+        return [e.get(f"val_{figure}") if self.validation.rows else e["train_loss"] for e in self.progress.history]
+
+    def _count_seconds(self) -> None:
+        now = time.monotonic()
+        self.progress.seconds += now - self._counted_at
+        self._counted_at = now
+
     def _after_step(self, loop: TrainLoop, report: StepReport, epoch: int, steps: StepLog) -> None:
         self.position = replace(self.position, epoch=epoch, rows=report.rows, step=report.step)
-        self.progress.loss_sum += report.loss * report.weight
-        self.progress.weight_sum += report.weight
-        steps.add(report.step, epoch, report.loss)
+        progress = self.progress
+        progress.steps, progress.skipped = progress.steps + 1, progress.skipped + report.skipped
+        if report.skipped:
+            steps.add(report.step, epoch, None, None)
+        else:
+            progress.loss_sum += report.loss * report.weight
+            progress.weight_sum += report.weight
+            progress.norm_sum += report.gradient_norm
+            steps.add(report.step, epoch, report.loss, report.gradient_norm)
         if report.stop or report.time_up or report.save:
             steps.flush()
             self._save(loop)
@@ -254,6 +294,9 @@ class Trainer:
     def _end_epoch(self, loop: TrainLoop, epoch: int, last: int, rate: float) -> None:
         config, progress = loop.config, self.progress
         values = {"train_loss": progress.loss_sum / max(progress.weight_sum, 1e-9)}
+        values["gradient_norm"] = progress.norm_sum / max(progress.steps - progress.skipped, 1)
+        if progress.skipped:
+            values["skipped_steps"] = float(progress.skipped)
         due = (epoch + 1 - loop.first_epoch) % config.train.validate_every == 0 or epoch + 1 >= last
         metrics = self._validate(loop) if due and self.validation.rows else None
         if metrics is not None:
@@ -262,11 +305,12 @@ class Trainer:
         if rate:
             values["images_per_s"] = rate
         progress.history.append(values)
-        figure = values.get(f"val_{config.train.monitor}", None if self.validation.rows else values["train_loss"])
+        figure = self.monitored(config.train.monitor)[-1]
         better = figure is not None and figure < progress.best
         if better:
             progress.best, progress.best_epoch = float(figure or 0.0), epoch
-        progress.loss_sum = progress.weight_sum = 0.0
+        progress.loss_sum = progress.weight_sum = progress.norm_sum = 0.0
+        progress.steps = progress.skipped = 0
         self.position = Position(self.position.session, epoch + 1, 0, self.position.step)
         if self.is_rank_zero:
             print(epoch_line(epoch, last, values, better), flush=True)
@@ -290,6 +334,7 @@ class Trainer:
         loop.share_buffers()
         if not self.is_rank_zero:
             return
+        self._count_seconds()
         checkpoint = Checkpoint(
             network=self.network.config,
             crop=self.crop,
@@ -302,7 +347,14 @@ class Trainer:
             run_id=self.tracker.run_id,
             metrics=self.progress.history[-1] if self.progress.history else {},
         )
-        problem = self.checkpoints.save(checkpoint, best)
+        self._told(self.saver.save(checkpoint, best))
+
+    def wait_for_saves(self) -> None:
+        """Until the last checkpoint stands on the disk."""
+        self._told(self.saver.wait())
+
+    @staticmethod
+    def _told(problem: str | None) -> None:
         if problem:
             warn(problem + "; the ones before stand, training goes on")
 

@@ -176,17 +176,23 @@ def _occlude(crop: Pixels, strength: dict[str, float], random: np.random.Generat
     return crop.reshape(size, size, channels)
 
 
+def motion_kernel(length: float, degrees: float) -> NDArray[np.float32]:
+    """(k, k), k odd: a line of `length` pixels through the middle. (An even kernel has no middle pixel, and would move
+    the picture by half a pixel away from its points.)"""
+    radius = int(np.ceil(length / 2 + 0.5))
+    axis = np.arange(-radius, radius + 1)
+    cosine, sine = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+    along, across = axis * cosine + axis[:, None] * sine, axis[:, None] * cosine - axis * sine
+    kernel = np.clip(1 - np.abs(across), 0, 1) * np.clip(length / 2 + 0.5 - np.abs(along), 0, 1)
+    return (kernel / kernel.sum()).astype(np.float32)
+
+
 def _soften(crop: Pixels, strength: dict[str, float], random: np.random.Generator) -> Pixels:
     shape = crop.shape
     if "blur" in strength:
         crop = cv2.GaussianBlur(crop, (0, 0), max(strength["blur"], 0.05))
     if "motion_blur" in strength:
-        length = max(2, round(strength["motion_blur"]))
-        kernel = np.zeros((length, length), np.float32)
-        kernel[length // 2] = 1.0
-        turn = cv2.getRotationMatrix2D(((length - 1) / 2, (length - 1) / 2), random.uniform(0, 180), 1.0)
-        kernel = cv2.warpAffine(kernel, turn, (length, length))
-        crop = cv2.filter2D(crop, -1, kernel / max(float(kernel.sum()), 1e-6))
+        crop = cv2.filter2D(crop, -1, motion_kernel(strength["motion_blur"], random.uniform(0, 180)))
     if "downscale" in strength:
         small = max(4, round(shape[0] / strength["downscale"]))
         low = cv2.resize(crop, (small, small), interpolation=cv2.INTER_AREA)

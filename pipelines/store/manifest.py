@@ -16,9 +16,9 @@ from typing import Any
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.crop import CropConfig
 from fakeit.pipelines.landmarks import scheme
-from fakeit.pipelines.storage import join, read_bytes, write_atomically
+from fakeit.pipelines.storage import join, read_bytes, size_of, write_atomically
 from fakeit.pipelines.store.schema import RowShape
-from fakeit.pipelines.store.shards import Shard, file_hash, file_size
+from fakeit.pipelines.store.shards import Shard, file_hash
 
 FORMAT = 1
 NAME = "manifest.json"
@@ -118,7 +118,7 @@ def verify(dataset: str, shards: Iterable[Shard], hashes: bool = False) -> None:
     for shard in shards:
         location = join(dataset, shard.path)
         try:
-            size = file_size(location)
+            size = size_of(location)
         except FileNotFoundError as error:
             raise FakeitError(f"shard {location} is missing; make it again with jobs/preprocess.py --resume") from error
         if size != shard.bytes:

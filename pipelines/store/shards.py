@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -106,7 +105,3 @@ def file_hash(location: str) -> str:
         return hashlib.sha256(read_bytes(location)).hexdigest()
     with open(location, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def file_size(location: str) -> int:
-    return len(read_bytes(location)) if is_url(location) else os.path.getsize(location)

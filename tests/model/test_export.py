@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -10,10 +11,12 @@ import pytest
 import torch
 from tiny_dataset import make_dataset
 
+from fakeit.model import export as export_module
 from fakeit.model.export import PARITY, export, sample_crops
 from fakeit.model.inference.backends import ModelMetadata, OnnxBackend, load_network
 from fakeit.model.inference.landmarker import Landmarker
 from fakeit.model.networks import LandmarkNetwork, NetworkConfig, build
+from fakeit.model.networks.network import Prediction
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.box import Box
 from fakeit.pipelines.faces.crop import CropConfig
@@ -150,3 +153,80 @@ def test_calibration_crops_are_cut_out_of_roomier_ones(tmp_path: Path) -> None:
     assert np.abs(cut[0].astype(int) - middle).mean() < 25
     with pytest.raises(FakeitError, match="cannot be cut"):
         sample_crops(dataset, 8, ModelMetadata("face70", CropConfig(size=24, align="eyes"), "resnet_lean"))
+
+
+class Unsure(torch.nn.Module):
+    """A network whose file gets another log σ than the network itself has."""
+
+    def __init__(self, network: LandmarkNetwork) -> None:
+        super().__init__()
+        self.network, self.size, self.channels = network, network.size, network.channels
+
+    def forward(self, crops: torch.Tensor) -> Prediction:
+        made = self.network(crops)
+        traced = 1.0 if torch.jit.is_tracing() else 0.0
+        return Prediction(made.points, log_sigma=made.log_sigma + traced)
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("precision", ["float32", "float16", "int8"])
+def test_a_file_with_another_sigma_is_refused(tmp_path: Path, precision: str) -> None:
+    other: Any = Unsure(network())
+    kind: Any = precision
+    with pytest.raises(FakeitError, match="log σ is 1.0"):
+        export(other, recipe(), tmp_path / "m.onnx", kind, crops=crops(16))
+    assert not (tmp_path / "m.onnx").exists()
+
+
+@pytest.mark.fault
+def test_points_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    broken = network()
+    with torch.no_grad():
+        next(broken.head.parameters()).fill_(float("nan"))
+    with pytest.raises(FakeitError, match="nan pixels"):
+        export(broken, recipe(), tmp_path / "m.onnx", crops=crops(4))
+
+
+def test_planes_are_checked_too_and_run_in_a_landmarker(tmp_path: Path) -> None:
+    """Their parity was never looked at, and a Landmarker on such a file crashed."""
+    plain = Landmarker.load(export(network(), recipe(), tmp_path / "a.onnx", crops=crops(8)).path)
+    made = export(network(), recipe(), tmp_path / "b.onnx", crops=crops(8), layout="nchw")
+    assert 0 < made.parity <= PARITY
+    picture = crops(1, 200)[0]
+    wanted, found = (
+        model.predict_boxes(picture, [Box(30, 30, 120, 120)])[0] for model in (plain, Landmarker.load(made.path))
+    )
+    np.testing.assert_allclose(found.points, wanted.points, atol=1e-3)
+    with pytest.raises(FakeitError, match="log σ"):
+        export(Unsure(network()), recipe(), tmp_path / "c.onnx", crops=crops(8), layout="nchw")  # type: ignore[arg-type]
+
+
+def test_int8_is_judged_on_other_crops_than_its_ranges_come_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, np.ndarray] = {}
+    judged, convert = export_module._judged, export_module._to_int8
+
+    def judge(net: Any, made: Path, given: np.ndarray, *rest: Any) -> Any:
+        seen["judged"] = given
+        return judged(net, made, given, *rest)
+
+    def calibrate(plain: Path, made: Path, given: np.ndarray) -> None:
+        seen["calibrated"] = given
+        convert(plain, made, given)
+
+    monkeypatch.setattr(export_module, "_judged", judge)
+    monkeypatch.setattr(export_module, "_to_int8", calibrate)
+    export(network(), recipe(), tmp_path / "m.onnx", "int8", crops(32))
+    digests = {name: {crop.tobytes() for crop in given} for name, given in seen.items()}
+    assert len(digests["judged"]) == len(digests["calibrated"]) == 16 and not digests["judged"] & digests["calibrated"]
+    export(network(), recipe(), tmp_path / "m.onnx", "int8", crops(8), calibration=crops(32)[8:])
+    assert len(seen["judged"]) == 8 and len(seen["calibrated"]) == 24
+
+
+def test_a_dataset_without_training_faces_serves_or_is_named(tmp_path: Path) -> None:
+    """It was a ZeroDivisionError."""
+    dataset = make_dataset(tmp_path / "set", train=(), val=(), test=(7,), size=64, scheme_name="face70", margin=0.25)
+    assert len(sample_crops(str(dataset), 5, recipe())) == 5
+    with pytest.raises(FakeitError, match=r"set: no crops to take \(5 asked for\) of train"):
+        sample_crops(str(dataset), 5, recipe(), ("train",))

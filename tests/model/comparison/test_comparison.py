@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from tiny_dataset import make_dataset
 
 from fakeit.model.comparison import grid
+from fakeit.model.comparison.compare import ranked
 from fakeit.model.comparison.grid import Axis, Budget, Cell, ComparisonConfig, Point
 from fakeit.model.comparison.running import CellRunner
+from fakeit.model.distributed.communicator import Single
+from fakeit.model.networks import NetworkConfig
+from fakeit.model.tracking.mlflow_tracker import TrackingConfig
+from fakeit.model.training.config import LoopConfig, TrainConfig
+from fakeit.model.training.trainer import train
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.crop import CropConfig
 from fakeit.pipelines.store import manifest as manifests
@@ -50,6 +59,87 @@ def test_the_budget_in_steps_is_the_same_for_every_size() -> None:
         assert train.train.epochs * train.data.images == pytest.approx(1000 * train.data.batch_size, rel=0.1)
 
 
+def test_the_budget_in_steps_counts_accumulated_batches_and_repeated_rows_once(tmp_path: Path) -> None:
+    """Four batches a step, or every row three times: it was the same number of epochs, so a quarter, or three times, of
+    the steps."""
+    other = make_dataset(tmp_path / "other", train=(100,), val=())
+    sets: dict[str, dict[str, Any]] = {
+        "plain": {},
+        "accumulate": {"optimiser.accumulate": 4},
+        "passes": {"data.passes_per_epoch": 3.0},
+        "mixed": {"data.mix": [{"path": str(other), "passes_per_epoch": 2.0}]},
+    }
+    axes = (Axis("way", points=tuple(Point(name, set=keys) for name, keys in sets.items())),)
+    conf = str(ROOT / "conf/train/lenet.toml")
+    config = ComparisonConfig("c", "t", conf, Budget(steps=2000), set={"data.batch_size": 50}, axes=axes)
+    cells = grid.cells(config, _manifest(1000))
+    rows = {"plain": 1000, "accumulate": 1000, "passes": 3000, "mixed": 1200}
+    for cell in cells:
+        train = cell.train_config()
+        steps = -(-(rows[cell.labels["way"]] // 50) // train.optimiser.accumulate)  # of an epoch
+        assert 2000 <= train.train.epochs * steps < 2000 + steps, cell.id
+
+
+def _judged(folder: Path, name: str, val: float, test: float, seed: int) -> Path:
+    """What a cell leaves behind."""
+    place = folder / f"{name}-{seed}"
+    place.mkdir(parents=True)
+    splits = {"val": {"nme": val}, "test": {"nme": test}}
+    (place / "cell.json").write_text(json.dumps({"labels": {"network": name}, "seed": seed}))
+    (place / "result.json").write_text(json.dumps({"splits": splits}))
+    return place
+
+
+def test_the_champion_is_chosen_on_validation(tmp_path: Path) -> None:
+    """It was the one with the lowest error on test faces, which then says nothing about others."""
+    folders = [
+        _judged(tmp_path, "lucky", 6.0, 4.0, 1), _judged(tmp_path, "lucky", 6.2, 4.1, 2),
+        _judged(tmp_path, "better", 5.0, 5.0, 1), _judged(tmp_path, "better", 4.8, 5.2, 2),
+    ]  # fmt: skip
+    first, second = ranked(folders)
+    assert first[1]["labels"] == {"network": "better"} and first[0] == pytest.approx(4.9)
+    assert first[2].name == "better-2", "its best seed also by validation"
+    assert second[1]["labels"] == {"network": "lucky"}
+
+
+def test_a_trial_is_not_pruned_while_it_is_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was asked to stop in the middle, and recorded as failed."""
+    cell = grid.cells(grid.load(str(ROOT / "conf/compare/architectures.toml")), _manifest(1000))[0]
+    runner = CellRunner("DATA", "digest", tmp_path, finished=lambda *_: None)
+    judge = "import json, sys, time; time.sleep(2.5); open(sys.argv[1] + '/result.json', 'w').write('{}')"
+    process, asked = CellRunner._process, []
+
+    def stand_in(self: CellRunner, command: list[str], *rest: Any, **options: Any) -> Any:
+        if any(part.endswith("jobs/train.py") for part in command):
+            return 0
+        return process(self, [sys.executable, "-c", judge, str(self.place(cell))], *rest, **options)
+
+    monkeypatch.setattr(CellRunner, "_process", stand_in)
+    runner.watch = lambda at, place: asked.append(place) or True  # type: ignore[func-returns-value]
+    assert runner.one(cell).ended == "done" and not asked
+
+
+def test_the_machine_is_told_as_it_was_when_speed_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models that judge real faces set torch to one thread, and the report said one."""
+    from fakeit.model.comparison import cell as cells
+
+    dataset = make_dataset(tmp_path / "data", train=(10,), val=(5,), test=(5,))
+    config = TrainConfig(NetworkConfig(name="lenet"), train=LoopConfig(epochs=1), tracking=TrackingConfig(uri=""))
+    train(config, str(dataset), tmp_path / "cell" / "run", Single())
+    before = torch.get_num_threads()
+
+    def judged(*_: object) -> dict[str, dict[str, float]]:
+        torch.set_num_threads(1)
+        return {}
+
+    monkeypatch.setattr(cells, "_real", judged)
+    try:
+        torch.set_num_threads(2)
+        assert cells.evaluate_cell(tmp_path / "cell", str(dataset), {"300w": "x"})["machine"] == "2 CPU thread(s)"
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_budgets_and_axes_that_say_two_things_are_refused() -> None:
     with pytest.raises(FakeitError, match="exactly one"):
         Budget(epochs=3, minutes=1)
@@ -74,7 +164,12 @@ def test_a_cell_may_bring_a_dataset_whose_faces_to_judge_on_are_the_same(tmp_pat
     def compared(dataset: Path) -> list[Cell]:
         points = (Point("all"), Point("half", dataset=str(dataset)))
         config = ComparisonConfig(
-            "c", "t", str(ROOT / "conf/train/lenet.toml"), Budget(steps=60), axes=(Axis("rows", points=points),)
+            "c",
+            "t",
+            str(ROOT / "conf/train/lenet.toml"),
+            Budget(steps=60),
+            set={"data.batch_size": 2},
+            axes=(Axis("rows", points=points),),
         )
         return grid.cells(config, whole)
 

@@ -90,3 +90,12 @@ def test_fewer_rows_than_ranks_still_gives_every_rank_its_batches() -> None:
     parts = ranks(Plan((DataSource((3,)),), 64), 0, 8)
     assert [len(rank) for rank in parts] == [1] * 8
     assert sorted(row for rank in parts for row in rank[0]) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("passes", [0.01, 0.25, 3.0])
+def test_validation_sees_every_row_once_whatever_training_sees(passes: float) -> None:
+    """`passes_per_epoch = 0.01` made one batch of 10,000 rows of it."""
+    plan = Plan((DataSource((600, 400), passes),), 64, shuffled=False)
+    assert plan.rows(0) == 1000 and plan.batches(0) == 16
+    sizes = [end - start for start, end in (bounds(1000, n, 16) for n in range(16))]
+    assert sum(sizes) == 1000 and max(sizes) <= 64 and plan.expected(0).tolist() == [1] * 1000

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import os
 import pickle
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
 from tiny_dataset import make_dataset
 
+from fakeit.model.data import dataset as dataset_module
 from fakeit.model.data.batch_plan import Plan
 from fakeit.model.data.dataset import READERS, DatasetSpec, ShardedDataset
 from fakeit.model.data.loader import Batch, Loader, prefetch
+from fakeit.pipelines import storage
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.store import manifest as manifests
+from fakeit.pipelines.store import shards
 from fakeit.pipelines.store.shards import read_shard
 
 
@@ -211,3 +217,54 @@ def test_what_a_thread_raises_is_raised_here() -> None:
         for value in prefetch(make, range(9)):
             found.append(value)
     assert found == [0, 1, 2]
+
+
+def _open_shards() -> int:
+    """Descriptors of shards that this process holds."""
+    found = 0
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            found += os.readlink(f"/proc/self/fd/{name}").endswith(".parquet")
+    return found
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts descriptors as Linux shows them")
+def test_no_more_shards_stay_open_than_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each mapped shard held a descriptor for ever: 1 M rows were 1,024 of them, and the run's end."""
+    monkeypatch.setattr(dataset_module, "MOST_MAPPED", 6)
+    folder = make_dataset(tmp_path / "set", train=(3,) * 40, val=())
+    store = ShardedDataset([DatasetSpec(str(folder))], "train")
+    loader = Loader(store, Plan(store.parts(), 4, shuffle_block_shards=2))
+    before = _open_shards()
+    for epoch in range(2):
+        most = max(_open_shards() - before for _ in loader.epoch(epoch))
+        loader.check_seen(loader.seen, epoch)
+        assert 2 <= most <= 6 + 6, "those in use and the next ones may come on top"
+    assert len(store.ids(np.arange(120))) == 120  # closed ones are opened again
+    del store, loader
+    gc.collect()
+    assert _open_shards() == before
+
+
+def test_a_url_is_asked_for_sizes_and_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = make_dataset(tmp_path / "set", train=(5, 5), val=())
+    url = f"memory://verify-{tmp_path.name}"
+    for path in folder.rglob("*"):
+        if path.is_file():
+            fsspec.filesystem("memory").pipe(f"{url}/{path.relative_to(folder)}", path.read_bytes())
+    store = ShardedDataset([DatasetSpec(url)], "train")
+
+    def read(location: str) -> bytes:
+        raise AssertionError(f"{location} was read")
+
+    with monkeypatch.context() as closed:
+        for module in (storage, shards, manifests):
+            closed.setattr(module, "read_bytes", read)
+        store.verify()
+    fsspec.filesystem("memory").pipe(f"{url}/train/shard-00001.parquet", b"short")
+    store.verify(remote=False)
+    with pytest.raises(FakeitError, match=r"shard-00001.parquet has 5 bytes, the manifest says \d+"):
+        store.verify()
+    fsspec.filesystem("memory").rm(f"{url}/train/shard-00001.parquet")
+    with pytest.raises(FakeitError, match=r"shard-00001.parquet is missing"):
+        store.verify()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -91,6 +91,48 @@ def test_gaps_are_filled_marked_and_weighted(dataset: str, tmp_path: Path) -> No
     told = manifests.load(str(tmp_path / "filled")).conf["fill_in"]
     assert told["filled"]["left_eye_inner_corner"] == gap[:, 2].sum() and "nose_tip" not in told["filled"]
     assert told["missing"] == gap.sum() == rounds[-1].missing and told["round"] == 2
+
+
+def test_the_driver_reads_no_shard_and_asks_no_model(
+    dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counting gaps and judging models on validation rows ran on the driver, over the whole dataset."""
+    inside: list[object] = []
+
+    def runner(function: Any, tasks: Any, progress: Any) -> list[Any]:
+        inside.append(function)
+        try:
+            return [function(task) for task in tasks]
+        finally:
+            inside.pop()
+
+    def only_inside(work: Any) -> Any:
+        def checked(*arguments: Any, **options: Any) -> Any:
+            assert inside, "on the driver"
+            return work(*arguments, **options)
+
+        return checked
+
+    for name in ("predict", "read_shard", "read_columns"):
+        monkeypatch.setattr(shard_imputation, name, only_inside(getattr(shard_imputation, name)))
+    assert not any(hasattr(imputation, name) for name in ("predict", "read_shard", "read_columns"))
+    config = FillConfig(rounds=1, min_confidence=0.0)
+    (done,) = fill(dataset, str(tmp_path / "f"), str(tmp_path / "s"), lambda d, n: "m=0", runner, config)
+    assert done.missing > 0 and not inside
+
+
+def test_usual_errors_are_those_of_validation_rows(dataset: str) -> None:
+    """Points that are often missing are judged as in a row with gaps: the face is first laid onto its other points."""
+    predictors, config = [Predictor("m=0.1")], FillConfig()
+    found = imputation.validation_errors(dataset, predictors, config, IN_PROCESS)
+    often = imputation.missing_share(dataset, IN_PROCESS) > 0.3
+    truth = rows_of(dataset, "val")["landmarks"]
+    said = FACE + np.array([0, 0.1], np.float32)  # of the crop and of its mirror: they contradict each other sideways
+    off = ((said - truth).astype(np.float64) ** 2).mean(-1)
+    for point in np.flatnonzero(~often):
+        known = np.isfinite(off[:, point])
+        expected = float(np.sqrt(off[known, point].mean())) if known.sum() >= 5 else config.typical
+        assert found[point] == pytest.approx(expected, rel=1e-5)
 
 
 def test_validation_rows_keep_their_gaps(dataset: str, tmp_path: Path) -> None:

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from fakeit.model.inference.backends import ModelMetadata
 from fakeit.model.kaggle.ensemble import Member, fit_labels, predict
-from fakeit.model.kaggle.submission import score, score_by_labels, submit, test_points, write_submission
+from fakeit.model.kaggle.submission import mean_points, score, score_by_labels, submit, test_points, write_submission
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.crop import CropConfig
 from fakeit.pipelines.sources import open_source
 from fakeit.pipelines.sources.kaggle import Kaggle
 from fakeit.pipelines.sources.kaggle_tables import read_lookup, read_solution
+from tests.pipelines.test_kaggle_source import write_set
 from tools import make_kaggle_set
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -121,3 +122,47 @@ def test_a_network_of_another_scheme_and_an_adapter_fitted_on_the_labels(real: P
     assert abs(with_adapter - mean).mean() < 0.5 * abs(plain - mean).mean()
     seventy = Member(Constant(np.full((70, 2), 0.5), "face70"))
     assert predict([seventy], pictures, "kaggle15")[0].shape == (3, 15, 2)
+
+
+def _set_with_a_broken_row(folder: Path, *files: str) -> Path:
+    """A tiny set in Kaggle's layout; the first picture of each of `files` lacks its last pixel."""
+    write_set(folder)
+    for name in files:
+        path = folder / name
+        head, first, *rest = path.read_text().splitlines()
+        path.write_text("\n".join([head, first.rsplit(" ", 1)[0], *rest]) + "\n")
+    return folder
+
+
+@pytest.mark.fault
+def test_training_rows_that_cannot_be_read_are_left_out_and_test_rows_are_named(tmp_path: Path) -> None:
+    """`Rejected` went through to the user as a traceback."""
+    whole = mean_points(str(_set_with_a_broken_row(tmp_path / "whole")))
+    left = mean_points(str(_set_with_a_broken_row(tmp_path / "left", "training.csv")))
+    assert left.keys() == whole.keys() and all(np.isfinite(v).all() for v in left.values())
+    broken = _set_with_a_broken_row(tmp_path / "broken", "test.csv")
+    with pytest.raises(FakeitError, match=r"test.csv"):
+        test_points([Member(Constant(np.full((15, 2), 0.5)), flip=False)], str(broken / "test.csv"))
+
+
+@pytest.mark.fault
+def test_an_adapter_is_fitted_on_the_pictures_that_can_be_read(tmp_path: Path) -> None:
+    source = Kaggle(str(_set_with_a_broken_row(tmp_path / "set", "training.csv")))
+    samples = source.samples()
+    member = Member(Constant(np.random.default_rng(1).uniform(0.2, 0.8, (15, 2))), flip=False)
+    adapter, _ = fit_labels(member, source, samples, "kaggle15")
+    assert adapter.fitted_on == f"{len(samples) - 1} pictures"
+    with pytest.raises(FakeitError, match=r"no picture with labels can be read \(.*training.csv"):
+        fit_labels(member, source, samples[:1], "kaggle15")
+
+
+def test_a_solution_with_a_line_too_many_is_named_by_both_scores(tmp_path: Path) -> None:
+    file = lookup_file(tmp_path)
+    points = {1: np.zeros((15, 2), np.float32), 2: np.zeros((15, 2), np.float32)}
+    lookup = read_lookup(file)
+    submission = submit(points, lookup, file)
+    solution = tmp_path / "solution.csv"
+    solution.write_text("RowId,Location\n1,3\n9,4\n")
+    for judge in (lambda: score(submission, str(solution)), lambda: score_by_labels(submission, str(solution), lookup)):
+        with pytest.raises(FakeitError, match=r"solution.csv, row 2: RowId 9 is not in the submission"):
+            judge()

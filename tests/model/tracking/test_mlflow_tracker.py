@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from fakeit.model.tracking.mlflow_tracker import JOURNAL, DatasetInfo, MlflowTracker, NoOpTracker, TrackingConfig, make
+from fakeit.model.tracking.journal import JOURNAL
+from fakeit.model.tracking.mlflow_tracker import DatasetInfo, MlflowTracker, NoOpTracker, TrackingConfig, make
+from fakeit.pipelines.errors import FakeitError
 
 INFO = DatasetInfo("faces", "abc123", "/data/faces", {"train": 10, "val": 2})
 
@@ -18,6 +20,11 @@ INFO = DatasetInfo("faces", "abc123", "/data/faces", {"train": 10, "val": 2})
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> str:
     return f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
+
+
+@pytest.fixture(autouse=True)
+def no_other_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # also what a test sets by mlflow.set_tracking_uri
 
 
 def tracker(server: str, folder: Path, run_id: str | None = None) -> MlflowTracker:
@@ -115,6 +122,7 @@ def test_the_logged_model_predicts_as_the_checkpoint(server: str, tmp_path: Path
     made.start({}, [INFO])
     made.metrics(1, {"train_loss": 0.5})
     made.finish("FINISHED", network)
+    assert "MLFLOW_TRACKING_URI" not in os.environ, "the next run of this process may have another server"
     images = np.random.default_rng(2).integers(0, 256, (5, 32, 32, 3), np.uint8)
     with torch.no_grad():
         expected = network(torch.from_numpy(images)).points.numpy()
@@ -135,3 +143,150 @@ def test_nobody_is_told_that_mlflow_is_used() -> None:
     asked = "import fakeit.model; from mlflow.telemetry.utils import is_telemetry_disabled as off; print(off())"
     done = subprocess.run([sys.executable, "-c", asked], env=ours, capture_output=True, text=True, timeout=100)
     assert done.stdout.strip() == "True", done.stderr[-500:]
+
+
+def runs_of(server: str, experiment: str) -> list[str]:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(server)
+    return [r.info.run_id for r in client.search_runs([client.get_experiment_by_name(experiment).experiment_id])]
+
+
+def away(*arguments: object, **options: object) -> None:
+    raise ConnectionError("connection refused")
+
+
+@pytest.mark.fault
+def test_a_server_that_fails_half_way_gets_one_run(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Creating a run worked, describing it did not: every epoch opened another, six in five epochs."""
+    from mlflow import MlflowClient
+
+    config = TrackingConfig(uri=server, experiment="half", model=False)
+    made = MlflowTracker(config, tmp_path, "a run")
+    with monkeypatch.context() as broken:
+        broken.setattr(MlflowClient, "log_batch", away)
+        made.start({"seed": 1}, [INFO])
+        for epoch in range(1, 6):
+            made.metrics(epoch, {"train_loss": 1.0 / epoch})
+    made.metrics(6, {"train_loss": 0.1})
+    assert runs_of(server, "half") == [made.run_id]
+    assert made.run_id is not None and [step for step, _ in points(server, made.run_id)] == [1, 2, 3, 4, 5, 6]
+    assert MlflowClient(server).get_run(made.run_id).data.params == {"seed": "1"}
+
+
+@pytest.mark.fault
+def test_a_run_whose_creation_was_not_answered_is_found(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+
+    create = MlflowClient.create_run
+
+    def unheard(self: MlflowClient, *arguments: object, **options: object) -> None:
+        create(self, *arguments, **options)
+        away()
+
+    config = TrackingConfig(uri=server, experiment="unheard", model=False)
+    made = MlflowTracker(config, tmp_path, "a run")
+    with monkeypatch.context() as broken:
+        broken.setattr(MlflowClient, "create_run", unheard)
+        made.start({}, [INFO])
+    made.metrics(1, {"train_loss": 0.5})
+    assert runs_of(server, "unheard") == [made.run_id]
+
+
+@pytest.mark.fault
+def test_runs_that_begin_at_once_do_not_stand_in_each_other_s_way(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Seen on PostgreSQL: another run makes the experiment, or logs the same dataset, between look and insert."""
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    look, log, asked = MlflowClient.get_experiment_by_name, MlflowClient.log_inputs, []
+
+    def just_before(self: MlflowClient, name: str) -> object:
+        asked.append(name)
+        if len(asked) == 1:
+            self.create_experiment(name)
+            return None
+        return look(self, name)
+
+    def just_logged(self: MlflowClient, *arguments: object, **options: object) -> object:
+        asked.append("inputs")
+        if asked.count("inputs") == 1:
+            raise MlflowException("(psycopg2.errors.UniqueViolation) duplicate key", 1000)
+        return log(self, *arguments, **options)
+
+    monkeypatch.setattr(MlflowClient, "get_experiment_by_name", just_before)
+    monkeypatch.setattr(MlflowClient, "log_inputs", just_logged)
+    made = MlflowTracker(TrackingConfig(uri=server, experiment="at once", model=False), tmp_path, "a run")
+    made.start({}, [INFO])
+    assert "warning" not in capsys.readouterr().err and made.run_id is not None
+    assert MlflowClient(server).get_run(made.run_id).inputs.dataset_inputs[0].dataset.digest == "abc123"
+
+
+@pytest.mark.fault
+def test_what_was_never_sent_survives_a_resume_that_knows_no_run(server: str, tmp_path: Path) -> None:
+    """Down from the start: the checkpoint has no run id, and the resume threw the journal away."""
+    first = tracker("http://127.0.0.1:9", tmp_path)
+    for epoch in (1, 2):
+        first.metrics(epoch, {"train_loss": 1.0 / epoch})
+    assert first.run_id is None
+    again = MlflowTracker(TrackingConfig(uri=server, model=False), tmp_path, "a run", None, resume=True)
+    again.start({}, [INFO])
+    again.metrics(3, {"train_loss": 0.2})
+    assert again.run_id is not None and [step for step, _ in points(server, again.run_id)] == [1, 2, 3]
+    third = MlflowTracker(TrackingConfig(uri=server, model=False), tmp_path, "a run", None, resume=True)
+    assert third.run_id == again.run_id, "the journal knows it, whatever the checkpoint does"
+
+
+@pytest.mark.fault
+def test_a_run_that_begins_anew_sets_aside_what_was_never_sent(
+    server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tracker("http://127.0.0.1:9", tmp_path).metrics(1, {"train_loss": 0.5})
+    anew = tracker(server, tmp_path)
+    assert "MLflow never got 1 epochs of a former run" in capsys.readouterr().err
+    (aside,) = tmp_path.glob("journal-*.jsonl")
+    assert json.loads(aside.read_text())["values"] == {"train_loss": 0.5}
+    anew.metrics(1, {"train_loss": 0.4})
+    tracker(server, tmp_path)
+    assert len(list(tmp_path.glob("journal-*.jsonl"))) == 1, "what the server has is not kept"
+
+
+@pytest.mark.fault
+def test_a_line_that_was_cut_short_spoils_no_other(server: str, tmp_path: Path) -> None:
+    tracker(server, tmp_path).metrics(1, {"train_loss": 0.5})
+    with open(tmp_path / JOURNAL, "a") as file:
+        file.write('{"epoch": 2, "ti')
+    again = MlflowTracker(TrackingConfig(uri=server, model=False), tmp_path, "a run", None, resume=True)
+    again.metrics(2, {"train_loss": 0.4})
+    assert [json.loads(line)["epoch"] for line in (tmp_path / JOURNAL).read_text().splitlines()] == [1, 2]
+
+
+@pytest.mark.fault
+def test_a_server_that_refuses_is_not_called_silent(
+    server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(server)
+    client.delete_experiment(client.create_experiment("gone"))
+    made = MlflowTracker(TrackingConfig(uri=server, experiment="gone", model=False), tmp_path, "a run")
+    made.start({}, [INFO])
+    made.metrics(1, {"train_loss": 0.5})
+    told = capsys.readouterr().err
+    assert told.count("refuses (experiment 'gone' was deleted; restore it (mlflow experiments restore") == 1
+    assert "does not answer" not in told
+    client.restore_experiment(client.get_experiment_by_name("gone").experiment_id)
+    made.metrics(2, {"train_loss": 0.4})
+    assert made.run_id is not None and [step for step, _ in points(server, made.run_id)] == [1, 2]
+
+
+@pytest.mark.parametrize("tag", ["faces", "=x", " =x"])
+def test_a_tag_that_is_none_is_told_before_anything_begins(tag: str) -> None:
+    with pytest.raises(FakeitError, match="tracking.tags: '.*' is no tag; each is NAME=VALUE"):
+        TrackingConfig(tags=(tag,))

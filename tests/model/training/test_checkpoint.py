@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import subprocess
 import sys
+import threading
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +19,12 @@ import torch
 
 from fakeit.model.networks import NetworkConfig, build
 from fakeit.model.training import checkpoint
+from fakeit.model.training.background import BackgroundSaver
 from fakeit.model.training.checkpoint import BEST, Checkpoint, CheckpointManager, Position, load
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.crop import CropConfig
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def a_checkpoint(step: int = 1) -> Checkpoint:
@@ -151,3 +157,118 @@ def test_a_cut_checkpoint_is_answered_in_our_words(tmp_path: Path) -> None:
 def test_an_empty_folder_has_nothing_to_resume(tmp_path: Path) -> None:
     with pytest.raises(FakeitError, match="no checkpoint to resume from"):
         CheckpointManager(tmp_path).latest()
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("keep", [1, 2, 3])
+def test_a_new_one_outlives_a_damaged_one_of_a_later_step(tmp_path: Path, keep: int) -> None:
+    """With keep = 1 the damaged file was kept as the newest, and the new one deleted at once."""
+    checkpoints = CheckpointManager(tmp_path, keep)
+    for step in (1, 9):
+        CheckpointManager(tmp_path, 3).save(a_checkpoint(step))
+    (tmp_path / "step-000000009.pt").write_bytes(b"damaged")
+    assert checkpoints.latest()[0].position.step == 1
+    assert checkpoints.save(a_checkpoint(2)) is None
+    assert checkpoints.latest()[0].position.step == 2 and checkpoints.latest()[1] == []
+    assert not (tmp_path / "step-000000009.pt").exists()
+
+
+@pytest.mark.fault
+def test_the_best_one_serves_where_the_last_one_is_damaged(tmp_path: Path) -> None:
+    checkpoints = CheckpointManager(tmp_path, keep=1)
+    checkpoints.save(a_checkpoint(1), best=True)
+    checkpoints.save(a_checkpoint(2))
+    (tmp_path / "step-000000002.pt").write_bytes(b"damaged")
+    found, problems = checkpoints.latest()
+    assert found.position.step == 1 and len(problems) == 1
+
+
+def test_float16_s_scale_is_kept(tmp_path: Path) -> None:
+    scaler = torch.amp.GradScaler("cpu", init_scale=512.0)
+    saved = replace(a_checkpoint(), scaler=scaler.state_dict())
+    CheckpointManager(tmp_path).save(saved)
+    again = torch.amp.GradScaler("cpu")
+    state = CheckpointManager(tmp_path).latest()[0].scaler
+    assert state is not None
+    again.load_state_dict(state)
+    assert again.get_scale() == 512.0
+
+
+def test_saving_holds_nobody_up_and_keeps_what_stood_at_its_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, held = checkpoint.write_atomically, threading.Event()
+
+    @contextmanager
+    def slow(location: str) -> Any:
+        held.wait(30)
+        with write(location) as file:
+            yield file
+
+    monkeypatch.setattr(checkpoint, "write_atomically", slow)
+    saver, saved = BackgroundSaver(CheckpointManager(tmp_path)), a_checkpoint()
+    before = saved.weights["head.linear.weight"].clone()
+    assert saver.save(saved) is None
+    assert not list(tmp_path.glob("*.pt"))
+    saved.weights["head.linear.weight"].zero_()  # training goes on, in place
+    held.set()
+    assert saver.wait() is None and saver.wait() is None
+    assert torch.equal(CheckpointManager(tmp_path).latest()[0].weights["head.linear.weight"], before)
+
+
+@pytest.mark.fault
+def test_what_prevents_a_save_is_told_at_the_next(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    saver = BackgroundSaver(CheckpointManager(tmp_path / "file"))
+    assert saver.save(a_checkpoint(1)) is None
+    assert "was not saved" in str(saver.save(a_checkpoint(2)))
+    assert "was not saved" in str(saver.wait())
+
+
+KILLED = """
+import os, signal, sys
+from contextlib import contextmanager
+sys.path.insert(0, "tests/model/training")
+from test_checkpoint import a_checkpoint
+from fakeit.model.training import checkpoint
+from fakeit.model.training.background import BackgroundSaver
+from fakeit.model.training.background import BackgroundSaver
+from fakeit.model.training.checkpoint import CheckpointManager
+saver = BackgroundSaver(CheckpointManager(sys.argv[1], keep=int(sys.argv[2])))
+saver.save(a_checkpoint(1), best=True)
+saver.wait()
+write, number = checkpoint.write_atomically, 0
+
+@contextmanager
+def dying(location):
+    global number
+    number += 1
+    with write(location) as file:
+        if number == int(sys.argv[3]):
+            class Half:
+                def write(self, data):
+                    file.write(data[:len(data) // 2])
+                    file.flush()
+                    os.kill(os.getpid(), signal.SIGKILL)
+            yield Half()
+        else:
+            yield file
+
+checkpoint.write_atomically = dying
+saver.save(a_checkpoint(2), best=True)
+saver.wait()
+"""
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("keep", [1, 3])
+@pytest.mark.parametrize(("write", "left"), [(1, 1), (2, 2), (3, 2)], ids=["checkpoint", "best", "index"])
+def test_a_kill_in_the_middle_of_a_write_leaves_the_last_good_one(
+    tmp_path: Path, keep: int, write: int, left: int
+) -> None:
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), str(keep), str(write)], cwd=ROOT, timeout=60)
+    assert done.returncode == -signal.SIGKILL and list(tmp_path.glob("*.tmp"))
+    checkpoints = CheckpointManager(tmp_path, keep)
+    assert checkpoints.latest()[0].position.step == left and checkpoints.latest()[1] == []
+    assert load(tmp_path / BEST).position.step == (2 if write == 3 else 1)
+    assert checkpoints.save(a_checkpoint(3)) is None and checkpoints.latest()[0].position.step == 3

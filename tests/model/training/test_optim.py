@@ -65,3 +65,12 @@ def test_smoothed_statistics_follow() -> None:
     smoothed.update(10_000)
     assert torch.allclose(smoothed.network.running_mean, 0.1 * network.running_mean)
     assert torch.allclose(smoothed.network.running_var, 0.9 + 0.1 * network.running_var)
+
+
+def test_an_epoch_without_validation_passes_and_judges_nothing() -> None:
+    plateau = ScheduleConfig("plateau", factor=0.1, patience=3)
+    better = [None, 0.5, None, 0.4, None, 0.3, None, 0.2]
+    assert lr_factor(plateau, 8, 20, better) == 1.0
+    worse = [None, 0.5, None, 0.6, None, 0.6, None, 0.6]
+    assert lr_factor(plateau, 5, 20, worse[:5]) == 1.0, "three epochs, but the third was not validated"
+    assert lr_factor(plateau, 8, 20, worse) == pytest.approx(0.1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -230,6 +231,21 @@ def test_datasets_are_mixed(dataset: str, tmp_path: Path) -> None:
     assert len(losses(tmp_path / "run")) == 3 * 5  # 25 + 2 × 5 rows in batches of at most 8
 
 
+def test_a_share_of_the_training_rows_is_no_share_of_validation(
+    dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    forward = trainer.validate
+
+    def counting(network: Any, loader: Any, *rest: Any) -> Any:
+        seen.extend(len(batch.images) for batch in loader.epoch(0))
+        return forward(network, loader, *rest)
+
+    monkeypatch.setattr(trainer, "validate", counting)
+    run(replace(CONFIG, data=replace(CONFIG.data, passes_per_epoch=0.34)), dataset, tmp_path / "run")
+    assert seen == [3, 3, 3] * 3, "nine rows in batches of at most four, after each of three epochs"
+
+
 def test_validation_is_that_of_the_saved_network(dataset: str, tmp_path: Path) -> None:
     outcome = run(CONFIG, dataset, tmp_path / "run")
     from fakeit.model.data.dataset import ShardedDataset
@@ -244,20 +260,67 @@ def test_validation_is_that_of_the_saved_network(dataset: str, tmp_path: Path) -
 
 
 @pytest.mark.fault
-def test_a_loss_that_is_not_finite_names_the_batch(
+@pytest.mark.parametrize("most", [0, 2])
+def test_losses_that_are_not_finite_are_skipped_and_then_name_the_batch(
+    dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    forward, count = trainer.TrainLoop._forward, iter(range(99))
+
+    def broken(self: Any, batch: Any, epoch: int) -> Any:
+        return forward(self, batch, epoch) * (float("nan") if next(count) >= 5 else 1.0)
+
+    monkeypatch.setattr(trainer.TrainLoop, "_forward", broken)
+    message = rf"loss of step {6 + most} is not a finite number; its batch is face-\d+-\d+#0, .*lower optimiser.lr"
+    with pytest.raises(FakeitError, match=message):
+        run(replace(CONFIG, train=replace(CONFIG.train, max_skipped=most)), dataset, tmp_path / "run")
+    assert capfd.readouterr().err.count("The step was skipped") == most
+    assert all(v.isfinite().all() for v in load(tmp_path / "run" / "checkpoints" / BEST).weights.values())
+
+
+@pytest.mark.fault
+def test_a_run_with_one_broken_step_goes_on_and_counts_it(
     dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forward, count = trainer.TrainLoop._forward, iter(range(99))
 
     def broken(self: Any, batch: Any, epoch: int) -> Any:
-        return forward(self, batch, epoch) * (float("nan") if next(count) == 5 else 1.0)
+        return forward(self, batch, epoch) * (float("inf") if next(count) == 5 else 1.0)
 
     monkeypatch.setattr(trainer.TrainLoop, "_forward", broken)
-    with pytest.raises(
-        FakeitError, match=r"step 6 is not a finite number; its batch is face-\d+-\d+#0, .*lower optimiser.lr"
-    ):
-        run(CONFIG, dataset, tmp_path / "run")
-    assert all(v.isfinite().all() for v in load(tmp_path / "run" / "checkpoints" / BEST).weights.values())
+    outcome = run(replace(CONFIG, optimiser=OptimiserConfig("sgd", lr=0.05, ema=0.9)), dataset, tmp_path / "run")
+    found = load(sorted((tmp_path / "run" / "checkpoints").glob("step*"))[-1])
+    assert outcome.epochs == 3 and [e.get("skipped_steps", 0) for e in found.progress["history"]] == [0, 1, 0]
+    assert all(e["gradient_norm"] > 0 for e in found.progress["history"])
+    lines = [json.loads(line) for line in (tmp_path / "run" / "steps.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if line["loss"] is None] == [6]
+    for state in (found.weights, found.ema):
+        assert state is not None and all(v.isfinite().all() for v in state.values())
+
+
+def test_time_that_was_spent_before_a_resume_counts(dataset: str, tmp_path: Path) -> None:
+    first = replace(CONFIG, train=replace(CONFIG.train, epochs=2, minutes=60))
+    run(first, dataset, tmp_path / "run")
+    newest = CheckpointManager(tmp_path / "run" / "checkpoints")
+    spent = newest.latest()[0].progress["seconds"]
+    assert spent > 0
+    steps = len(losses(tmp_path / "run"))
+    over = replace(first, train=replace(first.train, epochs=9, minutes=spent / 120))
+    assert run(over, dataset, tmp_path / "run", resume=True).ended == "time is up"
+    assert len(losses(tmp_path / "run")) == steps, "nothing is left of it"
+    run(replace(first, train=replace(first.train, epochs=3)), dataset, tmp_path / "run", resume=True)
+    assert newest.latest()[0].progress["seconds"] > spent
+
+
+def test_plateaus_are_judged_by_validation_alone(dataset: str, tmp_path: Path) -> None:
+    """Training loss stood in where an epoch was not validated: the rate fell while NME got better."""
+    loop = replace(CONFIG.train, epochs=9, validate_every=3, monitor="nme", checkpoint_minutes=5)
+    schedule = ScheduleConfig("plateau", patience=3)
+    config = replace(CONFIG, train=loop, schedule=schedule, optimiser=OptimiserConfig("sgd", lr=1e-6))
+    run(config, dataset, tmp_path / "run")
+    history = load(sorted((tmp_path / "run" / "checkpoints").glob("step*"))[-1]).progress["history"]
+    nme = [e["val_nme"] for e in history if "val_nme" in e]
+    assert len(nme) == 3 and nme == sorted(nme, reverse=True), "a small rate gets better slowly"
+    assert [e["lr"] for e in history] == [1e-6] * 9
 
 
 @pytest.mark.fault

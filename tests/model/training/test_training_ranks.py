@@ -14,6 +14,8 @@ import torch
 from tiny_dataset import make_dataset
 from train_job import ROOT, go, job, launcher, losses, sets
 
+from fakeit.model.distributed import communicator
+from fakeit.model.distributed.communicator import own_cores
 from fakeit.model.training.checkpoint import load
 
 PROBE = """
@@ -152,6 +154,35 @@ def test_adasum_trains_or_says_what_it_needs(dataset: str, folder: Path) -> None
         assert done.returncode == 0 and len(losses(folder / "run")) == 8
     else:
         assert done.returncode and "error: comm.adasum needs a Horovod that was built with MPI" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("allowed", "parents", "rank", "ranks", "own"),
+    [
+        ({0, 1}, {0, 1}, 0, 2, {0}),
+        ({0, 1}, {0, 1}, 1, 2, {1}),
+        ({0, 1, 2, 3}, {0, 1, 2, 3}, 1, 2, {2, 3}),
+        ({0}, {0}, 1, 2, {0}),
+        ({2, 3}, {0, 1, 2, 3}, 1, 2, {2, 3}),  # MPI has bound it already: it was halved once more
+        ({3}, {0, 1, 2, 3}, 1, 2, {3}),
+    ],
+)
+def test_processors_are_divided_once(
+    allowed: set[int], parents: set[int], rank: int, ranks: int, own: set[int]
+) -> None:
+    assert own_cores(allowed, parents, rank, ranks) == own
+
+
+def test_a_process_that_connects_twice_keeps_its_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the rounds of jobs/fill_in.py do: 4, 2, 1."""
+    now = {0, 1, 2, 3}
+    monkeypatch.setattr(communicator, "_kept", [])
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: now if process == 0 else {0, 1, 2, 3})
+    monkeypatch.setattr(os, "sched_setaffinity", lambda process, cores: (now.clear(), now.update(cores)))
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    for _ in range(3):
+        communicator._keep_to_own_cores()
+    assert now == {0, 1}
 
 
 def _wait_for_step(folder: Path, step: int, process: subprocess.Popen[bytes]) -> None:
