@@ -15,12 +15,13 @@ FLAVOUR := $(if $(filter 1,$(GPU)),gpu,cpu)
 DATA ?=
 PYTEST ?=
 
-.PHONY: help setup java demo test test-all lint lock wheel clean
+.PHONY: help setup java demo test test-all lint lock wheel clean docs check-docs
 help:
 	@echo "make setup [GPU=1]   the environment in .venv: Python packages, Horovod compiled for this torch, Java where missing"
 	@echo "make demo [DATA=DIR] the whole road: faces, Spark, Horovod, predictions; DIR in the Face Synthetics layout"
 	@echo "make test            lint, types, and the tests that are quick;  make test-all: every test"
 	@echo "make wheel           dist/: a wheel for pip install, and the source distribution it can be built from"
+	@echo "make docs            these pages as a site, in build/site;  make check-docs [RUN=1]: do its commands parse [and run]?"
 	@echo "make lint · make clean"
 
 setup: $(STAMPS)/horovod-$(FLAVOUR) $(STAMPS)/editable java
@@ -73,6 +74,21 @@ test-all: lint
 wheel: $(STAMPS)/packages
 	@rm -rf dist build/lib build/bdist.*
 	@$(BIN)/python tools/build_dist.py dist
+
+# The pages are built in an environment of their own; the page in the browser gets the networks and WebAssembly (27 MB) beside it.
+build/docs-venv/made: docs/requirements.txt $(STAMPS)/venv
+	@rm -rf $(@D)
+	@$(BIN)/python -m venv $(@D)
+	@$(@D)/bin/pip install -qq -r docs/requirements.txt
+	@touch $@
+
+docs: setup build/docs-venv/made
+	@$(BIN)/python tools/browser_page.py build/browser --diagrams build/diagrams
+	@NO_MKDOCS_2_WARNING=1 build/docs-venv/bin/mkdocs build --strict --quiet
+	@echo "build/site: python3 -m http.server --directory build/site, then http://localhost:8000"
+
+check-docs: setup
+	@$(BIN)/python tools/check_docs.py $(if $(RUN),--run)
 
 # After a change of pins: writes down what is installed now.
 lock: $(STAMPS)/venv
