@@ -27,6 +27,9 @@ if [ ${#passed[@]} -eq 0 ] || [[ " ${passed[*]} " == " --help " ]] || [[ " ${pas
     exit $((${#passed[@]} == 0 ? 2 : 0))
 fi
 
+# Java takes the encoding of file names from the locale: without one, "größe" becomes "gr????e".
+[ "$(locale charmap 2>/dev/null)" = UTF-8 ] || export LC_ALL=C.UTF-8
+
 python="$root/.venv/bin/python"
 [ -x "$python" ] || fail "no environment at $root/.venv; run: make setup"
 conf="$root/conf/spark/$cluster.conf"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import re
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,6 +17,8 @@ from fakeit.pipelines import environment, extras, progress
 from fakeit.pipelines.config import nearest
 from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.secrets import MaskedStream
+
+TRACE = "FAKEIT_TRACE"  # an environment variable: whether the trace of an unforeseen error is printed
 
 SAID = "fakeit "  # how argv[0] begins when a job is run as `fakeit COMMAND`
 
@@ -118,6 +122,9 @@ def run(
         parser: of its arguments.
         needs: see `check`.
     """
+    for stream, how in ((sys.stdin, "surrogateescape"), (sys.stdout, "backslashreplace")):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=how)  # names of files need not be UTF-8
     sys.stdout, sys.stderr = MaskedStream(sys.stdout), MaskedStream(sys.stderr)  # type: ignore[assignment]
     arguments = parser.parse_args()
     progress.show("none" if arguments.quiet else "json" if arguments.json_log else "auto")
@@ -139,4 +146,11 @@ def run(
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         code = 130
+    except Exception as error:  # a mistake of ours; still one line first, and the trace for whoever asks
+        if os.environ.get(TRACE):
+            raise
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        found = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+        print(f"error: {found} ({place.filename}:{place.lineno}; {TRACE}=1 shows the trace)", file=sys.stderr)
+        code = 1
     raise SystemExit(code or 0)

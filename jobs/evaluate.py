@@ -25,10 +25,13 @@ def main(arguments: argparse.Namespace) -> None:
     from fakeit.model.evaluation.runner import BenchmarkConfig, benchmark, fit_adapter_on, fit_boxes_on, log
     from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig
     from fakeit.pipelines.errors import FakeitError
+    from fakeit.pipelines.outputs import Sources
 
     if (arguments.source is None or arguments.input is None) and arguments.unlabelled is None:
         raise FakeitError("say --source and --input, or --unlabelled")
     check([*["matplotlib"] * bool(arguments.report), *["mlflow", "matplotlib"] * bool(arguments.mlflow)])
+    for place in filter(None, (arguments.report, arguments.json)):
+        Sources(filter(None, (arguments.model, arguments.input, arguments.unlabelled))).check(place)
     config = LandmarkerConfig(arguments.detector, arguments.refine, arguments.flip)
     landmarker = Landmarker.load(arguments.model, config, arguments.adapter, arguments.threads)
     what = BenchmarkConfig(

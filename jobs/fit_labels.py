@@ -21,7 +21,8 @@ def main(arguments: argparse.Namespace) -> None:
     from fakeit.pipelines.sources import open_source
 
     source = open_source("kaggle", arguments.input)
-    samples = [s for s in source.samples() if s.split == "train" and s.attributes.get("points", 0) >= arguments.least]
+    least = arguments.min_points
+    samples = [s for s in source.samples() if s.split == "train" and s.attributes.get("points", 0) >= least]
     if arguments.images:
         step = max(1, len(samples) // arguments.images)  # spread over the file, and so over both label sources
         samples = samples[::step][: arguments.images]
@@ -40,7 +41,8 @@ def parser() -> Parser:
     p.add_argument("--input", required=True, help="folder with training.csv")
     p.add_argument("--output", required=True, help="adapter file (.npz) to write")
     p.add_argument("--images", type=int, default=0, help="use so many pictures (default: all)")
-    p.add_argument("--min-confidence", type=int, default=1, help="use pictures with so many points at least")
+    p.add_argument("--min-points", type=int, default=1, help="use pictures with so many points at least")
+    p.renamed("--least", "--min-points")
     return p
 
 

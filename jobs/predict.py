@@ -6,7 +6,9 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,53 +29,63 @@ EXAMPLE = """examples:
   python jobs/predict.py --camera 0 --frames 300 --output points.csv --draw drawn/"""
 
 
-def main(arguments: argparse.Namespace) -> None:
+def main(arguments: argparse.Namespace) -> int:
     from fakeit.model.inference.batch import Summary, predict, stage_line
     from fakeit.model.inference.face_tracker import VideoConfig
     from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig
-    from fakeit.model.inference.output_formats import choose_format, write
-    from fakeit.model.inference.video import run_video
+    from fakeit.model.inference.output_formats import ResultWriter, choose_format
+    from fakeit.model.inference.video import VideoRun
+    from fakeit.pipelines.box_table import read_boxes
     from fakeit.pipelines.errors import FakeitError
     from fakeit.pipelines.landmarks import scheme
-    from fakeit.pipelines.pictures import expand, read_boxes
+    from fakeit.pipelines.outputs import Sources
+    from fakeit.pipelines.pictures import expand
     from fakeit.pipelines.progress import progress
 
     asked = [*arguments.places, *(arguments.images or [])]
     if (arguments.camera is None) == (not asked):
         raise FakeitError("say which pictures (files, folders, globs, .zip, videos), or --camera")
     kind = choose_format(arguments.output, arguments.format) if arguments.output else None
-    config = LandmarkerConfig(arguments.detector, arguments.refine, arguments.flip)
+    config = LandmarkerConfig(arguments.detector, arguments.refine, arguments.flip, arguments.smallest_face)
     pictures = expand(asked, sys.stdin) if asked else []
+    boxes = read_boxes(arguments.boxes) if arguments.boxes else None
     landmarker = Landmarker.load(arguments.model, config, arguments.adapter, arguments.threads, arguments.device)
     draw = Path(arguments.draw) if arguments.draw else None
     if draw is None and kind is None:
         draw, pictures = beside(asked, pictures)
     video = VideoConfig(every=arguments.every, smooth=not arguments.no_smooth)
-    summary = Summary()
-    if arguments.camera is not None:
-        drawn = draw / f"camera{arguments.camera}.mp4" if draw else None
-        result = run_video(landmarker, arguments.camera, drawn, video, limit=arguments.frames)
-        found = result.found
-        print(f"camera {arguments.camera}: {len(found)} frames, {stage_line(result.milliseconds)}")
-    else:
-        boxes = read_boxes(arguments.boxes) if arguments.boxes else None
-        seen = progress(pictures, "predict", "pictures")
-        found = list(predict(landmarker, seen, summary, boxes, arguments.faces, draw, video))
+    read = [*(p.location for p in pictures), *filter(None, (arguments.boxes, arguments.model, arguments.adapter))]
+    names, summary, problems = [p.name for p in pictures], Summary(), list[str]()
+    drawn = draw / f"camera{arguments.camera}.mp4" if draw and arguments.camera is not None else None
+    made = ResultWriter(arguments.output, kind, landmarker.scheme, names, Sources(read)) if kind else None
+    with made or nullcontext():
+        add = made.add if made else lambda found: None
+        if arguments.camera is not None:
+            run, count = VideoRun(landmarker, arguments.camera, drawn, video, limit=arguments.frames), 0
+            for found in run:
+                add(found)
+                count += 1
+            print(f"camera {arguments.camera}: {count} frames, {stage_line(run.milliseconds)}")
+        watch = partial(progress, what="predict", unit="pictures")
+        for found in predict(landmarker, pictures, summary, boxes, arguments.faces, draw, video, watch):
+            add(found)
+            problems += [found.problem] if found.problem else []
+    if pictures:
         print(summary.line())
-        if summary.without and boxes is None:
-            print(f"  without a face: the detector {arguments.detector} sees none there; --boxes names known ones")
-        for problem in [f.problem for f in found if f.problem][:5]:
-            print(f"  {problem}")
-    places = []
-    if kind is not None:
-        write(found, arguments.output, kind, landmarker.scheme)
-        places.append(f"{arguments.output}: {kind}, {scheme(landmarker.scheme).title}")
+    if summary.without and boxes is None:
+        print(f"  without a face: the detector {arguments.detector} sees none there; --boxes names known ones")
+    for problem in problems[:5]:
+        print(f"  {problem}")
+    if summary.nothing_read:
+        raise FakeitError(f"none of {summary.pictures} pictures could be read")
+    places = [f"{arguments.output}: {kind}, {scheme(landmarker.scheme).title}"] if kind else []
     if draw is not None:
         one = len(pictures) == 1 and not arguments.draw
         places.append(f"drawn in {draw / pictures[0].name if one else draw}")
     print("; ".join(places))
     if kind is None:
         next_step("python jobs/predict.py PICTURES --output points.csv   # or .json, or a folder for .pts")
+    return 0
 
 
 def beside(asked: list[str], pictures: list[PictureFile]) -> tuple[Path, list[PictureFile]]:
@@ -100,6 +112,7 @@ def parser() -> Parser:
     p.add_argument("--draw", metavar="DIR", help="pictures and videos with points, red where the network is unsure")
     p.add_argument("--adapter", metavar="NAME", help="a label adapter beside the model, or its .npz file")
     p.add_argument("--detector", default="mtcnn", help="mtcnn (finds more) or haar (faster)")
+    p.add_argument("--smallest-face", type=float, metavar="SHARE", help="of the shorter side (mtcnn 0.05, haar 0.1)")
     p.add_argument("--refine", type=at_least(0), default=0, metavar="N", help="passes more, cropped by points (0)")
     p.add_argument("--flip", action="store_true", help="average with the mirrored crop: twice the time")
     p.add_argument("--every", type=at_least(1), default=15, metavar="N", help="videos: frames between detections (15)")

@@ -43,6 +43,9 @@ def main(arguments: argparse.Namespace) -> None:
         f"{arguments.output}: {outcome.images:,} images → {rows} rows in {len(made.shards)} shards, "
         f"{outcome.images / outcome.seconds:.0f} images/s, {len(made.rejected)} rejected, digest {made.digest}"
     )
+    print(outcome.tally.line())
+    for note in outcome.notes:
+        print(f"note: {note}")
     for rejection in made.rejected[:5]:
         print(f"  rejected: {rejection.reason}")
     print(f"report: {dataset_report.write(arguments.output, outcome.seconds)}")
@@ -58,9 +61,7 @@ def parser() -> Parser:
     p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one key of the conf")
     p.add_argument("--workers", type=int, metavar="N", help="N local processes instead of Spark")
     p.add_argument("--dry-run", action="store_true", help="say what would be made and stop")
-    p.add_argument(
-        "--preview", type=int, metavar="N", help="draw N faces and their variants, and stop"
-    )
+    p.add_argument("--preview", type=int, metavar="N", help="draw N faces and their variants, and stop")
     state = p.add_mutually_exclusive_group()
     state.add_argument("--resume", action="store_true", help="make only what a killed run has left out")
     state.add_argument("--overwrite", action="store_true", help="remove the dataset that is there, make it anew")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
+from functools import cache
 from pathlib import Path
 
 from fakeit import __version__
@@ -18,3 +20,15 @@ def code_version() -> str:
         return subprocess.run(git, capture_output=True, text=True, check=True, timeout=10).stdout.strip() or __version__
     except (OSError, subprocess.SubprocessError):
         return __version__
+
+
+@cache
+def code_hash() -> str:
+    """16 hex digits of the code below pipelines/: what a shard's bytes depend on beside its samples and conf. Unlike
+    the commit it does not change with a training or a document. Called where the files lie, not on executors."""
+    digest, root = hashlib.sha256(), Path(__file__).resolve().parent
+    digest.update(str(root).encode() if not root.is_dir() else b"")  # in an archive, whose name is a hash of the code
+    for path in sorted(root.rglob("*.py")):
+        if "synth" not in path.relative_to(root).parts:  # the renderer makes pictures, not shards
+            digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]

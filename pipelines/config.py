@@ -58,7 +58,7 @@ def _read(path: Path, including: tuple[Path, ...] = ()) -> dict[str, Any]:
     except FileNotFoundError as error:
         near = nearest(path.name, [p.name for p in path.parent.glob("*.toml")])
         raise FakeitError(f"conf {path}: no such file{near}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+    except (ValueError, RecursionError, OSError) as error:
         raise FakeitError(f"conf {path}: {error}") from error
     if "include" not in values:
         return values

@@ -60,11 +60,10 @@ def page(dataset: str, manifest: Manifest, seconds: float) -> str:
         f"<h1>Dataset {html.escape(manifest.digest)}</h1>",
         f"<p class=note>{html.escape(dataset)} · scheme {scheme(manifest.scheme).title} · "
         f"crops of {manifest.crop.size} px, {manifest.crop.colour} · seed {manifest.seed} · "
-        f"code {html.escape(manifest.code_version)}"
-        + (f" · made in {seconds:,.0f} s" if seconds else "")
-        + "</p>",
+        f"code {html.escape(manifest.code_version)}" + (f" · made in {seconds:,.0f} s" if seconds else "") + "</p>",
         _counts(manifest),
         _rejects(manifest),
+        _unmatched(manifest),
     ]
     if rows:
         seen = sum(s.rows for s in looked_at)
@@ -101,6 +100,18 @@ def _rejects(manifest: Manifest) -> str:
     share = total / max(total + sum(manifest.images(s) for s in SPLITS), 1)
     table = html_page.table(["images", "reason", "the first"], rows, text=(1, 2))
     return f"<h2>Rejected: {total:,} ({share:.2%})</h2>{table}"
+
+
+def _unmatched(manifest: Manifest) -> str:
+    """Files and rows of the source that are no samples."""
+    if not manifest.unmatched:
+        return "<h2>Unmatched</h2><p>none</p>"
+    lines = [
+        f"<tr><td class=text>{html.escape(kind)}<td>{about['count']:,}<td class=text>"
+        f"{html.escape(', '.join(about['examples'][:5]))}</tr>"
+        for kind, about in manifest.unmatched.items()
+    ]
+    return f"<h2>Unmatched</h2><table><tr><th>what<th>how many<th>the first</tr>{''.join(lines)}</table>"
 
 
 def _kind(reason: str) -> str:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,13 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakeit.pipelines.errors import FakeitError, Rejected
-from fakeit.pipelines.faces.box import Box, check_inside, from_landmarks
+from fakeit.pipelines.faces.box import Box, check_box, from_landmarks
 from fakeit.pipelines.faces.crop import CropConfig, Picture, crop_from_source, from_unit, to_unit, transform
 from fakeit.pipelines.faces.draw import caption, contact_sheet, draw_landmarks, write_image
 from fakeit.pipelines.landmarks import eye_corners, scheme
 from fakeit.pipelines.progress import ProgressBar
 from fakeit.pipelines.runners import Runner
-from fakeit.pipelines.sources import Sample, Source
+from fakeit.pipelines.sources import Sample, Source, Unmatched, read_sample, summary
+from fakeit.pipelines.tally import unmatched_of
 
 _CROP = CropConfig(size=128, margin=0.15)
 _PATTERNS = 6  # sets of points that are listed
@@ -49,6 +51,7 @@ class Inspection:
 
     scheme: str
     findings: tuple[Finding, ...]
+    unmatched: tuple[Unmatched, ...] = ()
 
     @property
     def good(self) -> list[Finding]:
@@ -110,6 +113,7 @@ class Inspection:
         good, rejected = self.good, [f for f in self.findings if f.rejected]
         lines = [f"{len(self.findings):,} samples of scheme {self.scheme}: {len(good):,} good, {len(rejected):,} bad"]
         lines += [f"  bad: {f.rejected}" for f in rejected[:8]]
+        lines += [f"unmatched: {summary(self.unmatched)}"] if self.unmatched else []
         if not good:
             return "\n".join(lines)
         sizes = Counter(f.size for f in good).most_common(4)
@@ -194,22 +198,24 @@ def _spread(name: str, values: list[float]) -> str:
 
 def inspect(source: Source, runner: Runner, limit: int = 0) -> Inspection:
     """Reads the samples of a source (the first `limit`, evenly spread, where given)."""
-    samples = source.samples()
+    samples: Sequence[Sample] = source.samples()
+    unmatched = unmatched_of(samples)
     if limit and limit < len(samples):
         samples = [samples[i] for i in np.linspace(0, len(samples) - 1, limit).astype(int)]
     if not samples:
         raise FakeitError("the source holds no samples")
     with ProgressBar("inspect", len(samples), "images") as bar:
         findings = runner(partial(examine, source=source), samples, lambda ended: bar.step(ended))
-    return Inspection(source.scheme, tuple(findings))
+    return Inspection(source.scheme, tuple(findings), unmatched)
 
 
 def examine(sample: Sample, source: Source) -> Finding:
     """One sample, looked at."""
     try:
-        annotation, pixels = source.read(sample), source.image(sample)
+        annotation, pixels = read_sample(source, sample)
         height, width = pixels.shape[:2]
-        check_inside(annotation.landmarks, width, height)
+        if annotation.box is not None:
+            check_box(Box(*annotation.box), width, height, annotation.landmarks, f"{sample.id}: box")
         pointless = not np.isfinite(annotation.landmarks).all(axis=1).any()
         box = Box(0, 0, width, height) if pointless else from_landmarks(annotation.landmarks)
     except Rejected as reason:

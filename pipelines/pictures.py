@@ -1,37 +1,39 @@
-"""Which pictures a user means: files, folders, globs, archives, URLs, a list on stdin; and the boxes of their faces."""
+"""Which pictures a user means: files, folders, globs, archives, URLs, a list on stdin; and what each is called.
+
+Every picture has a name of its own, relative to where it was found: `a/1.jpg` and `b/1.jpg` stay two. Names never lead
+out of the folder that they will be written to.
+"""
 
 from __future__ import annotations
 
-import csv
 import glob
-import io
-import math
 import os
+import posixpath
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fakeit.pipelines.errors import FakeitError
-from fakeit.pipelines.faces.box import Box
-from fakeit.pipelines.storage import MEMBER, exists, is_url, join_member, list_files, read_bytes
-
-IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".jp2", ".avif")
-VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv")
+from fakeit.pipelines.file_names import PICTURES, WRITABLE, OutputNames, climbs, is_picture, is_video, printable
+from fakeit.pipelines.storage import exists, is_archive, is_url, join_member, split_member
+from fakeit.pipelines.walking import HIDDEN, list_inputs
 
 
 @dataclass(frozen=True)
 class PictureFile:
-    """A picture that was asked for. `name`: relative to the folder it was found in, as tables call it."""
+    """A picture that was asked for. `name`: relative to the folder it was found in, as tables call it; `problem`: why
+    it is not read, where its name has shown that already."""
 
     name: str
     location: str
+    problem: str = ""
 
     @property
     def is_video(self) -> bool:
-        return self.location.lower().endswith(VIDEOS)
+        return is_video(self.location)
 
 
 def expand(asked: Iterable[str], stdin: Iterable[str] = ()) -> list[PictureFile]:
-    """Every picture and video that is meant, in order.
+    """Every picture and video that is meant, in order, each once and under a name of its own.
 
     Args:
         asked: files, folders (searched whole), globs, zip archives, URLs; `-` means the lines of `stdin`.
@@ -42,25 +44,20 @@ def expand(asked: Iterable[str], stdin: Iterable[str] = ()) -> list[PictureFile]
     """
     found: list[PictureFile] = []
     for item in asked:
-        for place in (line.strip() for line in stdin) if item == "-" else (item,):
-            if place:
-                found += _expand_one(place)
+        for place in (line.rstrip("\r\n") for line in stdin) if item == "-" else (item,):
+            if place.strip():
+                found += _expand_one(place if item != "-" or os.path.exists(place) else place.strip())
     if not found:
         raise FakeitError("no pictures were named (an empty list on stdin?)")
-    return found
+    return _told_apart(list({picture.location: picture for picture in found}.values()))
 
 
 def _expand_one(place: str) -> list[PictureFile]:
-    if place.lower().endswith(".zip") or os.path.isdir(place) or (is_url(place) and place.endswith("/")):
-        if not exists(place):
-            raise FakeitError(f"input {place}: no such folder or archive")
-        names = [name for name in list_files(place) if name.lower().endswith(IMAGES + VIDEOS)]
-        names = [name for name in names if not name.endswith("_seg.png")]  # Face Synthetics' class maps are no pictures
-        if not names:
-            raise FakeitError(f"input {place}: holds no pictures ({', '.join(IMAGES[:4])}, …)")
-        return [PictureFile(name, join_member(place, name)) for name in names]
-    if MEMBER in place or is_url(place) or os.path.isfile(place):
-        return [PictureFile(os.path.basename(place), place)]
+    if is_archive(place) or os.path.isdir(place) or (is_url(place) and place.endswith("/")):
+        return _expand_folder(place)
+    if split_member(place) or is_url(place) or os.path.isfile(place):
+        name = (split_member(place) or ("", place))[1].replace("\\", "/")
+        return [PictureFile(printable(posixpath.basename(name)), place)]
     matches = sorted(glob.glob(place, recursive=True))
     files = [match for match in matches if os.path.isfile(match)]
     if not files:
@@ -70,33 +67,73 @@ def _expand_one(place: str) -> list[PictureFile]:
     if len(set(names)) < len(names):  # two folders hold the same name: keep what tells them apart
         top = os.path.commonpath([os.path.dirname(os.path.abspath(file)) for file in files])
         names = [os.path.relpath(os.path.abspath(file), top) for file in files]
-    return [PictureFile(name, file) for name, file in zip(names, files, strict=True)]
+    return [PictureFile(printable(name), file) for name, file in zip(names, files, strict=True)]
 
 
-def read_boxes(location: str) -> dict[str, list[Box]]:
-    """Face boxes from a CSV `image,x,y,width,height` (header first, source pixels, several rows an image allowed).
+def _expand_folder(place: str) -> list[PictureFile]:
+    if not exists(place):
+        raise FakeitError(f"input {place}: no such folder or archive")
+    listing = list_inputs(place)
+    known = set(listing.files)
+    names = [name for name in listing.files if is_picture(name) or is_video(name)]
+    # Face Synthetics' class maps are no pictures; somebody's photo that is called so is one.
+    names = [n for n in names if not (n.endswith("_seg.png") and f"{n.removesuffix('_seg.png')}.png" in known)]
+    made = [PictureFile(printable(name.replace("\\", "/")), join_member(place, name)) for name in names]
+    for name, why in listing.passed_over:
+        if why != HIDDEN and (is_picture(name) or is_video(name)):
+            made.append(
+                PictureFile(printable(posixpath.basename(name)), join_member(place, name), f"{printable(name)}: {why}")
+            )
+    if not made:
+        also = f"; {len(listing.passed_over)} names were passed over" if listing.passed_over else ""
+        raise FakeitError(f"input {place}: holds no pictures ({', '.join(PICTURES[:4])}, …{also})")
+    return made
 
-    Raises:
-        FakeitError: file, line, what was found.
-    """
-    try:
-        text = read_bytes(location).decode("utf-8-sig")
-    except (OSError, KeyError, UnicodeDecodeError) as error:
-        raise FakeitError(f"boxes {location}: cannot be read ({error})") from error
-    rows = list(csv.reader(io.StringIO(text)))
-    wanted = ["image", "x", "y", "width", "height"]
-    if not rows or [cell.strip().lower() for cell in rows[0]] != wanted:
-        header = ",".join(rows[0])[:60] if rows else "an empty file"
-        raise FakeitError(f"boxes {location}:1: expected the header {','.join(wanted)}, found {header}")
-    boxes: dict[str, list[Box]] = {}
-    for number, row in enumerate(rows[1:], 2):
-        if not row:
-            continue
-        try:
-            name, (x, y, width, height) = row[0], map(float, row[1:])
-        except ValueError as error:
-            raise FakeitError(f"boxes {location}:{number}: expected a name and four numbers, found {row}") from error
-        if not (all(map(math.isfinite, (x, y, width, height))) and width > 0 and height > 0):
-            raise FakeitError(f"boxes {location}:{number}: a box needs a width and a height above 0, found {row[1:]}")
-        boxes.setdefault(name, []).append(Box(x, y, width, height))
-    return boxes
+
+def _told_apart(pictures: list[PictureFile]) -> list[PictureFile]:
+    """Pictures of one name are called by as much of their path as tells them apart."""
+    by_name: dict[str, list[PictureFile]] = {}
+    for picture in pictures:
+        by_name.setdefault(picture.name, []).append(picture)
+    made, taken = [], {name for name, same in by_name.items() if len(same) == 1 and not climbs(name)}
+    longer = {name: _longer(same) for name, same in by_name.items() if name not in taken}
+    for picture in pictures:
+        name = longer.get(picture.name, {}).get(picture.location, picture.name)
+        if picture.name in longer:
+            stem, ending = posixpath.splitext(name)
+            number = 2
+            while name in taken:
+                name, number = f"{stem}~{number}{ending}", number + 1
+            taken.add(name)
+        made.append(replace(picture, name=name))
+    return made
+
+
+def _longer(same: list[PictureFile]) -> dict[str, str]:
+    """Location → its last few parts, as many as make a difference."""
+    paths = {picture.location: _parts(picture.location) for picture in same}
+    for depth in range(same[0].name.count("/") + (2 if len(same) > 1 else 1), max(map(len, paths.values())) + 1):
+        names = {location: "/".join(parts[-depth:]) for location, parts in paths.items()}
+        if len(set(names.values())) == len(names):
+            return names
+    return {location: "/".join(parts) for location, parts in paths.items()}
+
+
+def _parts(location: str) -> list[str]:
+    parts = printable(location).replace("\\", "/").replace("!/", "/").split("/")
+    return [part.replace(":", "_") for part in parts if part not in ("", ".", "..")] or ["picture"]
+
+
+def drawn_names(pictures: Iterable[PictureFile]) -> dict[str, str]:
+    """Name → the name it is written under once it is drawn on: pictures keep an ending that can be written, or get
+    `.png` behind theirs; videos become `.mp4`. No two are called the same."""
+    names, made = OutputNames(), dict[str, str]()
+    for picture in pictures:
+        stem, ending = posixpath.splitext(picture.name)
+        if picture.is_video:
+            made[picture.name] = names.take(f"{stem}.mp4", f"{picture.name}.mp4")
+        elif ending.lower() in WRITABLE:
+            made[picture.name] = names.take(picture.name)
+        else:
+            made[picture.name] = names.take(f"{picture.name}.png")
+    return made

@@ -6,7 +6,6 @@ output folder's state, progress, the threshold of rejects, and that the manifest
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Iterator
@@ -16,10 +15,11 @@ from functools import partial
 from itertools import islice
 from typing import Literal
 
+from fakeit.pipelines.box_table import read_boxes
 from fakeit.pipelines.code_version import code_version
 from fakeit.pipelines.config import to_dict
 from fakeit.pipelines.errors import FakeitError
-from fakeit.pipelines.pictures import read_boxes
+from fakeit.pipelines.outputs import building, refuse_foreign, refuse_overlap, replace_with
 from fakeit.pipelines.preprocess_config import PreprocessConfig
 from fakeit.pipelines.progress import ProgressBar
 from fakeit.pipelines.runners import Runner
@@ -31,16 +31,18 @@ from fakeit.pipelines.shard_task import (
     make_shard,
     plan_tasks,
     row_shape,
+    straddling,
     variants,
 )
-from fakeit.pipelines.sources import Sample, Source, open_source
-from fakeit.pipelines.storage import exists, join, list_files, make_folder, remove
+from fakeit.pipelines.sources import SampleList, Source, Unmatched, open_source
+from fakeit.pipelines.storage import exists, join, list_files, make_folder, remove, sweep
 from fakeit.pipelines.store import manifest as manifests
-from fakeit.pipelines.store.commit import commit
+from fakeit.pipelines.store.commit import OWN, commit
 from fakeit.pipelines.store.manifest import SPLITS, Manifest, Rejection
+from fakeit.pipelines.tally import Tally, unmatched_of
 
 Existing = Literal["refuse", "resume", "overwrite"]
-Boxes = tuple[tuple[float, float, float, float], ...]
+REPORT = "report.html"
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ class PreprocessResult:
     manifest: Manifest
     seconds: float
     images: int
+    tally: Tally
+    notes: tuple[str, ...] = ()
 
 
 def preprocess(
@@ -70,36 +74,48 @@ def preprocess(
     started = time.monotonic()
     source, samples = open_samples(config, path)
     tasks = plan_tasks(samples, source, config)
-    _prepare(dataset, tasks, existing)
+    apart = straddling(tasks)
+    refuse_overlap(dataset, [path, *path.split(",")])
+    check_output(dataset, existing)
+    aside = existing == "overwrite" and exists(dataset)
+    place = building(dataset) if aside else dataset
+    _prepare(place, tasks)
     sizes = iter([len(task.samples) for task in tasks])
     with ProgressBar("preprocess", len(samples), "images") as bar:
-        work = partial(make_shard, dataset=dataset)
-        with _disk_told(dataset):
+        work = partial(make_shard, dataset=place)
+        with _disk_told(place):
             results = runner(work, tasks, lambda ended: bar.step(sum(islice(sizes, ended))))
-            manifest = _commit(dataset, config, source, results, len(samples))
-    return PreprocessResult(manifest, time.monotonic() - started, len(samples))
+            manifest, tally = _commit(place, config, source, results, samples)
+            if aside:
+                replace_with(dataset, place, (manifests.NAME, REPORT, TASKS, *SPLITS), manifests.NAME)
+    several = f"{len(apart)} pictures stand in several of the dataset's own splits: {', '.join(apart[:2])}"
+    notes = (several,) if apart else ()
+    return PreprocessResult(manifest, time.monotonic() - started, len(samples), tally, notes)
 
 
-def open_samples(config: PreprocessConfig, path: str) -> tuple[Source, list[Sample]]:
+def open_samples(config: PreprocessConfig, path: str) -> tuple[Source, SampleList]:
     """The source that a conf names and its samples, with the boxes of `source.boxes`. Raises FakeitError."""
     source = open_source(config.source.kind, path, **config.source.options)
     samples = source.samples()
     if config.source.box != "csv":
         return source, samples
-    boxes = {name: tuple((b.x, b.y, b.width, b.height) for b in found)
-             for name, found in read_boxes(config.source.boxes).items()}  # fmt: skip
-    boxed = [replace(sample, boxes=_boxes_of(sample, path, boxes)) for sample in samples]
-    if not any(sample.boxes for sample in boxed):
-        raise FakeitError(f"boxes {config.source.boxes}: none of its {len(boxes)} images is in {path}")
-    return source, boxed
+    names = {_relative(sample.image, path): sample for sample in samples}
+    matched = read_boxes(config.source.boxes).match(names)
+    if not matched.boxes:
+        none = f"boxes {config.source.boxes}: none of its {len(matched.unmatched)} images is in {path}"
+        raise FakeitError(next(iter(matched.problems.values()), none))
+    boxed = []
+    for sample in samples:
+        name = _relative(sample.image, path)
+        boxes = tuple((b.x, b.y, b.width, b.height) for b in matched.boxes.get(name, ()))
+        problem = sample.problem or ("" if boxes else matched.problems.get(name, ""))
+        boxed.append(replace(sample, boxes=boxes, problem=problem))
+    left = [Unmatched("boxes without a picture", name) for name in matched.unmatched]
+    return source, SampleList(boxed, [*unmatched_of(samples), *left])
 
 
-def _boxes_of(sample: Sample, path: str, boxes: dict[str, Boxes]) -> Boxes:
-    relative = sample.image.removeprefix(path).lstrip("!/")
-    for name in (relative, os.path.basename(relative), sample.id):
-        if name in boxes:
-            return boxes[name]
-    return ()
+def _relative(image: str, path: str) -> str:
+    return image.removeprefix(path).lstrip("!/")
 
 
 @contextmanager
@@ -134,48 +150,53 @@ def describe(config: PreprocessConfig, path: str) -> str:
 
 
 def check_output(dataset: str, existing: Existing) -> None:
-    """Refuses an output that holds something already, unless told what to do with it. Raises FakeitError."""
+    """Refuses an output that holds something already, unless told what to do with it; and one that holds files which
+    are no part of a dataset where a dataset's files would be removed. Raises FakeitError."""
     held = list_files(dataset) if exists(dataset) else []
-    if not held or existing == "resume":
+    if not held:
         return
     if existing == "refuse":
         what = "a dataset" if exists(join(dataset, manifests.NAME)) else f"{len(held)} files"
         raise FakeitError(f"output {dataset} already holds {what}; say --resume to go on with it or --overwrite")
-    if not any(name.split("/")[0] in (manifests.NAME, TASKS, *SPLITS) for name in held):
+    refuse_foreign(dataset, OWN, SPLITS)
+    if existing == "overwrite" and not any(name.split("/")[0] in (manifests.NAME, TASKS, *SPLITS) for name in held):
         raise FakeitError(f"output {dataset} holds {len(held)} files but no dataset; it is not overwritten")
 
 
-def _prepare(dataset: str, tasks: list[ShardTask], existing: Existing) -> None:
+def _prepare(dataset: str, tasks: list[ShardTask]) -> None:
     """Brings the output folder into a state to start from: from here until the commit it is no dataset."""
-    check_output(dataset, existing)
-    for name in (manifests.NAME, "report.html", *((TASKS, *SPLITS) if existing == "overwrite" else ())):
+    for name in (manifests.NAME, REPORT):
         remove(join(dataset, name))
     for folder in (TASKS, *{task.split for task in tasks}):
         make_folder(join(dataset, folder))
+        sweep(join(dataset, folder))
 
 
 def _commit(
-    dataset: str, config: PreprocessConfig, source: Source, results: list[ShardResult], samples: int
-) -> Manifest:
+    dataset: str, config: PreprocessConfig, source: Source, results: list[ShardResult], samples: SampleList
+) -> tuple[Manifest, Tally]:
     """Checks the threshold, clears what is not of this dataset, writes Petastorm's metadata, then the manifest."""
     rejected = sorted((r for result in results for r in result.rejected), key=lambda r: r.image_id)
-    _check_rejected(rejected, samples, config.store.max_rejected)
+    _check_rejected(rejected, len(samples), config.store.max_rejected)
     shards = tuple(result.shard for result in results if result.shard is not None)
+    tally = Tally(len(samples), sum(shard.images for shard in shards), len(rejected), unmatched_of(samples))
     manifest = Manifest(
         source.scheme, config.crop, config.store.image_codec, config.seed, without_secrets(to_dict(config)),
-        code_version(), shards, tuple(rejected),
+        code_version(), shards, tuple(rejected), unmatched=tally.stored(),
     )  # fmt: skip
     kept = {shard.path for shard in shards}
     for name in list_files(dataset):
-        if name.split("/")[0] in SPLITS and name not in kept:
+        if OWN.fullmatch(name) and name not in kept:
             remove(join(dataset, name))  # a killed attempt's temporary file, or a shard of another plan
     commit(dataset, manifest)
-    return manifest
+    return manifest, tally
 
 
 def _check_rejected(rejected: list[Rejection], samples: int, allowed: float) -> None:
+    first = "\n".join(f"  {r.reason}" for r in rejected[:5])
+    if len(rejected) == samples:
+        raise FakeitError(f"none of {samples:,} samples could be used; no manifest was written. The first:\n{first}")
     if rejected and len(rejected) > allowed * samples:
-        first = "\n".join(f"  {r.reason}" for r in rejected[:5])
         raise FakeitError(
             f"{len(rejected)} of {samples} samples were rejected, more than store.max_rejected = {allowed:.2%} allows; "
             f"no manifest was written. The first:\n{first}"

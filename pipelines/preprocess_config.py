@@ -46,12 +46,15 @@ class SourceConfig:
         box: where a face is: the tight box of its "landmarks", the dataset's "annotation", a "csv", what a detector
             finds ("haar", "mtcnn", mapped to the tight box), or the whole "image".
         boxes: the CSV, `image,x,y,width,height` with image as relative to the input, or its name, or the sample's id.
+        smallest_face: side of the smallest face that a detector looks for, as a share of the picture's shorter side;
+            None: the detector's own.
         options: the kind's own, see its class.
     """
 
     kind: str = "face_synthetics"
     box: BoxKind = "landmarks"
     boxes: str = ""
+    smallest_face: float | None = None
     options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -16,7 +16,7 @@ from fakeit.pipelines.faces.draw import contact_sheet, draw_landmarks
 from fakeit.pipelines.preprocess import open_samples
 from fakeit.pipelines.preprocess_config import PreprocessConfig
 from fakeit.pipelines.shard_task import ShardTask, make_rows, plan_tasks
-from fakeit.pipelines.sources import Source
+from fakeit.pipelines.sources import Source, read_sample
 from fakeit.pipelines.storage import make_folder, write_atomically
 from fakeit.pipelines.store.schema import Rows
 
@@ -46,7 +46,7 @@ def preview(config: PreprocessConfig, path: str, count: int) -> NDArray[np.uint8
         if rejected:
             reasons.append(rejected[0].reason)
             continue
-        tiles.append(_outlined(source.image(sample), rows, source))
+        tiles.append(_outlined(read_sample(source, sample)[1], rows, source))
         captions.append(sample.id[-24:])
         for variant in range(shown):
             points = from_unit(rows["landmarks"][variant], config.crop.size)

@@ -15,10 +15,11 @@ import numpy as np
 
 from fakeit.pipelines.code_version import code_version
 from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.outputs import building, refuse_foreign, refuse_overlap, replace_with
 from fakeit.pipelines.runners import Runner
 from fakeit.pipelines.storage import exists, join, list_files, make_folder, remove
 from fakeit.pipelines.store import manifest as manifests
-from fakeit.pipelines.store.commit import commit
+from fakeit.pipelines.store.commit import OWN, commit
 from fakeit.pipelines.store.manifest import SPLITS, Manifest
 from fakeit.pipelines.store.schema import Rows, RowShape
 from fakeit.pipelines.store.shards import Shard, read_shard, write_shard
@@ -59,7 +60,7 @@ def rewrite(
         change: see `Change`.
         runner: of `fakeit.pipelines.runners`.
         note: all facts → what is added to the conf in the new manifest.
-        overwrite: a dataset at `output` is removed first.
+        overwrite: a dataset at `output` is replaced when the new one is whole.
         progress: called with the number of shards that ended.
 
     Raises:
@@ -67,8 +68,10 @@ def rewrite(
     """
     old = manifests.load(dataset)
     manifests.verify(dataset, old.shards)
-    _clear(output, overwrite)
+    check_output(dataset, output, overwrite)
+    wanted, output = output, building(output) if exists(output) else output
     for split in SPLITS:
+        remove(join(output, split))
         if old.of(split):
             make_folder(join(output, split))
     work = partial(_rewrite_shard, dataset=dataset, output=output, shape=old.shape, change=change)
@@ -77,6 +80,8 @@ def rewrite(
     conf = {**old.conf, **note(facts)}
     new = replace(old, shards=shards, conf=conf, code_version=code_version())
     commit(output, new)
+    if output != wanted:
+        replace_with(wanted, output, (manifests.NAME, "report.html", *SPLITS), manifests.NAME)
     return Rewritten(new, facts)
 
 
@@ -88,7 +93,10 @@ def _rewrite_shard(shard: Shard, dataset: str, output: str, shape: RowShape, cha
     return replace(shard, rows=len(changed["image_id"]), bytes=size, sha256=sha256), facts
 
 
-def _clear(output: str, overwrite: bool) -> None:
+def check_output(dataset: str, output: str, overwrite: bool) -> None:
+    """Refuses, before anything is read or written, an output that is the input, holds something that is not to be
+    replaced, or files that are no part of a dataset. Raises FakeitError."""
+    refuse_overlap(output, [dataset])
     held = list_files(output) if exists(output) else []
     if not held:
         return
@@ -96,7 +104,6 @@ def _clear(output: str, overwrite: bool) -> None:
         raise FakeitError(
             f"output {output} already holds {len(held)} files; say --overwrite to replace a dataset there"
         )
+    refuse_foreign(output, OWN, SPLITS)
     if not any(name.split("/")[0] in (manifests.NAME, *SPLITS) for name in held):
         raise FakeitError(f"output {output} holds {len(held)} files but no dataset; it is not overwritten")
-    for name in (manifests.NAME, "report.html", *SPLITS):
-        remove(join(output, name))

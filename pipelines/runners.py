@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from fakeit.pipelines.errors import FakeitError
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -56,11 +59,29 @@ def on_spark(session: SparkSession) -> Runner:
             progress(done - seen)
             seen = done
         if "error" in outcome:
-            raise outcome["error"]
+            raise _told(outcome["error"]) from outcome["error"]
         progress(len(tasks) - seen)
         return list(outcome["results"])
 
     return run
+
+
+def _told(error: BaseException) -> BaseException:
+    """What a task raised, found in the five hundred lines that Spark wraps around it."""
+    raised = re.findall(
+        r"^(?:pyspark\S*: )?((?:\w+\.)*)(\w+(?:Error|Exception|Rejected)): (.+)$", str(error), re.MULTILINE
+    )
+    ours = [words for _, name, words in raised if name == "FakeitError"]
+    system = [words for _, name, words in raised if words.startswith("[Errno ")]
+    if ours:
+        return FakeitError(ours[0].strip())
+    if system:
+        return OSError(system[0].strip())
+    if raised and type(error).__name__.startswith(("Py4J", "Python")):
+        own = [entry for entry in raised if not entry[0].startswith(("org.", "java.", "py4j.", "pyspark."))]
+        _, name, words = (own or raised)[0]
+        return FakeitError(f"a task failed on Spark: {name}: {words.strip()[:300]} (the executors' logs hold the rest)")
+    return error
 
 
 def _completed(context: Any, group: str) -> int:

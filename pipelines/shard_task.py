@@ -16,16 +16,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fakeit.pipelines.code_version import code_hash
 from fakeit.pipelines.config import to_dict
-from fakeit.pipelines.errors import Rejected
+from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.faces import locate
 from fakeit.pipelines.faces.augment import Draw, generator
-from fakeit.pipelines.faces.box import Box, check_inside, from_landmarks
+from fakeit.pipelines.faces.box import Box, check_box, from_landmarks
 from fakeit.pipelines.faces.crop import Picture, crop_from_source, equalise, eye_angle, to_unit, transform
+from fakeit.pipelines.file_names import printable
 from fakeit.pipelines.landmarks import scheme
 from fakeit.pipelines.preprocess_config import PreprocessConfig, SourceConfig, SplitConfig
-from fakeit.pipelines.sources import Annotation, Sample, Source
-from fakeit.pipelines.storage import exists, join, read_bytes, write_atomically
+from fakeit.pipelines.sources import Annotation, Sample, Source, read_sample
+from fakeit.pipelines.storage import exists, fingerprint, join, read_bytes, write_atomically
 from fakeit.pipelines.store.manifest import Rejection
 from fakeit.pipelines.store.schema import Rows, RowShape
 from fakeit.pipelines.store.shards import Shard, file_hash, write_shard
@@ -42,13 +44,22 @@ class ShardTask:
     samples: tuple[Sample, ...]
     source: Source
     config: PreprocessConfig
+    code: str = ""
 
     @property
     def digest(self) -> str:
-        """Names the task: two tasks of one digest make the same bytes."""
-        names = [(s.id, s.image, s.boxes) for s in self.samples]
-        content = json.dumps([self.path, self.split, names, to_dict(self.config)], sort_keys=True, default=str)
-        return hashlib.sha256(content.encode()).hexdigest()
+        """Names the task: two tasks of one digest make the same bytes. Of samples, conf and code, and of every file
+        that the rows are made of, by size and time: a label that was moved is another task."""
+        made_of = [
+            (s.id, s.image, s.boxes, s.annotation, s.problem, *map(fingerprint, _files(s))) for s in self.samples
+        ]
+        content = [self.path, self.split, self.code, made_of, to_dict(self.config)]
+        return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _files(sample: Sample) -> tuple[str, ...]:
+    annotation = (sample.annotation,) if isinstance(sample.annotation, str) else ()
+    return (sample.image, *annotation, *sample.beside)
 
 
 @dataclass(frozen=True)
@@ -64,13 +75,18 @@ def plan_tasks(samples: Iterable[Sample], source: Source, config: PreprocessConf
     """Samples → tasks of equal size (the remainder spread by one), in an order that mixes the source.
 
     Within a split, samples are ordered by a hash of (seed, id): every shard is a fair draw, and the first shards of a
-    dataset are a fair, nested subset of it.
+    dataset are a fair, nested subset of it. A group (the frames of a video, the faces of a picture, a person) falls
+    into one split; where the dataset has a test split of its own, nothing else joins it.
     """
+    samples = list(samples)
+    own = {s.group or s.id: s.split for s in samples if s.split}
+    official = "test" in own.values()
     by_split: dict[str, list[tuple[bytes, Sample]]] = {"train": [], "val": [], "test": []}
     for sample in samples:
-        key = hashlib.blake2b(f"{config.seed}\0{sample.id}".encode(), digest_size=16).digest()
-        by_split[sample.split or _split(key, config.split)].append((key, sample))
-    tasks = []
+        key, group = _key(sample.id, config.seed), sample.group or sample.id
+        split = sample.split or own.get(group) or _split(_key(group, config.seed), config.split, official)
+        by_split[split].append((key, sample))
+    tasks, code = [], code_hash()
     for split, keyed in by_split.items():
         keyed.sort(key=lambda pair: pair[0])
         rows = len(keyed) * variants(split, config)
@@ -78,14 +94,36 @@ def plan_tasks(samples: Iterable[Sample], source: Source, config: PreprocessConf
         bounds = [len(keyed) * i // max(count, 1) for i in range(count + 1)]
         for number, (start, end) in enumerate(zip(bounds, bounds[1:], strict=False)):
             part = tuple(sample for _, sample in keyed[start:end])
-            tasks.append(ShardTask(f"{split}/shard-{number:05d}.parquet", split, part, source, config))
+            tasks.append(ShardTask(f"{split}/shard-{number:05d}.parquet", split, part, source, config, code))
     return tasks
 
 
-def _split(key: bytes, config: SplitConfig) -> str:
+def straddling(tasks: Iterable[ShardTask]) -> list[str]:
+    """The groups that stand in more than one split: the proof, after planning, that nothing leaks.
+
+    Raises:
+        FakeitError: a group does that the dataset itself does not put there.
+    """
+    seen: dict[str, dict[str, bool]] = {}
+    for task in tasks:
+        for sample in task.samples:
+            splits = seen.setdefault(sample.group or sample.id, {})
+            splits[task.split] = splits.get(task.split, True) and sample.split is not None
+    apart = {group: splits for group, splits in seen.items() if len(splits) > 1}
+    for group, splits in apart.items():
+        if not all(splits.values()):
+            raise FakeitError(f"split: '{group}' would stand in {' and '.join(splits)}; a group belongs in one split")
+    return sorted(apart)
+
+
+def _key(name: str, seed: int) -> bytes:
+    return hashlib.blake2b(f"{seed}\0{name}".encode(), digest_size=16).digest()
+
+
+def _split(key: bytes, config: SplitConfig, official_test: bool) -> str:
     position = int.from_bytes(key[8:], "little") / 2**64
     if position < config.test:
-        return "test"
+        return "train" if official_test else "test"
     return "val" if position < config.test + config.val else "train"
 
 
@@ -100,7 +138,8 @@ def make_shard(task: ShardTask, dataset: str) -> ShardResult:
     Raises:
         OSError: the disk is full or the place cannot be written. Bad samples do not raise, they are in the result.
     """
-    done = finished(task, dataset)
+    digest = task.digest  # before anything is read: what changes meanwhile is made again
+    done = finished(task, dataset, digest)
     if done is not None:
         return done
     cv2.setNumThreads(0)  # Spark and pools give one core to a task; OpenCV would take them all
@@ -110,19 +149,22 @@ def make_shard(task: ShardTask, dataset: str) -> ShardResult:
         size, sha256 = write_shard(join(dataset, task.path), rows, row_shape(task.config, task.source.scheme))
         images = len(task.samples) - len(rejected)
         shard = Shard(task.path, task.split, len(rows["image_id"]), images, size, sha256)
-    result = ShardResult(shard, tuple(rejected), task.digest)
+    result = ShardResult(shard, tuple(rejected), digest)
     with write_atomically(_result_location(task, dataset)) as file:
         file.write(json.dumps(asdict(result)).encode())
     return result
 
 
-def finished(task: ShardTask, dataset: str) -> ShardResult | None:
+def finished(task: ShardTask, dataset: str, digest: str) -> ShardResult | None:
     """The stored result of this very task, if its shard still stands with the same hash."""
     location = _result_location(task, dataset)
     if not exists(location):
         return None
-    value = json.loads(read_bytes(location))
-    if value["task"] != task.digest:
+    try:
+        value = json.loads(read_bytes(location))
+    except ValueError:
+        return None  # damaged: made again
+    if value["task"] != digest:
         return None
     shard = Shard(**value["shard"]) if value["shard"] else None
     if shard is not None:
@@ -167,14 +209,14 @@ def make_rows(task: ShardTask) -> tuple[Rows, list[Rejection]]:
 
 
 def _open(sample: Sample, source: Source, config: PreprocessConfig) -> tuple[Annotation, Picture, Box]:
-    annotation = source.read(sample)
-    pixels = source.image(sample)
+    annotation, pixels = read_sample(source, sample)
     try:
-        check_inside(annotation.landmarks, pixels.shape[1], pixels.shape[0])
         box = _face_box(sample, annotation, pixels, source.scheme, config.source)
+        if config.source.box not in ("landmarks", "image"):
+            check_box(box, pixels.shape[1], pixels.shape[0], annotation.landmarks, f"box ({config.source.box})")
     except Rejected as reason:
         place = sample.annotation if isinstance(sample.annotation, str) else sample.image
-        raise Rejected(f"{place}: {reason}") from reason
+        raise Rejected(f"{printable(place)}: {reason}") from reason
     return annotation, Picture(pixels, config.crop.colour), box
 
 
@@ -190,10 +232,10 @@ def _face_box(
             raise Rejected("no box in the annotation, and source.box asks for one")
         return Box(*annotation.box)
     if config.box == "csv":
-        return locate.choose([Box(*box) for box in sample.boxes], annotation.landmarks, f"boxes {config.boxes}")
-    return locate.choose(
-        locate.detected(config.box, pixels, scheme_name), annotation.landmarks, f"detector {config.box}"
-    )
+        given = locate.most_prominent_first([Box(*box) for box in sample.boxes], pixels.shape[1], pixels.shape[0])
+        return locate.choose(given, annotation.landmarks, f"boxes {config.boxes}")
+    found = locate.detected(config.box, pixels, scheme_name, config.smallest_face)
+    return locate.choose(found, annotation.landmarks, f"detector {config.box}")
 
 
 def _make_row(

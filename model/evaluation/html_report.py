@@ -16,7 +16,7 @@ from fakeit.pipelines.faces.box import from_landmarks
 from fakeit.pipelines.faces.crop import CropConfig, Picture, crop_from_source, transform
 from fakeit.pipelines.faces.draw import GREEN, RED, contact_sheet, draw_landmarks
 from fakeit.pipelines.landmarks import scheme
-from fakeit.pipelines.sources import Source
+from fakeit.pipelines.sources import Source, read_sample
 
 WORST, TILE, COLUMNS = 48, 160, 8
 
@@ -155,7 +155,7 @@ def worst_sheet(e: Evaluation, collected: PredictionSet, source: Source) -> NDAr
     order = [i for i in np.argsort(-np.nan_to_num(e.errors, nan=-1)) if np.isfinite(e.errors[i])][:WORST]
     tiles, captions = [], []
     for index in order:
-        pixels = source.image(collected.samples[index])
+        pixels = read_sample(source, collected.samples[index])[1]
         recipe = CropConfig(size=2 * TILE, margin=0.35)
         matrix = crop_from_source(from_landmarks(e.truth[index]), recipe)
         tile = Picture(pixels, "rgb").warp(matrix, recipe.size)

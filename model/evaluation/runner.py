@@ -24,6 +24,7 @@ from fakeit.pipelines.image_io import read_image
 from fakeit.pipelines.landmarks import convert
 from fakeit.pipelines.pictures import expand
 from fakeit.pipelines.progress import ProgressBar, progress
+from fakeit.pipelines.sources import read_sample
 
 LOST = "no face found, of the pictures"
 TURNS = (-10.0, -5.0, 5.0, 10.0)
@@ -181,8 +182,9 @@ def fit_boxes_on(landmarker: Landmarker, config: BenchmarkConfig) -> str:
     found, truths = [], []
     for sample in progress(samples[: config.limit], "evaluate", "faces"):
         try:
-            truth = source.read(sample).landmarks
-            box = scoring.nearest_box(landmarker.detector_boxes(source.image(sample)), from_landmarks(truth))
+            annotation, pixels = read_sample(source, sample)
+            truth = annotation.landmarks
+            box = scoring.nearest_box(landmarker.detector_boxes(pixels), from_landmarks(truth))
         except Rejected:
             continue
         if box is not None:

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from fakeit.model.evaluation import metrics
 from fakeit.model.evaluation.metrics import Floats, Scores
-from fakeit.model.inference.adapter import Adapter, fit_adapter, sample_hash
+from fakeit.model.inference.adapter import Adapter, fit_adapter, identity, sample_hash
 from fakeit.model.inference.landmarker import Landmarker
 from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.faces.box import Box, from_landmarks
 from fakeit.pipelines.faces.box_fit import box_fit
 from fakeit.pipelines.landmarks import convert, mapping, scheme
-from fakeit.pipelines.sources import Sample, Source
+from fakeit.pipelines.sources import Sample, Source, read_sample
 
 Boxes = Literal["true", "detector"]
 
@@ -103,12 +103,13 @@ def collect(
     try:
         for index, sample in enumerate(samples):
             try:
-                truth = source.read(sample).landmarks
-                true_box, pixels = training_box(truth, source.scheme, landmarker.metadata.scheme), source.image(sample)
+                annotation, pixels = read_sample(source, sample)
+                truth = annotation.landmarks
+                true_box = training_box(truth, source.scheme, landmarker.metadata.scheme)
+                box = true_box if boxes == "true" else nearest_box(landmarker.detect(pixels), true_box)
             except Rejected as error:
                 rejected.append(str(error))
                 continue
-            box = true_box if boxes == "true" else nearest_box(landmarker.detect(pixels), true_box)
             found = landmarker.predict_boxes(pixels, [box], 0 if boxes == "true" else None) if box else []
             kept.append(sample)
             truths.append(truth)
@@ -177,7 +178,8 @@ def without_adapter(collected: PredictionSet) -> tuple[Floats, Floats, str]:
 def with_adapter(collected: PredictionSet, adapter: Adapter, folds: int = 5) -> tuple[Floats, Floats, str, str]:
     """The same through an adapter, and a note. Where it was fitted on some of these very faces, each face goes instead
     through one that is fitted on the others only."""
-    seen = set(adapter.samples) & {sample_hash(s.image) for s in collected.samples}
+    own = {sample_hash(identity(s)) for s in collected.samples}
+    seen = set(adapter.samples) & (own | {sample_hash(s.image) for s in collected.samples})  # as adapters once said it
     if seen:
         points, truth, name = cross_validated_points(collected, folds)
         note = f"adapter cross-validated ({folds} folds): it was fitted on {len(seen)} of these faces"
@@ -213,7 +215,7 @@ def fit_label_adapter(
         collected.truth_scheme,
         name,
         fitted_on,
-        [collected.samples[i].image for i in rows],
+        [identity(collected.samples[i]) for i in rows],
     )
 
 

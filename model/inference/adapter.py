@@ -21,7 +21,9 @@ from numpy.typing import NDArray
 
 from fakeit.pipelines.config import nearest
 from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.file_names import is_picture
 from fakeit.pipelines.landmarks import convert, scheme
+from fakeit.pipelines.sources import Sample
 from fakeit.pipelines.storage import write_atomically
 
 Array = NDArray[np.float64]
@@ -247,6 +249,13 @@ def load_adapter(path: str | Path) -> Adapter:
         raise FakeitError(f"adapter {path}: no such file") from error
     except Exception as error:  # numpy, zipfile and zlib raise whatever damaged bytes lead them to
         raise FakeitError(f"adapter {path}: not an adapter file ({error})") from error
+
+
+def identity(sample: Sample) -> str:
+    """What a sample is called wherever its dataset lies: its picture's file name; of a row of a table or a frame of a
+    video, which share a file, the end of its id too."""
+    name = os.path.basename(sample.image)
+    return name if is_picture(name) else f"{name}#{'|'.join(sample.id.split('/')[-2:])}"
 
 
 def sample_hash(name: str) -> str:

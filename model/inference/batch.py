@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+import errno
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+
+import numpy as np
 
 from fakeit.model.inference.face_tracker import VideoConfig
 from fakeit.model.inference.landmarker import Landmarker
 from fakeit.model.inference.results import ImageResult, draw_faces
-from fakeit.model.inference.video import run_video
+from fakeit.model.inference.video import VideoRun
+from fakeit.pipelines.box_table import BoxTable, MatchedBoxes
 from fakeit.pipelines.errors import FakeitError, Rejected
-from fakeit.pipelines.faces.box import Box
+from fakeit.pipelines.faces.box import check_box
 from fakeit.pipelines.faces.draw import write_image
+from fakeit.pipelines.file_names import printable
 from fakeit.pipelines.image_io import read_image
-from fakeit.pipelines.pictures import PictureFile
+from fakeit.pipelines.outputs import Sources, inside
+from fakeit.pipelines.pictures import PictureFile, drawn_names
 
 
 @dataclass
@@ -27,6 +32,7 @@ class Summary:
     without: int = 0
     unread: int = 0
     left_out: int = 0
+    boxes_left: list[str] = field(default_factory=list)
 
     def line(self) -> str:
         parts = [
@@ -38,79 +44,114 @@ class Summary:
             parts.append(f"{self.unread:,} could not be read")
         if self.left_out:
             parts.append(f"{self.left_out:,} more faces left out (--faces 0 keeps all)")
+        if self.boxes_left:
+            parts.append(f"{len(self.boxes_left):,} boxes without a picture: {', '.join(self.boxes_left[:2])}")
         return " · ".join(parts)
+
+    @property
+    def nothing_read(self) -> bool:
+        return self.pictures > 0 and self.unread == self.pictures
 
 
 def predict(
     landmarker: Landmarker,
     pictures: Iterable[PictureFile],
     summary: Summary,
-    boxes: Mapping[str, list[Box]] | None = None,
+    boxes: BoxTable | None = None,
     faces: int = 1,
     draw: Path | None = None,
     video: VideoConfig | None = None,
+    watch: Callable[[list[PictureFile]], Iterable[PictureFile]] = iter,
 ) -> Iterator[ImageResult]:
-    """One `ImageResult` a picture and one a video frame.
+    """One `ImageResult` a picture and one a video frame, as they are found.
 
     Args:
         landmarker: does the work.
         pictures: what to read.
         summary: is counted up.
-        boxes: image name → boxes around its faces (source pixels); pictures without one have no face. None: detect.
+        boxes: boxes around the faces of pictures (source pixels); pictures without one have no face. None: detect.
         faces: how many of a picture's faces are kept, the most prominent; 0: all.
         draw: folder for pictures and videos with the points drawn.
         video: how faces are followed through videos.
+        watch: goes through the pictures, showing how far it is.
+
+    Raises:
+        FakeitError: before anything is read, where drawing would destroy an input; a folder that cannot be written.
     """
-    for picture in pictures:
-        if picture.is_video:
-            yield from _video(landmarker, picture, summary, draw, video)
-            continue
-        summary.pictures += 1
-        try:
-            pixels = read_image(picture.location)
-        except Rejected as error:
-            summary.unread += 1
-            yield ImageResult(picture.name, [], problem=str(error))
-            continue
-        asked = None if boxes is None else _boxes_of(picture.name, boxes)
-        found_boxes = landmarker.detect(pixels) if asked is None else asked
-        kept = found_boxes if faces == 0 or asked is not None else found_boxes[:faces]
+    pictures = list(pictures)
+    drawn = drawn_names(pictures) if draw is not None else {}
+    sources = Sources(picture.location for picture in pictures)
+    for name in drawn.values():
+        sources.check(str(draw / name) if draw is not None else name, "drawn picture")
+    matched = boxes.match([picture.name for picture in pictures if not picture.is_video]) if boxes is not None else None
+    summary.boxes_left = matched.unmatched if matched else []
+    for picture in watch(pictures):
+        target = inside(str(draw), drawn[picture.name]) if draw is not None else None
+        if picture.is_video and not picture.problem:
+            yield from _video(landmarker, picture, summary, target, video)
+        else:
+            yield _picture(landmarker, picture, summary, matched, faces, target)
+
+
+def _picture(
+    landmarker: Landmarker,
+    picture: PictureFile,
+    summary: Summary,
+    boxes: MatchedBoxes | None,
+    faces: int,
+    target: str | None,
+) -> ImageResult:
+    """One picture; whatever is wrong with it ends in a result that says so."""
+    summary.pictures += 1
+    try:
+        if picture.problem or (boxes and picture.name in boxes.problems):
+            raise Rejected(picture.problem or (boxes.problems[picture.name] if boxes else ""))
+        pixels = read_image(picture.location)
+        if boxes is None:
+            found_boxes = landmarker.detect(pixels)
+        else:
+            found_boxes = boxes.boxes.get(picture.name, [])
+            none = np.empty((0, 2), np.float32)
+            for box in found_boxes:
+                check_box(box, pixels.shape[1], pixels.shape[0], none, f"{picture.name}: its box")
+        kept = found_boxes if faces == 0 or boxes is not None else found_boxes[:faces]
         found = landmarker.predict_boxes(pixels, kept)
-        summary.left_out += len(found_boxes) - len(kept)
-        summary.faces += len(found)
-        summary.without += not found
-        if draw is not None:
-            path = draw / picture.name
-            if path.suffix.lower() not in (".jpg", ".jpeg", ".png", ".webp"):
-                path = path.with_name(f"{path.name}.png")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_image(str(path), draw_faces(pixels, list(found)))
-        yield ImageResult(picture.name, found, pixels.shape[1], pixels.shape[0])
-
-
-def _boxes_of(name: str, boxes: Mapping[str, list[Box]]) -> list[Box]:
-    return boxes.get(name, boxes.get(os.path.basename(name), []))
+        if target is not None:
+            write_image(target, draw_faces(pixels, list(found)))
+    except FakeitError:
+        raise
+    except Exception as error:  # one picture must not cost those that were read before it
+        summary.unread += 1
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            raise FakeitError(f"{target}: cannot be written ({error})") from error
+        told = str(error) if isinstance(error, Rejected) else f"{picture.name}: {type(error).__name__}: {error}"
+        return ImageResult(picture.name, [], problem=printable(" ".join(told.split())))
+    summary.left_out += len(found_boxes) - len(kept)
+    summary.faces += len(found)
+    summary.without += not found
+    return ImageResult(picture.name, found, pixels.shape[1], pixels.shape[0])
 
 
 def _video(
-    landmarker: Landmarker, picture: PictureFile, summary: Summary, draw: Path | None, config: VideoConfig | None
+    landmarker: Landmarker, picture: PictureFile, summary: Summary, target: str | None, config: VideoConfig | None
 ) -> Iterator[ImageResult]:
-    output = draw / Path(picture.name).with_suffix(".mp4") if draw is not None else None
+    frames = 0
     try:
-        result = run_video(landmarker, picture.location, output, config)
+        run = VideoRun(landmarker, picture.location, target, config, name=picture.name)
+        for found in run:
+            frames += 1
+            summary.pictures += 1
+            summary.faces += len(found.faces)
+            summary.without += not found.faces
+            yield found
     except FakeitError as error:
         summary.pictures += 1
         summary.unread += 1
         yield ImageResult(picture.name, [], problem=str(error))
         return
-    print(f"{picture.name}: {len(result.found)} frames, {stage_line(result.milliseconds)}")
-    if result.note:
-        print(f"  {result.note}")
-    for found in result.found:
-        summary.pictures += 1
-        summary.faces += len(found.faces)
-        summary.without += not found.faces
-        yield found
+    print(f"{picture.name}: {frames} frames, {stage_line(run.milliseconds)}")
+    if run.note:
+        print(f"  {run.note}")
 
 
 def stage_line(milliseconds: Mapping[str, float]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +17,8 @@ from fakeit.pipelines.faces import filters
 from fakeit.pipelines.faces.draw import write_image
 from fakeit.pipelines.image_io import read_image
 from fakeit.pipelines.landmarks import convert
-from fakeit.pipelines.pictures import PictureFile
+from fakeit.pipelines.outputs import Sources, inside
+from fakeit.pipelines.pictures import PictureFile, drawn_names
 
 Pixels = NDArray[np.uint8]
 
@@ -63,20 +63,33 @@ def points_68(face: Face) -> NDArray[np.float32]:
 
 
 def apply_filters(landmarker: Landmarker, pictures: Iterable[PictureFile], edit: Edit, output: str) -> Iterator[str]:
-    """Writes every picture and video, edited, into a folder; yields a line on each."""
+    """Writes every picture and video, edited, into a folder; yields a line on each.
+
+    Raises:
+        FakeitError: before anything is read, where the folder is the inputs' own; at the end, where none could be read.
+    """
+    pictures = list(pictures)
+    names, sources = drawn_names(pictures), Sources(picture.location for picture in pictures)
+    for name in names.values():
+        sources.check(os.path.join(output, name))
+    read = 0
     for picture in pictures:
-        path = Path(output, picture.name)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path = inside(output, names[picture.name])
         try:
+            if picture.problem:
+                raise Rejected(picture.problem)
             if picture.is_video:
-                result = run_video(landmarker, picture.location, path.with_suffix(".mp4"), edit=edit)
-                yield f"{path.with_suffix('.mp4')}: {len(result.found)} frames, {stage_line(result.milliseconds)}"
-                continue
-            pixels = read_image(picture.location)
-            faces = landmarker(pixels)
-            if path.suffix.lower() not in (".jpg", ".jpeg", ".png", ".webp"):
-                path = path.with_name(f"{os.path.basename(path)}.png")
-            write_image(str(path), edit(pixels, faces))
-            yield f"{path}: {len(faces)} face{'s' * (len(faces) != 1)}"
+                result = run_video(landmarker, picture.location, path, edit=edit)
+                yield f"{path}: {len(result.found)} frames, {stage_line(result.milliseconds)}"
+            else:
+                pixels = read_image(picture.location)
+                faces = landmarker(pixels)
+                write_image(path, edit(pixels, faces))
+                yield f"{path}: {len(faces)} face{'s' * (len(faces) != 1)}"
+            read += 1
         except (Rejected, FakeitError) as error:
             yield f"left out: {error}"
+        except Exception as error:  # one picture must not cost those behind it
+            yield f"left out: {picture.name}: {type(error).__name__}: {' '.join(str(error).split())}"
+    if pictures and not read:
+        raise FakeitError(f"none of {len(pictures)} pictures and videos could be used")

@@ -31,6 +31,7 @@ from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.faces.box import Box, from_landmarks
 from fakeit.pipelines.faces.box_fit import BoxFit, box_fit
 from fakeit.pipelines.faces.crop import Matrix, Picture, crop_from_source, equalise, eye_angle, from_unit, transform
+from fakeit.pipelines.faces.locate import most_prominent_first
 from fakeit.pipelines.image_io import read_image
 
 BOX = catalogue.FOLDER / "face70.onnx"
@@ -46,12 +47,15 @@ class LandmarkerConfig:
         refine: passes after the first, each cropped by the points before; at least 1 where the recipe turns crops by
             the eyes.
         flip: average with the mirrored crop's points; twice the time for a little accuracy.
+        smallest_face: side of the smallest face that is looked for, as a share of the picture's shorter side; None: the
+            detector's own (mtcnn 0.05, haar 0.1).
         detect_side: pictures are shrunk to this longer side before detection.
     """
 
     detector: str = "mtcnn"
     refine: int = 0
     flip: bool = False
+    smallest_face: float | None = None
     detect_side: int = 960
 
 
@@ -161,14 +165,14 @@ class Landmarker:
         height, width = pixels.shape[:2]
         fit: BoxFit = box_fit(self.config.detector, self.metadata.scheme)
         boxes = [fit.apply(box) for box in self.detector_boxes(pixels)]
-        return sorted(boxes, key=lambda box: -prominence(box, width, height))
+        return most_prominent_first(boxes, width, height)
 
     def load_detector(self) -> None:
         """Loads the detector, which else happens when it is first needed: one that needs torch takes seconds."""
         if self._detector is None:
             from fakeit.pipelines.faces.detect import detector  # brings its weights: not for a user who has boxes
 
-            self._detector = detector(self.config.detector)
+            self._detector = detector(self.config.detector, self.config.smallest_face)
 
     def detector_boxes(self, pixels: NDArray[np.uint8]) -> list[Box]:
         """What the detector itself calls faces in (H, W, 3) RGB, source pixels."""
@@ -264,13 +268,6 @@ def confidence(log_sigma: NDArray[np.float32]) -> NDArray[np.float32]:
     """log σ (…,) of a round Gaussian in the unit crop → the chance of lying within NEAR of its centre."""
     sigma = np.exp(np.clip(log_sigma, -12, 6))
     return (1 - np.exp(-0.5 * (NEAR / sigma) ** 2)).astype(np.float32)
-
-
-def prominence(box: Box, width: int, height: int) -> float:
-    """How much a face is the subject of a picture: its area, halved towards the picture's edge."""
-    x, y = box.centre
-    away = np.hypot(2 * x / width - 1, 2 * y / height - 1) / np.sqrt(2)
-    return float(box.width * box.height * (1 - 0.5 * min(float(away), 1.0)))
 
 
 def shrunk(pixels: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:

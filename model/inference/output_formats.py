@@ -1,4 +1,8 @@
-"""What was found in pictures, as files that others read: CSV, JSON, `.pts` (iBUG) and COCO keypoints."""
+"""What was found in pictures, as files that others read: CSV, JSON, `.pts` (iBUG) and COCO keypoints.
+
+Written as it is found: after hours, what was found stands in `OUTPUT.partial` whatever ends the run, and takes the
+output's place when all is there.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +10,24 @@ import csv
 import io
 import json
 import os
-from collections.abc import Sequence
+import posixpath
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import IO, Any
 
 import numpy as np
 
 from fakeit.model.inference.results import Face, ImageResult
 from fakeit.pipelines.config import nearest
 from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.file_names import OutputNames, unique_stems
 from fakeit.pipelines.landmarks import scheme
-from fakeit.pipelines.storage import write_atomically
+from fakeit.pipelines.outputs import Sources, inside
+from fakeit.pipelines.storage import is_url, write_atomically
 
 FORMATS = ("csv", "json", "pts", "coco")
+PARTIAL = ".partial"
 
 
 def choose_format(output: str, asked: str | None) -> str:
@@ -34,37 +43,172 @@ def choose_format(output: str, asked: str | None) -> str:
     raise FakeitError(f"output {output}: in what format? end it in .csv or .json, or say --format{near}")
 
 
-def write(found: Sequence[ImageResult], output: str, kind: str, scheme_name: str) -> None:
-    """Writes `found` to a file (`pts`: to a folder). Raises FakeitError when that is not possible."""
-    try:
+class ResultWriter:
+    """Takes results one by one and writes each at once; a context that puts the whole in place when it ends well."""
+
+    def __init__(
+        self, output: str, kind: str, scheme_name: str, pictures: Sequence[str] = (), sources: Sources | None = None
+    ) -> None:
+        """Args:
+            output: file, or for `.pts` a folder.
+            kind: of FORMATS.
+            scheme_name: of the points.
+            pictures: names that will come, so that a second face of one is not called as another.
+            sources: what must not be written over.
+
+        Raises:
+            FakeitError: the output is a source, or cannot be written.
+        """
+        self.output, self.kind, self.scheme = output, kind, scheme_name
+        self._sources = sources or Sources(())
+        self._stems = unique_stems(pictures)
+        self._names = OutputNames()
+        self._first = (
+            {p: self._names.take(f"{s}.pts", f"{p}.pts") for p, s in self._stems.items()} if kind == "pts" else {}
+        )
+        self._rows = 0
+        self._faces = 0
+        self._partial = output + PARTIAL
+        self._file: IO[str] | None = None
+        self._beside: IO[str] | None = None  # COCO's annotations, which stand behind all images
         if kind == "pts":
-            _write_pts(found, Path(output))
+            for name in self._first.values():
+                self._sources.check_annotation(os.path.join(output, name))
             return
-        text = {"csv": as_csv, "json": as_json, "coco": as_coco}[kind](found, scheme_name)
-        Path(output).resolve().parent.mkdir(parents=True, exist_ok=True)
-        with write_atomically(output) as file:
-            file.write(text.encode())
-    except OSError as error:
-        raise FakeitError(f"output {output}: cannot be written ({error})") from error
+        self._sources.check(output)
+        try:
+            if not is_url(output):
+                Path(output).resolve().parent.mkdir(parents=True, exist_ok=True)
+            self._file = open(self._partial, "w", encoding="utf-8", newline="")  # noqa: SIM115
+            if kind == "coco":
+                self._beside = open(f"{self._partial}.faces", "w", encoding="utf-8")  # noqa: SIM115
+            self._file.write(self._begin())
+        except OSError as error:
+            raise FakeitError(f"output {output}: cannot be written ({error})") from error
+
+    def _begin(self) -> str:
+        count = scheme(self.scheme).count
+        if self.kind == "csv":
+            return ",".join(["image", *(f"{axis}{i}" for i in range(count) for axis in "xy")]) + "\n"
+        if self.kind == "json":
+            head = json.dumps({"scheme": self.scheme, "names": scheme(self.scheme).names}, indent=1)
+            return head[: head.rindex("\n}")] + ',\n "pictures": ['
+        return '{"images": ['
+
+    def add(self, found: ImageResult) -> None:
+        """Writes what was found in one picture or frame. Raises FakeitError where that is not possible."""
+        try:
+            if self.kind == "pts":
+                self._add_pts(found)
+                return
+            assert self._file is not None
+            if self.kind == "csv":
+                self._file.write(_csv_rows(found, scheme(self.scheme).count))
+            elif self.kind == "json":
+                self._file.write(("," if self._rows else "") + "\n" + json.dumps(_as_dict(found), indent=1))
+            else:
+                self._add_coco(found)
+            self._rows += 1
+            self._file.flush()
+        except OSError as error:
+            raise FakeitError(f"output {self.output}: cannot be written ({error})") from error
+
+    def _add_coco(self, found: ImageResult) -> None:
+        assert self._file is not None and self._beside is not None
+        index = self._rows + 1
+        image = {"id": index, "file_name": found.image, "width": found.width, "height": found.height}
+        self._file.write((", " if self._rows else "") + json.dumps(image))
+        for face in found.faces:
+            self._faces += 1
+            self._beside.write((", " if self._faces > 1 else "") + json.dumps(_coco_face(face, self._faces, index)))
+        self._beside.flush()
+
+    def _add_pts(self, found: ImageResult) -> None:
+        """`NAME.pts` for a picture's first face, `NAME_2.pts` … for more; iBUG counts pixels from 1."""
+        for number, face in enumerate(found.faces, 1):
+            name = found.image.replace("#", "_")
+            stem = self._stems.get(found.image, name if "#" in found.image else posixpath.splitext(name)[0])
+            suffix = "" if number == 1 else f"_{number}"
+            first = self._first.get(found.image) if number == 1 else None
+            path = inside(self.output, first or self._names.take(f"{stem}{suffix}.pts", f"{name}{suffix}.pts"))
+            self._sources.check_annotation(path)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            lines = "\n".join(f"{x + 1:.3f} {y + 1:.3f}" for x, y in face.points)
+            with write_atomically(path, durable=False) as file:
+                file.write(f"version: 1\nn_points: {len(face.points)}\n{{\n{lines}\n}}\n".encode())
+
+    def close(self) -> None:
+        """Puts the whole in place. Raises FakeitError where that is not possible."""
+        if self._file is None:
+            return
+        try:
+            if self.kind == "json":
+                self._file.write("\n ]\n}\n")
+            elif self._beside is not None:
+                self._beside.close()
+                self._file.write('], "annotations": [')
+                with open(f"{self._partial}.faces", encoding="utf-8") as faces:
+                    while piece := faces.read(1 << 20):
+                        self._file.write(piece)
+                self._file.write(f'], "categories": [{json.dumps(_coco_category(self.scheme))}]}}\n')
+            self._file.close()
+            os.replace(self._partial, self.output)
+            if self._beside is not None:
+                os.unlink(f"{self._partial}.faces")
+        except OSError as error:
+            raise FakeitError(f"output {self.output}: cannot be written ({error})") from error
+        self._file = None
+
+    def __enter__(self) -> ResultWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        elif self._file is not None:
+            self._file.close()
+            if self._beside is not None:
+                self._beside.close()
+            if not self._rows:  # nothing was found yet that could be lost
+                os.unlink(self._partial)
+
+
+def write(found: Iterable[ImageResult], output: str, kind: str, scheme_name: str) -> None:
+    """Writes `found` to a file (`pts`: to a folder). Raises FakeitError when that is not possible."""
+    results = list(found)
+    names = [picture.image for picture in results if "#" not in picture.image]
+    with ResultWriter(output, kind, scheme_name, names) as writer:
+        for picture in results:
+            writer.add(picture)
 
 
 def as_csv(found: Sequence[ImageResult], scheme_name: str) -> str:
     """`image,x0,y0,…` in source pixels; a picture without a face has an empty row."""
     count = scheme(scheme_name).count
+    head = ",".join(["image", *(f"{axis}{i}" for i in range(count) for axis in "xy")])
+    return head + "\n" + "".join(_csv_rows(picture, count) for picture in found)
+
+
+def _csv_rows(picture: ImageResult, count: int) -> str:
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(["image", *(f"{axis}{i}" for i in range(count) for axis in "xy")])
-    for picture in found:
-        for face in picture.faces:
-            table.writerow([picture.image, *(f"{value:.3f}" for value in face.points.ravel())])
-        if not picture.faces:
-            table.writerow([picture.image, *[""] * (2 * count)])
+    for face in picture.faces:
+        table.writerow([picture.image, *(f"{value:.3f}" for value in face.points.ravel())])
+    if not picture.faces:
+        table.writerow([picture.image, *[""] * (2 * count)])
     return text.getvalue()
 
 
 def as_json(found: Sequence[ImageResult], scheme_name: str) -> str:
     """A list of pictures, each with its faces' points, confidence and box."""
+    pictures = [_as_dict(picture) for picture in found]
+    made = {"scheme": scheme_name, "names": scheme(scheme_name).names, "pictures": pictures}
+    return json.dumps(made, indent=1) + "\n"
 
+
+def _as_dict(picture: ImageResult) -> dict[str, Any]:
     def one(face: Face) -> dict[str, Any]:
         return {
             "box": _rounded(face.box.array()),
@@ -72,25 +216,46 @@ def as_json(found: Sequence[ImageResult], scheme_name: str) -> str:
             "confidence": _rounded(face.confidence),
         }
 
-    pictures = [
-        {
-            "image": picture.image,
-            "width": picture.width,
-            "height": picture.height,
-            **({"problem": picture.problem} if picture.problem else {}),
-            "faces": [one(face) for face in picture.faces],
-        }
-        for picture in found
-    ]
-    made = {"scheme": scheme_name, "names": scheme(scheme_name).names, "pictures": pictures}
-    return json.dumps(made, indent=1) + "\n"
+    return {
+        "image": picture.image,
+        "width": picture.width,
+        "height": picture.height,
+        **({"problem": picture.problem} if picture.problem else {}),
+        "faces": [one(face) for face in picture.faces],
+    }
 
 
 def as_coco(found: Sequence[ImageResult], scheme_name: str) -> str:
-    """COCO keypoints (https://cocodataset.org/#format-data); its keypoints count pixels from their corners, so half a
-    pixel is added to our points, whose pixel centres are whole numbers."""
+    """COCO keypoints (https://cocodataset.org/#format-data), which count pixels from their corners: half a pixel is
+    added to points and boxes, whose pixel centres are whole numbers here."""
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for index, picture in enumerate(found, 1):
+        images.append({"id": index, "file_name": picture.image, "width": picture.width, "height": picture.height})
+        for face in picture.faces:
+            annotations.append(_coco_face(face, len(annotations) + 1, index))
+    made = {"images": images, "annotations": annotations, "categories": [_coco_category(scheme_name)]}
+    return json.dumps(made) + "\n"
+
+
+def _coco_face(face: Face, number: int, image: int) -> dict[str, Any]:
+    x, y, width, height = face.box.array()
+    return {
+        "id": number,
+        "image_id": image,
+        "category_id": 1,
+        "keypoints": [v for x, y in face.points for v in (round(float(x) + 0.5, 3), round(float(y) + 0.5, 3), 2)],
+        "num_keypoints": scheme(face.scheme).count,
+        "bbox": _rounded([x + 0.5, y + 0.5, width, height]),
+        "area": round(face.box.width * face.box.height, 1),
+        "iscrowd": 0,
+        "score": round(float(face.confidence.mean()), 4),
+    }
+
+
+def _coco_category(scheme_name: str) -> dict[str, Any]:
     names = scheme(scheme_name)
-    category = {
+    return {
         "id": 1,
         "name": "face",
         "supercategory": "person",
@@ -101,38 +266,6 @@ def as_coco(found: Sequence[ImageResult], scheme_name: str) -> str:
             for a, b in zip(line, [*line[1:], line[0]] if closed else line[1:], strict=False)
         ],
     }
-    images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
-    for index, picture in enumerate(found, 1):
-        images.append({"id": index, "file_name": picture.image, "width": picture.width, "height": picture.height})
-        for face in picture.faces:
-            keypoints = [v for x, y in face.points for v in (round(float(x) + 0.5, 3), round(float(y) + 0.5, 3), 2)]
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": index,
-                    "category_id": 1,
-                    "keypoints": keypoints,
-                    "num_keypoints": names.count,
-                    "bbox": _rounded(face.box.array()),
-                    "area": round(face.box.width * face.box.height, 1),
-                    "iscrowd": 0,
-                    "score": round(float(face.confidence.mean()), 4),
-                }
-            )
-    return json.dumps({"images": images, "annotations": annotations, "categories": [category]}) + "\n"
-
-
-def _write_pts(found: Sequence[ImageResult], folder: Path) -> None:
-    """`NAME.pts` for a picture's first face, `NAME_2.pts` … for more; iBUG counts pixels from 1."""
-    for picture in found:
-        for number, face in enumerate(picture.faces, 1):
-            stem = os.path.splitext(picture.image.replace("#", "_"))[0] if "#" not in picture.image else picture.image
-            suffix = "" if number == 1 else f"_{number}"
-            path = folder / f"{stem.replace('#', '_')}{suffix}.pts"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            lines = "\n".join(f"{x + 1:.3f} {y + 1:.3f}" for x, y in face.points)
-            path.write_text(f"version: 1\nn_points: {len(face.points)}\n{{\n{lines}\n}}\n")
 
 
 def _rounded(values: Any) -> list[float]:

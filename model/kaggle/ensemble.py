@@ -14,14 +14,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fakeit.model.inference.adapter import Adapter, fit_adapter, load_adapter
+from fakeit.model.inference.adapter import Adapter, fit_adapter, identity, load_adapter
 from fakeit.model.inference.backends import Backend, open_backend, run_mirrored
 from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig
 from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.faces.box import Box
 from fakeit.pipelines.faces.crop import Picture, crop_from_source, equalise, from_unit, transform
 from fakeit.pipelines.landmarks import convert
-from fakeit.pipelines.sources import Sample, Source
+from fakeit.pipelines.sources import Sample, Source, read_sample
 
 Pictures = Sequence[NDArray[np.uint8]]
 BATCH = 64
@@ -145,16 +145,16 @@ def fit_labels(member: Member, source: Source, samples: Sequence[Sample], name: 
     Raises:
         FakeitError: none of the samples can be read; those that cannot are left out.
     """
-    labelled: list[tuple[NDArray[np.float32], NDArray[np.uint8]]] = []
+    labelled: list[tuple[NDArray[np.float32], NDArray[np.uint8], str]] = []
     reason = None
     for sample in samples:
         try:
-            labelled.append((source.read(sample).landmarks, source.image(sample)))
+            annotation, picture = read_sample(source, sample)
+            labelled.append((annotation.landmarks, picture, identity(sample)))
         except Rejected as rejected:
             reason = reason or rejected
     if not labelled:
         raise FakeitError(f"no picture with labels can be read ({reason or 'there is none'})")
-    truth = np.stack([landmarks for landmarks, _ in labelled])
-    own = own_points(member, [picture for _, picture in labelled])
-    fitted_on = f"{len(labelled)} pictures"
-    return fit_adapter(own, truth, member.backend.metadata.scheme, source.scheme, name, fitted_on)
+    landmarks, pictures, seen = zip(*labelled, strict=True)
+    own, given = own_points(member, pictures), member.backend.metadata.scheme
+    return fit_adapter(own, np.stack(landmarks), given, source.scheme, name, f"{len(labelled)} pictures", seen)

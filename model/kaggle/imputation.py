@@ -35,7 +35,7 @@ from fakeit.model.training.config import TrainConfig
 from fakeit.pipelines.config import to_dict
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.landmarks import scheme
-from fakeit.pipelines.rewrite import Facts, rewrite
+from fakeit.pipelines.rewrite import Facts, check_output, rewrite
 from fakeit.pipelines.runners import Runner
 from fakeit.pipelines.storage import join
 from fakeit.pipelines.store import manifest as manifests
@@ -93,6 +93,7 @@ def fill_in(
     Raises:
         FakeitError: nothing is missing, or a dataset or model that cannot be read.
     """
+    check_output(dataset, output, overwrite)
     points = gaps(dataset, runner)
     if not points:
         raise FakeitError(f"dataset {dataset}: no training row lacks a point, there is nothing to fill in")

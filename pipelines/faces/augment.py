@@ -247,5 +247,9 @@ def _noise(crop: Pixels, strength: dict[str, float], random: np.random.Generator
 
 
 def _jpeg(crop: Pixels, quality: int) -> Pixels:
-    _, data = cv2.imencode(".jpg", crop, [cv2.IMWRITE_JPEG_QUALITY, min(max(quality, 1), 100)])
-    return np.asarray(cv2.imdecode(data, cv2.IMREAD_UNCHANGED), np.uint8).reshape(crop.shape)
+    """Colours lose more than light does, and red and blue not the same: OpenCV must know which is which."""
+    colour = crop.shape[2] == 3
+    bgr = cv2.cvtColor(crop, cv2.COLOR_RGB2BGR) if colour else crop
+    _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, min(max(quality, 1), 100)])
+    made = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB if colour else cv2.IMREAD_UNCHANGED)
+    return np.asarray(made, np.uint8).reshape(crop.shape)

@@ -9,6 +9,11 @@ from numpy.typing import NDArray
 
 from fakeit.pipelines.errors import Rejected
 
+APART = 2.0  # pixels that a face's points must span
+SMALLEST = 2.0  # pixels of a box's sides
+LEAST_INSIDE = 0.25  # share of a box that must lie in the picture: faces are cut by the edge, mistakes lie beyond it
+FAR = 3.0  # sides of its box that a point may lie from the box's centre
+
 
 @dataclass(frozen=True)
 class Box:
@@ -52,9 +57,63 @@ def from_landmarks(landmarks: NDArray[np.floating]) -> Box:
     if len(present) < 2:
         raise Rejected(f"{len(present)} points present, a face box needs 2")
     low, high = present.min(axis=0), present.max(axis=0)
-    if float((high - low).max()) < 2.0:
+    if float((high - low).max()) < APART:
         raise Rejected(f"all {len(present)} points lie within 2 pixels of each other")
     return Box(float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1]))
+
+
+def check_points(landmarks: NDArray[np.floating]) -> None:
+    """Refuses a face whose points, three or more, all lie in one place, whatever box it is cropped by. Raises Rejected.
+
+    Args:
+        landmarks: (K, 2), source pixels, NaN where missing.
+    """
+    if len(landmarks) >= 3 and np.ptp(landmarks, axis=0).max() >= APART:
+        return  # all present and apart: most faces
+    if np.isfinite(landmarks).all(axis=1).sum() >= 3:
+        from_landmarks(landmarks)
+
+
+def check_box(box: Box, width: int, height: int, landmarks: NDArray[np.floating], what: str) -> Box:
+    """The one check of boxes, wherever they come from: of a file, a list, an annotation or a detector.
+
+    Args:
+        box: source pixels.
+        width, height: of the picture.
+        landmarks: (K, 2), source pixels, NaN where missing; may be all missing.
+        what: where the box comes from, for messages.
+
+    Raises:
+        Rejected: not finite, no wider or higher than a pixel, mostly outside the picture, with right and bottom where
+            width and height are meant, or far from the points.
+    """
+    said = f"{what} is x {box.x:.6g}, y {box.y:.6g}, width {box.width:.6g}, height {box.height:.6g}"
+    if not np.isfinite([box.x, box.y, box.width, box.height]).all():
+        raise Rejected(f"{said}; four finite numbers are needed")
+    if min(box.width, box.height) < SMALLEST:
+        raise Rejected(f"{said}; width and height must be {SMALLEST:.0f} pixels or more")
+    whole = Box(-0.5, -0.5, float(width), float(height))
+    covered = max(0.0, min(box.x + box.width, whole.x + width) - max(box.x, whole.x)) * max(
+        0.0, min(box.y + box.height, whole.y + height) - max(box.y, whole.y)
+    )
+    if covered < LEAST_INSIDE * box.width * box.height:
+        share = 1 - covered / (box.width * box.height)
+        raise Rejected(f"{said}: {share:.0%} of it lies outside the {width}×{height} image")
+    present = landmarks[np.isfinite(landmarks).all(axis=1)]
+    if not len(present):
+        return box
+    away = np.abs(present - box.centre).max(axis=1) / box.side
+    if away.max() > FAR:
+        x, y = present[int(np.argmax(away))]
+        raise Rejected(
+            f"{said}; point ({x:.0f}, {y:.0f}) lies {away.max():.1f} boxes away, at most {FAR:.0f} are usual"
+        )
+    if len(present) >= 3:
+        true = from_landmarks(present)
+        corners = Box(box.x, box.y, box.width - box.x, box.height - box.y)
+        if min(corners.width, corners.height) > 0 and true.overlap(corners) > max(0.25, 2.5 * true.overlap(box)):
+            raise Rejected(f"{said}; by the points, its width and height are the right and bottom edge")
+    return box
 
 
 def check_inside(landmarks: NDArray[np.floating], width: int, height: int, slack: float = 0.5) -> None:

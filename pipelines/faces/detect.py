@@ -73,14 +73,15 @@ class Mtcnn:
     """Three cascaded networks, `mtcnn.py`.
 
     Args:
-        smallest: side of the smallest face looked for, as a share of the picture's shorter side.
+        smallest: side of the smallest face looked for, as a share of the picture's shorter side: 5 % are the faces of
+            a group photo.
         thresholds: what each of the three networks must be sure by.
         step: from one size of the picture to the next. Its own 0.709 finds as many faces in
             benchmarks/detectors.py in one and a half times the time.
     """
 
     def __init__(
-        self, smallest: float = 0.1, thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7), step: float = 0.5
+        self, smallest: float = 0.05, thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7), step: float = 0.5
     ) -> None:
         from fakeit.pipelines.faces.mtcnn import Cascade
 
@@ -100,12 +101,26 @@ class Mtcnn:
         return sorted(faces, key=lambda d: -d.score)
 
 
-DETECTORS: dict[str, Callable[[], Detector]] = {"haar": Haar, "mtcnn": Mtcnn}
+DETECTORS: dict[str, Callable[..., Detector]] = {"haar": Haar, "mtcnn": Mtcnn}
 
 
-def detector(name: str) -> Detector:
-    """The detector called `name`, ready. Raises FakeitError naming the known ones, or what it lacks."""
+def detector(name: str, smallest: float | None = None) -> Detector:
+    """The detector called `name`, ready.
+
+    Args:
+        name: of DETECTORS.
+        smallest: side of the smallest face looked for, as a share of the picture's shorter side; None: its own.
+
+    Raises:
+        FakeitError: names the known ones, or says what it lacks.
+    """
     if name not in DETECTORS:
         known = ", ".join(DETECTORS)
         raise FakeitError(f"detector '{name}' is unknown; known are {known}{nearest(name, DETECTORS)}")
-    return DETECTORS[name]()
+    if smallest is None:
+        return DETECTORS[name]()
+    if not 0 < smallest <= 1:
+        raise FakeitError(
+            f"smallest face {smallest}: expected a share of the picture's shorter side, above 0, at most 1"
+        )
+    return DETECTORS[name](smallest)

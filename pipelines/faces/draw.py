@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakeit.pipelines.landmarks import scheme
+from fakeit.pipelines.storage import write_atomically
 
 Pixels = NDArray[np.uint8]
 GREEN, RED, WHITE = (60, 230, 90), (255, 70, 60), (255, 255, 255)
@@ -82,6 +84,12 @@ def caption(canvas: Any, text: str) -> None:
 
 
 def write_image(path: str, image: Pixels) -> None:
-    """Writes RGB (H, W, 3) to a file whose ending says the format. Raises OSError."""
-    if not cv2.imwrite(path, cv2.cvtColor(image, cv2.COLOR_RGB2BGR)):
-        raise OSError(f"{path}: could not be written")
+    """Writes RGB (H, W, 3) to a file whose ending says the format; it appears whole or not at all. Raises OSError."""
+    ending = os.path.splitext(path)[1].lower()
+    try:
+        data = cv2.imencode(ending, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
+    except cv2.error as error:
+        raise OSError(f"{path}: could not be written ({error.err})") from error
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    with write_atomically(path, durable=False) as file:
+        file.write(data)

@@ -1,8 +1,8 @@
 """Which box a face is cropped by: of its points, of the dataset's annotation, of a CSV, a detector's, or all of it.
 
 Where several boxes are at hand and points are known, the face is the box that meets the points best; without points it
-is the first (detectors give the best first). A detector's box is mapped to the tight box of points (`box_fit.py`), so
-that crops made by either agree.
+is the most prominent, here and wherever pictures are predicted: large and near the middle, not what a detector is
+surest of. A detector's box is mapped to the tight box of points (`box_fit.py`), so that crops made by either agree.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fakeit.pipelines.errors import Rejected
+from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.faces.box import Box, from_landmarks
 from fakeit.pipelines.faces.box_fit import box_fit
 from fakeit.pipelines.faces.detect import Detector, detector
@@ -24,16 +24,28 @@ LEAST_OVERLAP = 0.2  # intersection over union with the points' box below which 
 
 
 @cache
-def _detector(name: str) -> Detector:
+def _detector(name: str, smallest: float | None) -> Detector:
     """One a process: loading costs more than detecting."""
-    return detector(name)
+    return detector(name, smallest)
+
+
+def prominence(box: Box, width: int, height: int) -> float:
+    """How much a face is the subject of a picture: its area, halved towards the picture's edge."""
+    x, y = box.centre
+    away = np.hypot(2 * x / width - 1, 2 * y / height - 1) / np.sqrt(2)
+    return float(box.width * box.height * (1 - 0.5 * min(float(away), 1.0)))
+
+
+def most_prominent_first(boxes: Sequence[Box], width: int, height: int) -> list[Box]:
+    """Boxes of one picture of `width`×`height` pixels, the main face first."""
+    return sorted(boxes, key=lambda box: -prominence(box, width, height))
 
 
 def choose(boxes: Sequence[Box], landmarks: NDArray[np.floating], what: str) -> Box:
     """The box of the face whose points these are; the first where no points are known.
 
     Args:
-        boxes: candidates, source pixels.
+        boxes: candidates, source pixels, the main face first.
         landmarks: (K, 2), source pixels, NaN where missing.
         what: where the boxes come from, for messages.
 
@@ -58,10 +70,17 @@ def _holds(box: Box, landmarks: NDArray[np.floating]) -> bool:
     return bool(inside.all(axis=1).mean() >= 0.9)
 
 
-def detected(name: str, image: NDArray[np.uint8], scheme: str) -> list[Box]:
-    """What the detector `name` finds in (H, W, 3) RGB uint8, as tight boxes of `scheme`'s points, best first."""
+def detected(name: str, image: NDArray[np.uint8], scheme: str, smallest: float | None = None) -> list[Box]:
+    """What the detector `name` finds in (H, W, 3) RGB uint8, as tight boxes of `scheme`'s points, main face first."""
     fit = box_fit(name, scheme if scheme != "none" else "ibug68")
-    return [fit.apply(found.box) for found in _detector(name).detect(image)]
+    finder = _detector(name, smallest)
+    try:
+        found = [fit.apply(found.box) for found in finder.detect(image)]
+    except (FakeitError, Rejected):
+        raise
+    except Exception as error:  # one picture must not cost the job
+        raise Rejected(f"detector {name} failed here ({' '.join(str(error).split())[:120]})") from error
+    return most_prominent_first(found, image.shape[1], image.shape[0])
 
 
 def whole(image: NDArray[np.uint8]) -> Box:

@@ -6,7 +6,7 @@ A source is cheap to list (on the driver: names only, no file is opened where th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any, Protocol
@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakeit.pipelines.config import nearest
-from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.errors import FakeitError, Rejected
+from fakeit.pipelines.faces.box import check_inside, check_points
+from fakeit.pipelines.file_names import printable
 from fakeit.pipelines.landmarks import scheme
 
 HIDDEN, VISIBLE = 1, 2  # COCO's visibility: 0 not labelled, 1 labelled but hidden, 2 labelled and visible
@@ -32,6 +34,9 @@ class Sample:
         split: "train", "val" or "test" where the dataset prescribes one.
         attributes: labels of the whole face (WFLW's six, a 300-W subset, …).
         boxes: (x, y, width, height) each, source pixels, where a CSV of boxes was given beside the source.
+        group: samples of one group (a video, a person, the faces of one picture) stay in one split; "": alone.
+        beside: further locations that its rows are made of, beside `image` and an `annotation` that is a location.
+        problem: why it is rejected unread, where listing has shown that already.
     """
 
     id: str
@@ -40,6 +45,38 @@ class Sample:
     split: str | None = None
     attributes: dict[str, Any] = field(default_factory=dict)
     boxes: tuple[tuple[float, float, float, float], ...] = ()
+    group: str = ""
+    beside: tuple[str, ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Unmatched:
+    """A picture or annotation that is no sample. `kind`: why, in the plural; `name`: which."""
+
+    kind: str
+    name: str
+
+
+class SampleList(list[Sample]):
+    """The samples of a source, and what of the source is none: together they are all that was found."""
+
+    def __init__(self, samples: Iterable[Sample] = (), unmatched: Iterable[Unmatched] = ()) -> None:
+        super().__init__(samples)
+        self.unmatched = tuple(unmatched)
+
+
+def summary(unmatched: Iterable[Unmatched], examples: int = 2) -> str:
+    """`2 pictures without points: a.png, b.png; 1 …`, or "" where there is none."""
+    kinds: dict[str, list[str]] = {}
+    for entry in unmatched:
+        kinds.setdefault(entry.kind, []).append(entry.name)
+    parts = []
+    for kind, names in kinds.items():
+        shown = [name if len(name) <= 160 else f"{name[:80]}…{name[-79:]}" for name in names[:examples]]
+        more = ", …" if len(names) > examples else ""
+        parts.append(f"{len(names):,} {kind}: {', '.join(shown)}{more}")
+    return "; ".join(parts)
 
 
 @dataclass(frozen=True)
@@ -71,14 +108,46 @@ class Source(Protocol):
 
     scheme: str
 
-    def samples(self) -> list[Sample]:
-        """Every sample, in a stable order. Raises FakeitError when the place holds none."""
+    def samples(self) -> SampleList:
+        """Every sample, in a stable order, and what matches nothing. Raises FakeitError when the place holds none."""
 
     def read(self, sample: Sample) -> Annotation:
         """The points of one sample. Raises Rejected with file and line."""
 
     def image(self, sample: Sample) -> NDArray[np.uint8]:
         """The pixels of one sample, (H, W, 3) RGB. Raises Rejected."""
+
+
+def read_sample(source: Source, sample: Sample) -> tuple[Annotation, NDArray[np.uint8]]:
+    """The one place where a sample is read: it ends in a sample or in a named rejection, whatever its files hold.
+
+    Returns:
+        What is known of the face, and its picture, (H, W, 3) uint8 RGB.
+
+    Raises:
+        Rejected: one line with the file, the place in it where there is one, and the reason.
+        FakeitError: something that no sample can be read with (a package that is missing).
+    """
+    try:
+        if sample.problem:
+            raise Rejected(sample.problem)
+        annotation, pixels = source.read(sample), source.image(sample)
+        try:
+            check_points(annotation.landmarks)
+            check_inside(annotation.landmarks, pixels.shape[1], pixels.shape[0])
+        except Rejected as reason:
+            raise Rejected(f"{_place(sample)}: {reason}") from reason
+        return annotation, pixels
+    except Rejected as reason:
+        raise Rejected(printable(str(reason))[:1000]) from reason
+    except FakeitError:
+        raise
+    except Exception as error:
+        raise Rejected(f"{_place(sample)}: {type(error).__name__}: {' '.join(str(error).split())[:200]}") from error
+
+
+def _place(sample: Sample) -> str:
+    return printable(sample.annotation if isinstance(sample.annotation, str) else sample.image)
 
 
 # kind → "module:class"; a module is imported when its kind is opened.

@@ -15,11 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakeit.pipelines.errors import FakeitError, Rejected
+from fakeit.pipelines.file_names import is_picture, printable
 from fakeit.pipelines.image_io import read_image
-from fakeit.pipelines.sources import Annotation, Sample, annotate
-from fakeit.pipelines.storage import exists, join_member, list_files, read_bytes
+from fakeit.pipelines.sources import Annotation, Sample, SampleList, annotate
+from fakeit.pipelines.sources.matching import PICTURE, Matching, by_stem, stem_key
+from fakeit.pipelines.sources.matching import POINTS as POINTS_ALONE
+from fakeit.pipelines.storage import exists, join_member, read_bytes
+from fakeit.pipelines.text_files import POINTS_LIMIT, lines_of, read_text
+from fakeit.pipelines.walking import list_inputs
 
 POINTS = 70
+POINTS_FILE = "_ldmks.txt"
 
 
 @dataclass(frozen=True)
@@ -29,36 +35,47 @@ class FaceSynthetics:
     path: str
     scheme: str = "face70"
 
-    def samples(self) -> list[Sample]:
-        parts = self.path.split(",")
-        found = [s for part in parts for s in self._part(part, prefix=len(parts) > 1)]
+    def samples(self) -> SampleList:
+        whole = exists(self.path)  # a comma may also be part of one folder's name
+        parts = [self.path] if whole else self.path.split(",")
+        made = [self._part(part, prefix=len(parts) > 1) for part in parts]
+        found = SampleList([s for part in made for s in part], [u for part in made for u in part.unmatched])
         if not found:
             raise FakeitError(
                 f"{self.path}: no pairs of NNNNNN.png and NNNNNN_ldmks.txt found; is it a Face Synthetics folder?"
             )
         return found
 
-    def _part(self, root: str, prefix: bool) -> list[Sample]:
-        if not exists(root):
-            raise FakeitError(f"input {root}: no such folder or archive")
-        files = list_files(root)
-        known = set(files)
+    def _part(self, root: str, prefix: bool) -> SampleList:
+        listing = list_inputs(root)
+        known = set(listing.files)
+        points = {stem_key(file): file for file in listing.files if file.endswith(POINTS_FILE)}
+        pictures = [f for f in listing.files if is_picture(f) and not posixpath.splitext(f)[0].endswith("_seg")]
+        books = Matching(listing)
+        books.expect(pictures, PICTURE)
+        books.expect(points.values(), POINTS_ALONE)
         name = posixpath.splitext(posixpath.basename(root.rstrip("/")))[0]
-        samples = []
-        for file in files:
-            stem, extension = posixpath.splitext(file)
-            if extension == ".png" and not stem.endswith("_seg"):
-                points = f"{stem}_ldmks.txt"
-                annotation = join_member(root, points) if points in known else None
-                samples.append(Sample(f"{name}/{stem}" if prefix else stem, join_member(root, file), annotation))
-        return samples if any(s.annotation for s in samples) else []
+        stems, samples = by_stem(pictures), []
+        for file in pictures:
+            stem, key = posixpath.splitext(file)[0], stem_key(file)
+            beside = points.get(f"{key}_ldmks")
+            if stems[key][0] != file or (beside is None and not file.endswith(".png")):
+                continue  # of another picture, or no face of this layout; counted as unmatched
+            books.take(file, *([beside] if beside else []))
+            annotation = join_member(root, beside) if beside else None
+            seen = f"{stem}_vis.txt"
+            also = (join_member(root, seen),) if seen in known else ()
+            label = printable(f"{name}/{stem}" if prefix else stem)
+            samples.append(Sample(label, join_member(root, file), annotation, beside=also))
+        return books.close(samples) if any(s.annotation for s in samples) else SampleList()
 
     def read(self, sample: Sample) -> Annotation:
         if sample.annotation is None:
             raise Rejected(f"{sample.image}: no points file ({posixpath.basename(sample.id)}_ldmks.txt) beside it")
         known = annotate(read_points(sample.annotation, POINTS))
-        seen = read_visibility(sample.annotation.removesuffix("_ldmks.txt") + "_vis.txt", POINTS)
-        return known if seen is None else replace(known, visibility=seen)
+        if not sample.beside:
+            return known
+        return replace(known, visibility=read_visibility(sample.beside[0], POINTS))
 
     def image(self, sample: Sample) -> NDArray[np.uint8]:
         return read_image(sample.image)
@@ -74,8 +91,8 @@ def read_points(location: str, count: int) -> NDArray[np.float32]:
         Rejected: file and line of the first thing that is wrong.
     """
     try:
-        lines = read_bytes(location).decode("ascii").split("\n")
-    except (OSError, KeyError, UnicodeDecodeError) as error:
+        lines = lines_of(read_text(location))
+    except OSError as error:
         raise Rejected(f"{location}: cannot be read ({error})") from error
     while lines and not lines[-1].strip():
         lines.pop()
@@ -93,16 +110,16 @@ def read_points(location: str, count: int) -> NDArray[np.float32]:
     raise Rejected(f"{location}: not {count} lines of 'x y'")
 
 
-def read_visibility(location: str, count: int) -> NDArray[np.uint8] | None:
-    """`count` lines of 1 (hidden) or 2 (visible) as (count,) uint8; None where there is no such file.
+def read_visibility(location: str, count: int) -> NDArray[np.uint8]:
+    """`count` lines of 1 (hidden) or 2 (visible) as (count,) uint8.
 
     Raises:
-        Rejected: the file holds something else.
+        Rejected: the file cannot be read, or holds something else.
     """
     try:
-        words = read_bytes(location).split()
-    except (OSError, KeyError):
-        return None
+        words = read_bytes(location, POINTS_LIMIT).split()
+    except OSError as error:
+        raise Rejected(f"{location}: cannot be read ({error})") from error
     if len(words) != count or not set(words) <= {b"1", b"2"}:
         raise Rejected(f"{location}: expected {count} lines of 1 (hidden) or 2 (visible)")
     return np.array(words, np.uint8)

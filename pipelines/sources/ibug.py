@@ -7,56 +7,83 @@ are "common", iBUG is "challenging", 01_Indoor and 02_Outdoor are "private": the
 from __future__ import annotations
 
 import posixpath
+import re
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fakeit.pipelines.config import nearest
 from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.file_names import is_picture, printable, unique_stems
 from fakeit.pipelines.image_io import read_image
-from fakeit.pipelines.sources import Annotation, Sample, annotate
-from fakeit.pipelines.sources.point_files import read_pts
-from fakeit.pipelines.storage import exists, join_member, list_files
+from fakeit.pipelines.sources import Annotation, Sample, SampleList, annotate
+from fakeit.pipelines.sources.matching import PICTURE, POINTS, Matching, by_stem, stem_key
+from fakeit.pipelines.sources.point_files import Subset, read_pts
+from fakeit.pipelines.storage import join_member
+from fakeit.pipelines.walking import list_inputs
 
-POINTS = 68
-_PICTURES = (".png", ".jpg", ".jpeg")
+COUNT = 68
+_PRIVATE = re.compile(r"(0[12]_)?(indoor|outdoor)")
 
 
 @dataclass(frozen=True)
 class Ibug:
-    """`path`: a folder, URL or zip archive; every `.pts` below it that has a picture is a sample."""
+    """Every `.pts` below `path` that has a picture is a sample.
+
+    Attributes:
+        path: a folder, URL or zip archive.
+        subset: what all faces here are, where `path` is one subset's own folder: only folders below `path` are read
+            as names of subsets.
+    """
 
     path: str
+    subset: Subset | None = None
     scheme: str = "ibug68"
 
-    def samples(self) -> list[Sample]:
-        if not exists(self.path):
-            raise FakeitError(f"input {self.path}: no such folder or archive")
-        files = list_files(self.path)
-        pictures = {posixpath.splitext(f)[0]: f for f in files if f.lower().endswith(_PICTURES)}
-        stems = [posixpath.splitext(f)[0] for f in files if f.lower().endswith(".pts")]
+    def __post_init__(self) -> None:
+        if self.subset not in (None, *get_args(Subset)):
+            known = get_args(Subset)
+            near = nearest(str(self.subset), known)
+            raise FakeitError(f"source option subset is {self.subset!r}, expected one of {', '.join(known)}{near}")
+
+    def samples(self) -> SampleList:
+        listing = list_inputs(self.path)
+        points = [file for file in listing.files if file.lower().endswith(".pts")]
+        pictures = [file for file in listing.files if is_picture(file)]
+        books = Matching(listing)
+        books.expect(pictures, PICTURE)
+        books.expect(points, POINTS)
+        stems, names = by_stem(pictures), unique_stems(points)
+        folded = {key.casefold(): found for key, found in stems.items()}
         samples = []
-        for stem in stems:
-            if stem in pictures:
-                points, subset = join_member(self.path, f"{stem}.pts"), subset_of(join_member(self.path, stem))
-                split = None if subset == "train" else "test"
-                samples.append(Sample(stem, join_member(self.path, pictures[stem]), points, split, {"subset": subset}))
+        for file in points:
+            key = stem_key(file)
+            found = stems.get(key) or folded.get(key.casefold())
+            if not found:
+                continue
+            books.take(file, found[0])
+            subset = self.subset or subset_of(file)
+            image, annotation = join_member(self.path, found[0]), join_member(self.path, file)
+            split = None if subset == "train" else "test"
+            samples.append(Sample(printable(names[file]), image, annotation, split, {"subset": subset}))
         if not samples:
-            raise FakeitError(f"{self.path}: no pictures with a .pts file beside them; is it a 300-W folder?")
-        return samples
+            raise books.nothing(f"{self.path}: no pictures with a .pts file beside them; is it a 300-W folder?")
+        return books.close(samples)
 
     def read(self, sample: Sample) -> Annotation:
-        return annotate(read_pts(sample.annotation, POINTS))
+        return annotate(read_pts(sample.annotation, COUNT))
 
     def image(self, sample: Sample) -> NDArray[np.uint8]:
         return read_image(sample.image)
 
 
-def subset_of(location: str) -> str:
-    """common, challenging, private or train, from the folders in a location."""
-    parts = location.lower().replace("\\", "/").split("/")
-    if "ibug" in parts:
+def subset_of(name: str) -> Subset:
+    """The subset that the folders of a name, relative to the source, say: never those around it."""
+    folders = posixpath.dirname(name.lower().replace("\\", "/")).split("/")
+    if "ibug" in folders:
         return "challenging"
-    if any("indoor" in part or "outdoor" in part for part in parts):
+    if any(_PRIVATE.fullmatch(folder) for folder in folders):
         return "private"
-    return "common" if "testset" in parts else "train"
+    return "common" if "testset" in folders else "train"

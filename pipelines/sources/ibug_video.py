@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import posixpath
 from dataclasses import dataclass
+from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fakeit.pipelines.errors import FakeitError, Rejected
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.file_names import is_picture, is_video, printable
 from fakeit.pipelines.image_io import read_image
-from fakeit.pipelines.sources import Annotation, Sample, annotate
+from fakeit.pipelines.sources import Annotation, Sample, SampleList, annotate
+from fakeit.pipelines.sources.matching import PICTURE, POINTS, Matching
 from fakeit.pipelines.sources.point_files import read_pts
-from fakeit.pipelines.storage import exists, join_member, list_files
+from fakeit.pipelines.storage import join_member
+from fakeit.pipelines.video_io import read_frame
+from fakeit.pipelines.walking import list_inputs
 
-POINTS = 68
+COUNT = 68
 FRAME = "#"  # location of a frame: video#number, counted from 1
-_VIDEOS = (".avi", ".mp4", ".mov", ".mkv")
-_PICTURES = (".jpg", ".jpeg", ".png")
 
 
 @dataclass(frozen=True)
@@ -33,36 +35,43 @@ class IbugVideo:
     every: int = 1
     scheme: str = "ibug68"
 
-    def samples(self) -> list[Sample]:
-        if not exists(self.path):
-            raise FakeitError(f"input {self.path}: no such folder")
+    def samples(self) -> SampleList:
         if self.every < 1:
             raise FakeitError(f"source.options.every is {self.every}; 1 or more frames from one sample to the next")
-        files = list_files(self.path)
-        points = [f for f in files if f.endswith(".pts") and posixpath.basename(posixpath.dirname(f)) == "annot"]
+        listing = list_inputs(self.path)
+        pictures = {_frame_key(f): f for f in listing.files if is_picture(f)}
+        videos = {posixpath.dirname(f): f for f in listing.files if is_video(f)}
         by_video: dict[str, list[str]] = {}
-        for file in points:
-            by_video.setdefault(posixpath.dirname(posixpath.dirname(file)), []).append(file)
-        pictures = {_frame_key(f): f for f in files if f.lower().endswith(_PICTURES)}
-        videos = {posixpath.dirname(f): f for f in files if f.lower().endswith(_VIDEOS)}
-        samples = []
+        for file in listing.files:
+            if file.lower().endswith(".pts") and posixpath.basename(posixpath.dirname(file)) == "annot":
+                by_video.setdefault(posixpath.dirname(posixpath.dirname(file)), []).append(file)
+        books, samples = Matching(listing), []
+        books.expect(pictures.values(), PICTURE)
+        books.expect(videos.values(), "videos without points")
         for video, annotated in by_video.items():
-            for file in annotated[:: self.every]:
+            books.expect(annotated, POINTS)
+            for index, file in enumerate(annotated):
                 number = posixpath.splitext(posixpath.basename(file))[0]
-                if (video, number) in pictures:
-                    image = join_member(self.path, pictures[video, number])
-                elif video in videos:
-                    image = f"{join_member(self.path, videos[video])}{FRAME}{int(number)}"
-                else:
+                picture = pictures.get((video, number))
+                if not number.isdecimal() or not (picture or video in videos):
                     continue
-                attributes = {"video": video or "video", "frame": int(number)}
-                samples.append(Sample(f"{video}/{number}", image, join_member(self.path, file), attributes=attributes))
+                books.take(file, picture or videos[video])
+                if index % self.every:
+                    continue  # left out on purpose: source.options.every
+                image = join_member(self.path, picture or videos[video])
+                image += "" if picture else f"{FRAME}{int(number)}"
+                attributes: dict[str, Any] = {"video": printable(video or "video"), "frame": int(number)}
+                name, points = printable(f"{video}/{number}"), join_member(self.path, file)
+                film = () if picture else (join_member(self.path, videos[video]),)
+                samples.append(
+                    Sample(name, image, points, attributes=attributes, group=attributes["video"], beside=film)
+                )
         if not samples:
-            raise FakeitError(f"{self.path}: no NNN/annot/NNNNNN.pts with a vid.avi or frames; is it 300-VW?")
-        return samples
+            raise books.nothing(f"{self.path}: no NNN/annot/NNNNNN.pts with a vid.avi or frames; is it 300-VW?")
+        return books.close(samples)
 
     def read(self, sample: Sample) -> Annotation:
-        return annotate(read_pts(sample.annotation, POINTS))
+        return annotate(read_pts(sample.annotation, COUNT))
 
     def image(self, sample: Sample) -> NDArray[np.uint8]:
         video, mark, number = sample.image.rpartition(FRAME)
@@ -73,16 +82,3 @@ def _frame_key(file: str) -> tuple[str, str]:
     folder, name = posixpath.split(file)
     video = posixpath.dirname(folder) if posixpath.basename(folder) in ("imgs", "frames", "images") else folder
     return video, posixpath.splitext(name)[0]
-
-
-def read_frame(video: str, number: int) -> NDArray[np.uint8]:
-    """Frame `number` (from 1) of a video, (H, W, 3) RGB. Raises Rejected where it cannot be had."""
-    capture = cv2.VideoCapture(video, cv2.CAP_FFMPEG)  # and no other: see VideoReader
-    try:
-        capture.set(cv2.CAP_PROP_POS_FRAMES, number - 1)
-        found, frame = capture.read()
-    finally:
-        capture.release()
-    if not found:
-        raise Rejected(f"{video}: frame {number} cannot be read")
-    return np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8)

@@ -16,18 +16,19 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Literal, get_args
 
-import fsspec
 import numpy as np
 from numpy.typing import NDArray
 
 from fakeit.pipelines.config import nearest
 from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.landmarks import KAGGLE_NAMES
-from fakeit.pipelines.sources import VISIBLE, Annotation, Sample
+from fakeit.pipelines.sources import VISIBLE, Annotation, Sample, SampleList, Unmatched
 from fakeit.pipelines.sources.kaggle_tables import COORDINATES, member, read_file, read_solution
-from fakeit.pipelines.storage import MEMBER, is_url
+from fakeit.pipelines.sources.point_files import LARGEST
+from fakeit.pipelines.storage import open_binary, read_head, split_member
 
 SIDE = 96
+HEADER = 1 << 16  # bytes that hold the columns' names
 WHOLE = (-0.5, -0.5, float(SIDE), float(SIDE))  # the whole picture as a box, source pixels
 _GOLDEN = 0.6180339887498949
 Gaps = Literal["mask", "drop", "forward"]
@@ -84,17 +85,17 @@ class Kaggle:
     def training_file(self) -> str:
         return member(self.path, "training.csv")
 
-    def samples(self) -> list[Sample]:
-        file = self.training_file
+    def samples(self) -> SampleList:
+        file, dropped = self.training_file, list[Unmatched]()
         if "ImageId" in _header(file):
-            return self._unlabelled(file)
-        samples = list(self._labelled(file))
+            return SampleList(self._unlabelled(file))
+        samples = list(self._labelled(file, dropped))
         if self.solution is not None:
             test = member(self.path, "test.csv")
             samples += [Sample(f"test-{r.number:05d}", test, r, "test") for r, _ in _rows(test)]
-        return samples
+        return SampleList(samples, dropped)
 
-    def _labelled(self, file: str) -> Iterator[Sample]:
+    def _labelled(self, file: str, dropped: list[Unmatched]) -> Iterator[Sample]:
         order = _column_order(file)
         last = np.full(len(COORDINATES), np.nan)
         for row, line in _rows(file):
@@ -107,6 +108,7 @@ class Kaggle:
             present = int(np.isfinite(values.reshape(-1, 2)).all(axis=1).sum())
             last = np.where(np.isfinite(values), values, last)
             if self.gaps == "drop" and split == "train" and present < len(KAGGLE_NAMES):
+                dropped.append(Unmatched("rows with gaps that `gaps = drop` leaves out", f"{file}, row {row.number}"))
                 continue
             if self.gaps == "forward" and split == "train":
                 row = Row(row.number, row.start, row.length, tuple(float(v) for v in last))
@@ -188,10 +190,10 @@ def _whole(file: str) -> bytes:
 
 
 def _line(file: str, row: Row) -> bytes:
-    if MEMBER in file:  # a compressed member cannot be entered in its middle
+    if split_member(file) is not None:  # a compressed member cannot be entered in its middle
         return _whole(file)[row.start : row.start + row.length]
     try:
-        with fsspec.open(file, "rb").open() if is_url(file) else open(file, "rb") as stream:
+        with open_binary(file) as stream:
             stream.seek(row.start)
             return bytes(stream.read(row.length))
     except OSError as error:
@@ -217,7 +219,10 @@ def _rows(file: str) -> Iterator[tuple[Row, bytes]]:
 @lru_cache(maxsize=4)
 def _header(file: str) -> tuple[str, ...]:
     """The columns' names. Raises FakeitError when one is missing or unknown."""
-    line = read_file(file).split(b"\n", 1)[0].decode("utf-8-sig", "replace")
+    try:
+        line = read_head(file, HEADER).split(b"\n", 1)[0].decode("utf-8-sig", "replace")  # not 200 MB for one line
+    except OSError as error:
+        raise FakeitError(f"{file}: cannot be read ({error})") from error
     names = tuple(name.strip().strip('"') for name in line.split(","))
     needed = ("ImageId", "Image") if "ImageId" in names else (*COORDINATES, "Image")
     for name in needed:
@@ -251,6 +256,6 @@ def _coordinates(line: bytes, file: str, number: int, order: tuple[int, ...]) ->
             raise Rejected(
                 f"{file}, row {number}: column '{COORDINATES[index]}' is {found}, expected a number or nothing"
             ) from None
-        if np.isinf(values[index]):
+        if abs(values[index]) > LARGEST:
             raise Rejected(f"{file}, row {number}: column '{COORDINATES[index]}' is infinite")
     return values

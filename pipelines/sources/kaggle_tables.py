@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from fakeit.pipelines.config import nearest
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.landmarks import KAGGLE_NAMES
-from fakeit.pipelines.storage import join_member, list_files, read_bytes
+from fakeit.pipelines.storage import join_member, read_bytes
+from fakeit.pipelines.walking import list_inputs
 
+LIMIT = 1 << 30  # bytes of a file: the competition's largest has 240 MB
 COORDINATES = tuple(f"{name}_{axis}" for name in KAGGLE_NAMES for axis in "xy")
 
 
@@ -22,10 +24,7 @@ def member(path: str, name: str) -> str:
         if name == "training.csv":
             return path
         path = path.rsplit("/", 1)[0] if "/" in path else "."
-    try:
-        files = list_files(path)
-    except OSError as error:
-        raise FakeitError(f"input {path}: {error}") from error
+    files = list_inputs(path).files
     found = [f for f in files if f == name] or [f for f in files if f.endswith("/" + name)]
     if not found:
         raise FakeitError(f"input {path}: no {name} in it; is it the folder of Kaggle's Facial Keypoints Detection?")
@@ -97,6 +96,6 @@ def read_table(file: str, columns: tuple[str, ...]) -> Iterator[tuple[str, ...]]
 def read_file(file: str) -> bytes:
     """The bytes of a file that must be there. Raises FakeitError."""
     try:
-        return read_bytes(file)
-    except (OSError, KeyError) as error:
+        return read_bytes(file, LIMIT)
+    except OSError as error:
         raise FakeitError(f"{file}: cannot be read ({error})") from error

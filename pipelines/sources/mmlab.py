@@ -13,10 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.file_names import NameIndex, is_picture, printable
 from fakeit.pipelines.image_io import read_image
-from fakeit.pipelines.sources import Annotation, Sample, annotate
+from fakeit.pipelines.sources import Annotation, Sample, SampleList, annotate
+from fakeit.pipelines.sources.matching import PICTURE, ROW, Matching
 from fakeit.pipelines.sources.point_files import parse_numbers
-from fakeit.pipelines.storage import exists, join_member, list_files, read_bytes
+from fakeit.pipelines.storage import join_member
+from fakeit.pipelines.text_files import TABLE_LIMIT, lines_of, read_text
+from fakeit.pipelines.walking import list_inputs
 
 
 @dataclass(frozen=True)
@@ -26,26 +30,32 @@ class Mmlab:
     path: str
     scheme: str = "five"
 
-    def samples(self) -> list[Sample]:
-        if not exists(self.path):
-            raise FakeitError(f"input {self.path}: no such folder")
-        samples = []
-        for file in list_files(self.path):
+    def samples(self) -> SampleList:
+        listing = list_inputs(self.path)
+        pictures = [file for file in listing.files if is_picture(file)]
+        books, index, samples = Matching(listing), NameIndex(pictures), []
+        books.expect(pictures, PICTURE)
+        for file in listing.files:
             split = {"trainimagelist.txt": "train", "testimagelist.txt": "test"}.get(posixpath.basename(file).lower())
             if split is None:
                 continue
             root = posixpath.dirname(file)
             location = join_member(self.path, file)
-            for number, line in enumerate(read_bytes(location).decode("utf-8").splitlines(), 1):
+            for number, line in enumerate(lines_of(_list(location)), 1):
                 if not line.strip():
                     continue
                 name, *words = line.split()
-                name = name.replace("\\", "/")
-                place = join_member(self.path, posixpath.join(root, name))
-                samples.append(Sample(f"{split}/{name}", place, (f"{location}:{number}", words), split))
+                name, where = name.replace("\\", "/"), f"{location}:{number}"
+                found = index.find(posixpath.join(root, name)) or index.find(name)
+                if len(found) != 1:  # a list may not name what lies elsewhere
+                    books.expect([f"{printable(name)} ({printable(where)})"], ROW)
+                    continue
+                books.take(found[0])
+                place = join_member(self.path, found[0])
+                samples.append(Sample(printable(f"{split}/{name}"), place, (where, words), split))
         if not samples:
-            raise FakeitError(f"{self.path}: no trainImageList.txt or testImageList.txt; is it MMLAB's folder?")
-        return samples
+            raise books.nothing(f"{self.path}: no trainImageList.txt or testImageList.txt; is it MMLAB's folder?")
+        return books.close(samples)
 
     def read(self, sample: Sample) -> Annotation:
         where, words = sample.annotation
@@ -54,3 +64,10 @@ class Mmlab:
 
     def image(self, sample: Sample) -> NDArray[np.uint8]:
         return read_image(sample.image)
+
+
+def _list(location: str) -> str:
+    try:
+        return read_text(location, TABLE_LIMIT)
+    except OSError as error:
+        raise FakeitError(f"{location}: cannot be read ({error})") from error

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fakeit.pipelines.errors import Rejected
-from fakeit.pipelines.storage import read_bytes
+from fakeit.pipelines.text_files import lines_of, read_text
 
-_HEADER = re.compile(r"^\s*(version|n_points)\s*:.*$", re.IGNORECASE | re.MULTILINE)
+LARGEST = 1e30  # beyond, a number is no place in a picture, and float32 has none for it
+Subset = Literal["train", "common", "challenging", "private"]
+_HEADER = re.compile(r"^[ \t]*(version|n_points)[ \t]*:.*$", re.IGNORECASE | re.MULTILINE)
 
 
 def read_pts(location: str, count: int) -> NDArray[np.float32]:
@@ -26,11 +29,13 @@ def read_pts(location: str, count: int) -> NDArray[np.float32]:
         Rejected: names the file, and the line where one is wrong.
     """
     try:
-        text = read_bytes(location).decode("ascii")
-    except (OSError, KeyError, UnicodeDecodeError) as error:
+        text = read_text(location)
+    except OSError as error:
         raise Rejected(f"{location}: cannot be read ({error})") from error
     body = _HEADER.sub("", text).replace("{", " ").replace("}", " ")
-    lines = [(number, line) for number, line in enumerate(body.split("\n"), 1) if line.strip()]
+    lines = [(number, line) for number, line in enumerate(lines_of(body), 1) if line.strip()]
+    if len(lines) > 10 * count:
+        raise Rejected(f"{location}: {len(lines):,} points, expected {count}")
     points = np.array([parse_numbers(line.split(), 2, f"{location}:{number}") for number, line in lines], np.float32)
     if len(points) != count:
         raise Rejected(f"{location}: {len(points)} points, expected {count}")
@@ -43,6 +48,6 @@ def parse_numbers(words: list[str], count: int, where: str) -> list[float]:
         values = [float(word) for word in words]
     except ValueError as error:
         raise Rejected(f"{where}: expected {count} numbers, found {' '.join(words)[:60]!r}") from error
-    if len(values) != count or not np.isfinite(values).all():
+    if len(values) != count or not (np.abs(values) < LARGEST).all():
         raise Rejected(f"{where}: expected {count} finite numbers, found {len(values)}: {' '.join(words)[:60]!r}")
     return values

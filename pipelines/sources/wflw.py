@@ -14,10 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakeit.pipelines.errors import FakeitError, Rejected
+from fakeit.pipelines.file_names import NameIndex, is_picture, printable
 from fakeit.pipelines.image_io import read_image
-from fakeit.pipelines.sources import Annotation, Sample, annotate
+from fakeit.pipelines.sources import Annotation, Sample, SampleList, annotate
+from fakeit.pipelines.sources.matching import PICTURE, ROW, Matching
 from fakeit.pipelines.sources.point_files import parse_numbers
-from fakeit.pipelines.storage import exists, join_member, list_files, read_bytes
+from fakeit.pipelines.storage import join_member
+from fakeit.pipelines.text_files import TABLE_LIMIT, lines_of, read_text
+from fakeit.pipelines.walking import list_inputs
 
 POINTS = 98
 ATTRIBUTES = ("pose", "expression", "illumination", "makeup", "occlusion", "blur")
@@ -35,45 +39,58 @@ class Wflw:
     split: str = ""
     scheme: str = "wflw98"
 
-    def samples(self) -> list[Sample]:
-        if not exists(self.path):
-            raise FakeitError(f"input {self.path}: no such folder")
-        files = list_files(self.path)
+    def samples(self) -> SampleList:
+        listing = list_inputs(self.path)
         lists = sorted(
-            (f for f in files if posixpath.basename(f).startswith("list_98pt_") and f.endswith(".txt")),
+            (f for f in listing.files if posixpath.basename(f).startswith("list_98pt_") and f.endswith(".txt")),
             key=lambda f: ("rect_attr" not in f, f),
         )
-        pictures = {_key(f): f for f in files if f.lower().endswith((".jpg", ".jpeg", ".png"))}
+        pictures = [f for f in listing.files if is_picture(f)]
+        books, index = Matching(listing), NameIndex(pictures)
+        books.expect(pictures, PICTURE)
         found: dict[str, Sample] = {}
         for file in lists:
             split = "train" if "train" in posixpath.basename(file) else "test"
             if self.split in ("", split):
-                self._read_list(file, split, pictures, found)
+                self._read_list(file, split, index, books, found)
         if not found:
-            raise FakeitError(f"{self.path}: no list_98pt_*.txt with faces; is it the WFLW folder?")
-        return list(found.values())
+            raise books.nothing(f"{self.path}: no list_98pt_*.txt with faces; is it the WFLW folder?")
+        return books.close(found.values())
 
-    def _read_list(self, file: str, split: str, pictures: dict[str, str], found: dict[str, Sample]) -> None:
+    def _read_list(self, file: str, split: str, index: NameIndex, books: Matching, found: dict[str, Sample]) -> None:
         location = join_member(self.path, file)
         ending = posixpath.splitext(posixpath.basename(file))[0].rpartition("_")[2]
         named = _LISTS.get(ending, ending)
-        for number, line in enumerate(read_bytes(location).decode("utf-8").splitlines(), 1):
+        try:
+            lines = lines_of(read_text(location, TABLE_LIMIT))
+        except OSError as error:
+            raise FakeitError(f"{location}: cannot be read ({error})") from error
+        faces: dict[str, int] = {}
+        for sample in found.values():
+            faces[sample.group] = faces.get(sample.group, 0) + 1
+        for number, line in enumerate(lines, 1):
             words = line.split()
             if not words:
                 continue
-            where = f"{location}:{number}"
-            picture = pictures.get(_key(words[-1]), f"WFLW_images/{words[-1]}")
+            where, name = f"{location}:{number}", printable(words[-1])
+            pictures = index.find(_key(words[-1]))
+            if len(pictures) != 1:  # a list may not name what lies elsewhere
+                books.expect([f"{name} ({printable(where)})"], ROW)
+                continue
+            books.take(pictures[0])
             key = f"{words[-1]}:{_rounded(words[:4])}"  # several faces of one picture differ in their first points
             values = words[2 * POINTS : -1]
-            attributes = {n: int(v) for n, v in zip(ATTRIBUTES, values[4:10], strict=False)}
+            attributes, problem = _attributes(values[4:10], printable(where))
             if named in ATTRIBUTES:
                 attributes[named] = 1
             if key in found:
                 found[key].attributes.update(attributes)
                 continue
             annotation = (where, words[: 2 * POINTS], values[:4], len(words))
-            name = f"{words[-1]}:{sum(k.startswith(words[-1] + ':') for k in found)}"
-            found[key] = Sample(name, join_member(self.path, picture), annotation, split, attributes)
+            label = f"{name}:{faces.get(name, 0)}"
+            faces[name] = faces.get(name, 0) + 1
+            place = join_member(self.path, pictures[0])
+            found[key] = Sample(label, place, annotation, split, attributes, group=name, problem=problem)
 
     def read(self, sample: Sample) -> Annotation:
         where, words, corners, count = sample.annotation
@@ -90,11 +107,19 @@ class Wflw:
         return read_image(sample.image)
 
 
+def _attributes(words: list[str], where: str) -> tuple[dict[str, int], str]:
+    """The six attributes of a line, also where a tool has written 1.0 for 1; and what is wrong with them, or ""."""
+    try:
+        return {name: int(float(word)) for name, word in zip(ATTRIBUTES, words, strict=False)}, ""
+    except (ValueError, OverflowError):
+        return {}, f"{where}: attributes {' '.join(words)[:40]!r}, expected 0 or 1 for each of {', '.join(ATTRIBUTES)}"
+
+
 def _rounded(words: list[str]) -> str:
     """The numbers as whole pixels: lists of one dataset write the same face with more or fewer digits."""
     try:
         return " ".join(str(round(float(word))) for word in words)
-    except ValueError:
+    except (ValueError, OverflowError):
         return " ".join(words)
 
 

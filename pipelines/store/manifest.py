@@ -9,19 +9,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.crop import CropConfig
+from fakeit.pipelines.file_names import climbs
 from fakeit.pipelines.landmarks import scheme
-from fakeit.pipelines.storage import join, read_bytes, size_of, write_atomically
+from fakeit.pipelines.storage import is_url, join, read_bytes, size_of, write_atomically
 from fakeit.pipelines.store.schema import RowShape
 from fakeit.pipelines.store.shards import Shard, file_hash
 
 FORMAT = 1
 NAME = "manifest.json"
+LIMIT = 1 << 30  # bytes: a million rejections with their reasons take 200 MB
 SPLITS = ("train", "val", "test")
 
 
@@ -35,7 +38,8 @@ class Rejection:
 
 @dataclass(frozen=True)
 class Manifest:
-    """See the module. `conf` is the whole conf that made the dataset, as plain values; `crop` its crop recipe."""
+    """See the module. `conf` is the whole conf that made the dataset, as plain values; `crop` its crop recipe;
+    `unmatched` says how many files and rows of the source were no samples, by kind, with examples."""
 
     scheme: str
     crop: CropConfig
@@ -46,6 +50,7 @@ class Manifest:
     shards: tuple[Shard, ...]
     rejected: tuple[Rejection, ...]
     format: int = FORMAT
+    unmatched: dict[str, Any] = field(default_factory=dict)
 
     @property
     def shape(self) -> RowShape:
@@ -84,17 +89,23 @@ def load(dataset: str) -> Manifest:
     """
     location = join(dataset, NAME)
     try:
-        value = json.loads(read_bytes(location))
+        value = json.loads(read_bytes(location, LIMIT))
     except FileNotFoundError as error:
         raise FakeitError(
             f"{dataset}: no {NAME}, so this is no dataset (or a job that wrote it has not finished: "
             f"run jobs/preprocess.py with --resume)"
         ) from error
-    except ValueError as error:
+    except OSError as error:
+        raise FakeitError(f"{location}: cannot be read ({error})") from error
+    except (ValueError, RecursionError) as error:
         raise FakeitError(f"{location}: not JSON ({error})") from error
+    if not isinstance(value, dict):
+        raise FakeitError(f"{location}: a {type(value).__name__}, expected the table of a dataset")
     if value.get("format") != FORMAT:
         raise FakeitError(f"{location}: format {value.get('format')!r}, this version reads format {FORMAT}")
     try:
+        shards = tuple(Shard(**s) for s in value["shards"])
+        _check_paths(dataset, shards)
         return Manifest(
             scheme=value["scheme"],
             crop=CropConfig(**value["crop"]),
@@ -102,11 +113,25 @@ def load(dataset: str) -> Manifest:
             seed=value["seed"],
             conf=value["conf"],
             code_version=value["code_version"],
-            shards=tuple(Shard(**s) for s in value["shards"]),
+            shards=shards,
             rejected=tuple(Rejection(**r) for r in value["rejected"]),
+            unmatched=dict(value.get("unmatched", {})),
         )
-    except (KeyError, TypeError) as error:
+    except FakeitError:
+        raise
+    except (KeyError, TypeError, ValueError) as error:
         raise FakeitError(f"{location}: field {error} is missing or unknown") from error
+
+
+def _check_paths(dataset: str, shards: Iterable[Shard]) -> None:
+    """A stranger's manifest may not name files elsewhere, by itself or through a link. Raises FakeitError."""
+    top = None if is_url(dataset) else os.path.realpath(dataset)
+    for shard in shards:
+        leads_out = not isinstance(shard.path, str) or climbs(shard.path)
+        if top and not leads_out:
+            leads_out = not os.path.realpath(join(dataset, shard.path)).startswith(top.rstrip(os.sep) + os.sep)
+        if leads_out:
+            raise FakeitError(f"{join(dataset, NAME)}: shard {shard.path!r} leads out of the dataset; it is not read")
 
 
 def verify(dataset: str, shards: Iterable[Shard], hashes: bool = False) -> None:

@@ -73,8 +73,13 @@ def test_exit_codes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
     assert leave(stop, monkeypatch, "--output", "x") == 130
 
 
-def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["job", "--output", "x"])
+def test_a_bug_is_one_line_and_keeps_its_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert leave(lambda _: 1 // 0, monkeypatch, "--output", "x") == 1
+    told = capsys.readouterr().err
+    assert told.startswith("error: ZeroDivisionError: ") and "FAKEIT_TRACE=1 shows the trace" in told
+    monkeypatch.setenv("FAKEIT_TRACE", "1")
     with pytest.raises(ZeroDivisionError):
         run(lambda _: 1 // 0, parser())
 

@@ -18,11 +18,12 @@ from PIL import Image
 from fakeit.model.inference.batch import Summary, predict
 from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig
 from fakeit.model.inference.output_formats import as_coco, as_csv, as_json, choose_format, write
+from fakeit.pipelines.box_table import read_boxes
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.box import Box, from_landmarks
 from fakeit.pipelines.faces.draw import write_image
 from fakeit.pipelines.image_io import read_image
-from fakeit.pipelines.pictures import expand, read_boxes
+from fakeit.pipelines.pictures import expand
 from tests.pattern_face import Finder, Reader, picture, placed
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -116,22 +117,39 @@ def test_given_boxes_are_used(tmp_path: Path) -> None:
     assert np.abs(found[0].faces[0].points - true).max() < 0.5 and not found[1].faces and summary.without == 1
 
 
-@pytest.mark.parametrize(
-    ("text", "wanted"),
-    [
-        ("", "1: expected the header"),
-        ("image,x,y,w,h\n", "1: expected the header"),
-        ("image,x,y,width,height\na.png,1,2,3\n", "2: expected a name and four"),
-        ("image,x,y,width,height\na.png,1,2,x,4\n", "2: expected a name and four"),
-        ("image,x,y,width,height\na.png,1,2,0,4\n", "2: a box needs"),
-        ("image,x,y,width,height\na.png,1,2,nan,4\n", "2: a box needs"),
-    ],
-)
-def test_boxes_that_are_wrong_say_where(text: str, wanted: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["", "image,x,y,w,h\n", "a.png,1,2,3,4\n"])
+def test_a_table_of_boxes_without_its_header_is_refused(text: str, tmp_path: Path) -> None:
     path = tmp_path / "boxes.csv"
     path.write_text(text)
-    with pytest.raises(FakeitError, match="boxes.csv:" + wanted):
+    with pytest.raises(FakeitError, match="boxes.csv:1: expected the header"):
         read_boxes(str(path))
+
+
+@pytest.mark.parametrize(
+    ("row", "wanted"),
+    [
+        ("a.png,1,2,3", ":2: expected a name and four"),
+        ("a.png,1,2,x,4", ":2: expected a name and four"),
+        ("a.png,1,2,0,4", "a box needs a width and a height of 2"),
+        ("a.png,1,2,nan,4", "finite"),
+        ("a.png,1,inf,40,40", "finite"),
+        ("a.png,9000,9000,40,40", "100% of it lies outside"),
+    ],
+)
+def test_a_wrong_box_costs_its_own_picture(row: str, wanted: str, tmp_path: Path) -> None:
+    image, true = face_picture()
+    for name in ("a.png", "b.png"):
+        write_image(str(tmp_path / name), image)
+    box = from_landmarks(true)
+    good = f"b.png,{box.x},{box.y},{box.width},{box.height}\nnobody.png,1,2,30,40\n"
+    (tmp_path / "boxes.csv").write_text(f"image,x,y,width,height\n{row}\n{good}")
+    summary = Summary()
+    bad, whole = predict(
+        landmarker(), expand([str(tmp_path / "*.png")]), summary, read_boxes(str(tmp_path / "boxes.csv"))
+    )
+    assert wanted in bad.problem and not bad.faces and summary.unread == 1
+    assert len(whole.faces) == 1 and not whole.problem
+    assert "1 boxes without a picture: nobody.png (no such picture)" in summary.line()
 
 
 def test_what_is_asked_for(tmp_path: Path) -> None:
