@@ -7,7 +7,6 @@ import argparse
 import os
 import sys
 from contextlib import nullcontext
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +16,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from fakeit.jobs.cli import Parser, at_least, next_step, run
 
 if TYPE_CHECKING:
-    from fakeit.pipelines.pictures import PictureFile
+    pass
 
 NEEDS = ()  # the base is enough
 EXAMPLE = """examples:
@@ -39,7 +38,7 @@ def main(arguments: argparse.Namespace) -> int:
     from fakeit.pipelines.errors import FakeitError
     from fakeit.pipelines.landmarks import scheme
     from fakeit.pipelines.outputs import Sources
-    from fakeit.pipelines.pictures import expand
+    from fakeit.pipelines.pictures import drawn_beside, expand
     from fakeit.pipelines.progress import progress
 
     asked = [*arguments.places, *(arguments.images or [])]
@@ -52,7 +51,7 @@ def main(arguments: argparse.Namespace) -> int:
     landmarker = Landmarker.load(arguments.model, config, arguments.adapter, arguments.threads, arguments.device)
     draw = Path(arguments.draw) if arguments.draw else None
     if draw is None and kind is None:
-        draw, pictures = beside(asked, pictures)
+        draw, pictures = drawn_beside(asked, pictures)
     video = VideoConfig(every=arguments.every, smooth=not arguments.no_smooth)
     read = [*(p.location for p in pictures), *filter(None, (arguments.boxes, arguments.model, arguments.adapter))]
     names, summary, problems = [p.name for p in pictures], Summary(), list[str]()
@@ -86,16 +85,6 @@ def main(arguments: argparse.Namespace) -> int:
     if kind is None:
         next_step("python jobs/predict.py PICTURES --output points.csv   # or .json, or a folder for .pts")
     return 0
-
-
-def beside(asked: list[str], pictures: list[PictureFile]) -> tuple[Path, list[PictureFile]]:
-    """Where drawings go when nobody says: `me.points.jpg` beside `me.jpg`, `photos.points/` beside `photos/`, else
-    `points/` here. The folder, and the pictures under the names that they are drawn by."""
-    first = Path(asked[0]) if asked else Path("camera")
-    if len(pictures) == 1 and first.is_file() and pictures[0].location == asked[0]:
-        return first.parent, [replace(pictures[0], name=f"{first.stem}.points{first.suffix}")]
-    single = len(asked) == 1 and (first.is_dir() or first.suffix.lower() == ".zip") and first.exists()
-    return first.with_name(f"{first.resolve().stem}.points") if single else Path("points"), pictures
 
 
 def parser() -> Parser:

@@ -11,6 +11,7 @@ import os
 import posixpath
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.file_names import PICTURES, WRITABLE, OutputNames, climbs, is_picture, is_video, printable
@@ -137,3 +138,13 @@ def drawn_names(pictures: Iterable[PictureFile]) -> dict[str, str]:
         else:
             made[picture.name] = names.take(f"{picture.name}.png")
     return made
+
+
+def drawn_beside(asked: list[str], pictures: list[PictureFile]) -> tuple[Path, list[PictureFile]]:
+    """Where drawings go when nobody says: `me.points.jpg` beside `me.jpg`, `photos.points/` beside `photos/`, else
+    `points/` here. The folder, and the pictures under the names that they are drawn by."""
+    first = Path(asked[0]) if asked else Path("camera")
+    if len(pictures) == 1 and first.is_file() and pictures[0].location == asked[0]:
+        return first.parent, [replace(pictures[0], name=f"{first.stem}.points{first.suffix}")]
+    single = len(asked) == 1 and (first.is_dir() or first.suffix.lower() == ".zip") and first.exists()
+    return first.with_name(f"{first.resolve().stem}.points") if single else Path("points"), pictures

@@ -99,21 +99,13 @@ def test_the_smallest_face_is_an_option() -> None:
         detect.detector("haar", 7)
 
 
-def test_a_detector_that_fails_says_so() -> None:
-    broken = detect.Mtcnn.__new__(detect.Mtcnn)
-    broken.smallest, broken.thresholds = 0.05, (0.6, 0.7, 0.7)
+def test_a_detector_that_fails_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(image: np.ndarray) -> list[object]:
+        raise RuntimeError("out of memory\nsomewhere")
 
-    def raises(words: str) -> None:
-        def fail(*_: object, **__: object) -> None:
-            raise RuntimeError(words)
-
-        broken._networks = SimpleNamespace(detect=fail)
-
-    raises("torch.cat(): expected a non-empty list of Tensors")
-    assert broken.detect(np.zeros((99, 99, 3), np.uint8)) == []
-    raises("CUDA error: out of memory")
-    with pytest.raises(Rejected, match="mtcnn failed here .CUDA error"):
-        broken.detect(np.zeros((99, 99, 3), np.uint8))
+    monkeypatch.setattr(locate, "_detector", lambda name, smallest: SimpleNamespace(detect=fail))
+    with pytest.raises(Rejected, match="detector mtcnn failed here .out of memory somewhere"):
+        locate.detected("mtcnn", np.zeros((99, 99, 3), np.uint8), "none")
 
 
 def test_jpeg_augmentation_knows_red_from_blue() -> None:

@@ -133,10 +133,10 @@ def test_opencv_is_silenced_wherever_it_keeps_the_switch(monkeypatch: pytest.Mon
     """4.11 has cv2.setLogLevel, 4.14 cv2.utils.logging.setLogLevel."""
     from types import SimpleNamespace
 
-    from fakeit.model.inference import video
+    from fakeit.pipelines import video_io
 
     asked: list[int] = []
     newer = SimpleNamespace(utils=SimpleNamespace(logging=SimpleNamespace(setLogLevel=asked.append)))
-    monkeypatch.setattr(video, "cv2", newer)
-    video.silence()
+    monkeypatch.setattr(video_io, "cv2", newer)
+    video_io.silence()
     assert asked == [0]
