@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from fakeit.pipelines.secrets import masked
 
+LONGEST = 6000  # characters of a message: files hold names without end
+
+
+def _said(message: object) -> str:
+    text = masked(str(message))
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 600]} … {text[-500:]}"
+
 
 class FakeitError(ValueError):
     """The job cannot go on. The message is one line for the user: file, field, what was found, what would be right.
@@ -11,7 +18,7 @@ class FakeitError(ValueError):
     Passwords in it are masked."""
 
     def __init__(self, message: object = "") -> None:
-        super().__init__(masked(str(message)))
+        super().__init__(_said(message))
 
 
 class Rejected(Exception):
@@ -20,4 +27,4 @@ class Rejected(Exception):
     Passwords in it are masked."""
 
     def __init__(self, message: object = "") -> None:
-        super().__init__(masked(str(message)))
+        super().__init__(_said(message))

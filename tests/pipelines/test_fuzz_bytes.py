@@ -23,7 +23,7 @@ from PIL import Image
 
 from fakeit.pipelines.box_table import read_boxes
 from fakeit.pipelines.config import load
-from fakeit.pipelines.errors import FakeitError, Rejected
+from fakeit.pipelines.errors import LONGEST, FakeitError, Rejected
 from fakeit.pipelines.image_io import decode
 from fakeit.pipelines.pictures import expand
 from fakeit.pipelines.preprocess_config import PreprocessConfig
@@ -221,7 +221,7 @@ def fuzz(kind: str, folder: Path, count: int) -> None:
             opened(folder, data)
             read += 1
         except (FakeitError, Rejected) as refusal:
-            assert str(refusal).strip() and len(str(refusal)) < 2000, refusal
+            assert str(refusal).strip() and len(str(refusal)) <= LONGEST, refusal
         except Exception as error:
             (folder / "found").write_bytes(data)
             raise AssertionError(
