@@ -207,6 +207,10 @@ def _convert_union(value: Any, arguments: tuple[Any, ...], where: str, key: str)
 
 def _convert_scalar(value: Any, hint: Any, where: str, key: str) -> Any:
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        if abs(value) > 10**300:
+            raise FakeitError(
+                f"{where}: '{key}' is a whole number of {len(str(abs(value)))} digits, expected a smaller one"
+            )
         return float(value)
     plain = get_origin(hint) or hint
     if not isinstance(value, plain) or (isinstance(value, bool) and plain is not bool):
