@@ -229,7 +229,7 @@ def size_of(location: str) -> int:
     """Bytes of the file at a path or URL, as its store says: nothing is read. Raises FileNotFoundError."""
     if not is_url(location):
         return os.path.getsize(location)
-    fs, path = url_to_fs(location)
+    fs, path = file_system(location)
     size = fs.info(path)["size"]
     return int(size) if size is not None else len(read_bytes(location))  # a web server may not say
 
