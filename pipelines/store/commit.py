@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from fakeit.pipelines.storage import join, write_atomically
 from fakeit.pipelines.store import manifest as manifests
 from fakeit.pipelines.store.manifest import SPLITS, Manifest
-from fakeit.pipelines.store.schema import petastorm_metadata
+from fakeit.pipelines.store.petastorm_schema import petastorm_metadata
 
 
 def commit(dataset: str, manifest: Manifest) -> None:
