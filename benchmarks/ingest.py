@@ -31,6 +31,7 @@ from tiny_dataset import make_dataset
 from fakeit.model.data.batch_plan import Plan
 from fakeit.model.data.dataset import DatasetSpec, ShardedDataset
 from fakeit.model.data.loader import Loader
+from fakeit.pipelines.store import old_parquet
 
 BATCH = 64
 SIZE = 128
@@ -49,6 +50,7 @@ def ours(folder: Path, reader: str) -> Counts:
 
 
 def petastorm_loader(folder: Path, batched: bool) -> Counts:
+    old_parquet.register()
     import petastorm.pytorch
     from petastorm import make_reader
 

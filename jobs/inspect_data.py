@@ -1,5 +1,6 @@
 #!/usr/bin/env python
-"""What a source of faces holds: counts, gaps, sizes, near duplicates, doubtful annotations, and pictures of them."""
+"""What a source of faces holds: counts, gaps, sizes, near duplicates, doubtful annotations, and pictures of them; or
+what a prepared dataset holds, with the hashes of its shards and the schema that Petastorm would run."""
 
 from __future__ import annotations
 
@@ -14,10 +15,20 @@ from fakeit.jobs.cli import Parser, run
 NEEDS = ()  # the base is enough
 EXAMPLE = """example:
   python jobs/inspect_data.py 300w 300W --output inspected
-  python jobs/inspect_data.py kaggle KAGGLE --output inspected --limit 2000"""
+  python jobs/inspect_data.py kaggle KAGGLE --output inspected --limit 2000
+  python jobs/inspect_data.py dataset DATASET --safe      # a stranger's: nothing of it is run"""
 
 
 def main(arguments: argparse.Namespace) -> None:
+    if arguments.kind == "dataset":
+        from fakeit.pipelines.store.inspection import describe
+
+        print(
+            describe(
+                os.path.abspath(arguments.input) if "://" not in arguments.input else arguments.input, arguments.safe
+            )
+        )
+        return
     from fakeit.pipelines import runners
     from fakeit.pipelines.inspection import inspect
     from fakeit.pipelines.sources import open_source
@@ -32,11 +43,14 @@ def main(arguments: argparse.Namespace) -> None:
 
 def parser() -> Parser:
     p = Parser(description=__doc__, epilog=EXAMPLE)
-    p.add_argument("kind", metavar="SOURCE", help="face_synthetics, 300w, 300vw, wflw, mmlab, kaggle, ffhq, folder, …")
+    p.add_argument(
+        "kind", metavar="SOURCE", help="face_synthetics, 300w, 300vw, wflw, mmlab, kaggle, ffhq, folder, …; or dataset"
+    )
     p.add_argument("input", metavar="PATH", help="where its files are")
     p.add_argument("--output", default="inspected", help="folder for the pictures (default: inspected)")
     p.add_argument("--limit", type=int, default=0, help="look at so many, evenly spread (default: all)")
     p.add_argument("--workers", type=int, default=0, help="processes beside this one (default 0)")
+    p.add_argument("--safe", action="store_true", help="dataset: do not let Petastorm open it after it was looked at")
     p.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="an option of the source")
     return p
 

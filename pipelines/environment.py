@@ -1,5 +1,7 @@
 """Which versions work together, checked before a job starts: a mismatch here shows up later as lost rows, a crash in
 native code or a hang, far from its cause. Versions come from the installed packages' metadata; nothing is imported.
+There are two sets, and a mixture of them is a mismatch: the classic one that Petastorm and Horovod were made for, and a
+modern one (docs/dependencies.md).
 
 `python -m fakeit.pipelines.environment` prints what was found; `… java-home` prints where Spark's Java is.
 """
@@ -11,11 +13,9 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
-
-from packaging.version import Version
 
 from fakeit.pipelines.errors import FakeitError
 
@@ -34,27 +34,72 @@ class Requirement:
     optional: bool = False  # a machine that only preprocesses has no torch; one that only trains needs no Spark
 
 
-REQUIREMENTS = (
-    Requirement("numpy", "1.26", "2", "petastorm 0.12.1 and pyarrow 14 are built for numpy 1"),
-    Requirement("pyarrow", "14", "15", "petastorm needs the old ParquetDataset, gone from pyarrow 15"),
-    Requirement("petastorm", "0.12.1", "0.12.2", "0.13.1 loses rows silently and reads epochs in one order"),
-    Requirement("opencv-python-headless", "4.11", "5", "OpenCV 5 has no Haar cascades", optional=True),
-    Requirement("pyspark", "3.5", "4.1", "tested with 3.5 and 4.0", optional=True),
-    Requirement("torch", "2.13", "2.14", "Horovod is compiled against this torch", optional=True),
-    Requirement("horovod", "0.28.1", "0.28.2", "the build is known to work with torch 2.13 only", optional=True),
+@dataclass(frozen=True)
+class Stack:
+    """A set of versions that was tested together."""
+
+    name: str
+    remedy: str
+    requirements: tuple[Requirement, ...]
+
+
+TORCH = Requirement("torch", "2.13", "2.14", "Horovod is compiled against this torch", optional=True)
+PETASTORM = Requirement("petastorm", "0.12.1", "0.12.2", "0.13.1 loses rows silently and reads epochs in one order")
+HOROVOD = Requirement("horovod", "0.28.1", "0.28.2", "the build is known to work with torch 2.13 only", optional=True)
+CLASSIC = Stack(
+    "classic",
+    "make setup",
+    (
+        Requirement("numpy", "1.26", "2", "petastorm 0.12.1 and pyarrow 14 are built for numpy 1"),
+        Requirement("pyarrow", "14", "15", "petastorm needs the old ParquetDataset, gone from pyarrow 15"),
+        PETASTORM,
+        Requirement("opencv-python-headless", "4.11", "5", "OpenCV 5 has no Haar cascades", optional=True),
+        Requirement("pyspark", "3.5", "4.1", "tested with 3.5 and 4.0", optional=True),
+        TORCH,
+        HOROVOD,
+    ),
 )
+MODERN = Stack(
+    "modern",
+    "make setup STACK=modern",
+    (
+        Requirement("numpy", "2", "3", "pyarrow 25 and pandas 3 are used with numpy 2"),
+        Requirement("pyarrow", "22", "26", "tested with 25, which is as far as mlflow 3.17 goes"),
+        replace(PETASTORM, optional=True),  # it rests on store/old_parquet.py there; datasets are read without it
+        Requirement("opencv-python-headless", "4.12", "5", "OpenCV 5 has no Haar cascades", optional=True),
+        Requirement("pyspark", "4.1", "4.4", "tested with 4.3", optional=True),
+        TORCH,
+        HOROVOD,
+    ),
+)
+STACKS = (CLASSIC, MODERN)
 
 
 def check() -> None:
     """Raises FakeitError naming the first package that does not fit, what would fit, why, and what to run."""
     if sys.version_info < (3, 11):  # noqa: UP036 - the user's own Spark may bring an older one
         found = ".".join(map(str, sys.version_info[:3]))
-        raise FakeitError(f"Python {found} at {sys.executable}: 3.11 is needed; {_remedy()}")
-    for requirement in REQUIREMENTS:
-        problem = mismatch(requirement, installed(requirement.package))
-        if problem:
-            raise FakeitError(f"{problem}; {_remedy()}")
+        raise FakeitError(f"Python {found} at {sys.executable}: 3.11 is needed; {_remedy(CLASSIC)}")
+    stack = nearest_stack()
+    problems = mismatches(stack)
+    if problems:
+        raise FakeitError(f"{problems[0]} (the {stack.name} set); {_remedy(stack)}")
     check_horovod_build(Path(sys.prefix), installed("torch"))
+
+
+def nearest_stack() -> Stack:
+    """The set that this environment is, or was meant to be: the one with the fewest wrong versions."""
+    return min(STACKS, key=lambda stack: sum(_wrong(requirement) for requirement in stack.requirements))
+
+
+def _wrong(requirement: Requirement) -> bool:
+    version = installed(requirement.package)
+    return version is not None and bool(mismatch(requirement, version))
+
+
+def mismatches(stack: Stack) -> list[str]:
+    """What is wrong with the installed versions, as `stack` sees them."""
+    return [p for r in stack.requirements if (p := mismatch(r, installed(r.package)))]
 
 
 def mismatch(requirement: Requirement, version: str | None) -> str:
@@ -63,6 +108,8 @@ def mismatch(requirement: Requirement, version: str | None) -> str:
     if version is None:
         missing = f"{requirement.package} is not installed for {sys.executable} (wanted: {wanted})"
         return "" if requirement.optional else missing
+    from packaging.version import Version  # not above: a Python that lacks our packages is told so by this file
+
     if Version(requirement.at_least) <= Version(version) < Version(requirement.below):
         return ""
     return f"{requirement.package} {version} is installed, {wanted} is needed: {requirement.why}"
@@ -130,17 +177,19 @@ def java_version(home: Path) -> int | None:
     return int(found[1]) if found else None
 
 
-def _remedy() -> str:
+def _remedy(stack: Stack) -> str:
     root = Path(__file__).resolve().parent.parent
-    python = root / ".venv" / "bin" / "python"
+    python = root / (".venv" if stack is CLASSIC else f".venv-{stack.name}") / "bin" / "python"
     if python.is_file() and Path(sys.prefix).resolve() != python.parent.parent.resolve():
         return f"use {python} (for Spark: export PYSPARK_PYTHON={python})"
-    return f"run `make setup` in {root}"
+    return f"run `{stack.remedy}` in {root}"
 
 
 def _report() -> str:
     lines = [f"Python {sys.version.split()[0]} at {sys.executable}"]
-    lines += [f"{r.package} {installed(r.package) or 'not installed'}" for r in REQUIREMENTS]
+    stack = nearest_stack()
+    lines.append(f"the {stack.name} set of versions:")
+    lines += [f"{r.package} {installed(r.package) or 'not installed'}" for r in stack.requirements]
     try:
         home = java_home()
         lines.append(f"Java {java_version(home)} at {home}")

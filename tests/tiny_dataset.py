@@ -11,7 +11,8 @@ from fakeit.pipelines.faces.crop import CropConfig
 from fakeit.pipelines.landmarks import scheme
 from fakeit.pipelines.store import manifest as manifests
 from fakeit.pipelines.store.manifest import Manifest
-from fakeit.pipelines.store.schema import Rows, RowShape, petastorm_metadata
+from fakeit.pipelines.store.petastorm_schema import petastorm_metadata
+from fakeit.pipelines.store.schema import Rows, RowShape
 from fakeit.pipelines.store.shards import Shard, write_shard
 
 

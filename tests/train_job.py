@@ -5,15 +5,23 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = sys.executable
 OURS = [PYTHON, "-m", "fakeit.model.distributed.launchers"]  # what `make setup` puts into .venv/bin
+HOROVOD = find_spec("horovod") is not None
+SEVERAL = "horovod" if HOROVOD else "ddp"  # what trains on several ranks here: the modern set has no Horovod
+IF_HOROVOD_IS_QUICK = [pytest.mark.slow] if HOROVOD else []  # DDP's tests are the quick ones where it is alone
 
 
 def launcher(backend: str, ranks: int) -> list[str]:
     """What stands before a script, for `backend` horovod, ddp or single."""
+    if backend == "horovod" and not HOROVOD:
+        pytest.skip("Horovod is not part of this environment")
     if backend == "horovod":
         return [*OURS, "horovodrun", "-np", str(ranks), PYTHON]
     if backend == "ddp":

@@ -21,6 +21,7 @@ import numpy as np
 from fakeit.model.data.shard_reader import OpenShard, from_columns
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.storage import exists, is_url, list_files
+from fakeit.pipelines.store import old_parquet
 from fakeit.pipelines.store.schema import RowShape, petastorm_schema
 
 FIELDS = ["image_id", "variant", "image", "landmarks", "weight"]
@@ -54,6 +55,7 @@ def read(location: str, shape: RowShape) -> OpenShard:
     The folder is opened, since Petastorm looks for its schema beside the files, and of it this one row group.
     """
     try:
+        old_parquet.register()
         from petastorm import make_reader
     except ImportError as error:
         raise FakeitError(

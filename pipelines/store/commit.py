@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from fakeit.pipelines.storage import join, write_atomically
 from fakeit.pipelines.store import manifest as manifests
 from fakeit.pipelines.store.manifest import SPLITS, Manifest
-from fakeit.pipelines.store.schema import petastorm_metadata
+from fakeit.pipelines.store.petastorm_schema import petastorm_metadata
 
 # What is written below a dataset's splits, killed attempts' temporary files included: nothing else is ever removed.
 OWN = re.compile(r"(train|val|test)/(shard-\d{5,}\.parquet|_common_metadata|_metadata)(\.\d+(\.[0-9a-f]{8})?\.tmp)?")

@@ -8,8 +8,6 @@ and decoded as one array (`encode_column`, `decode_column`), never row by row.
 from __future__ import annotations
 
 import io
-import json
-import pickle
 from dataclasses import dataclass
 from typing import Any
 
@@ -158,23 +156,3 @@ def petastorm_schema(shape: RowShape) -> Any:
         codec = CompressedImageCodec("png") if png else NdarrayCodec()
         fields.append(UnischemaField(name, np.dtype(dtype).type, dims, codec, False))
     return Unischema("FaceRow", fields)
-
-
-def petastorm_metadata(shape: RowShape, row_groups: dict[str, int]) -> pa.Schema:
-    """The schema of `_common_metadata` that makes a folder of shards a Petastorm dataset.
-
-    Args:
-        shape: the rows.
-        row_groups: shard file name → its number of row groups.
-    """
-    from petastorm.etl.dataset_metadata import ROW_GROUPS_PER_FILE_KEY, UNISCHEMA_KEY
-
-    plain = pa.schema(
-        [("image_id", pa.string()), ("variant", pa.int32()), *((name, pa.binary()) for name in shape.arrays())]
-    )
-    return plain.with_metadata(
-        {
-            UNISCHEMA_KEY: pickle.dumps(petastorm_schema(shape), protocol=2),  # written for others, never read by us
-            ROW_GROUPS_PER_FILE_KEY: json.dumps(row_groups).encode(),
-        }
-    )

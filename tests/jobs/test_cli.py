@@ -121,7 +121,7 @@ def test_spark_submit_names_what_is_wrong(tmp_path: Path) -> None:
     wrong_java = submit("jobs/preprocess.py", JAVA_HOME=str(tmp_path))
     assert wrong_java.returncode == 2 and "holds no Java" in wrong_java.stderr
     shutil.copy(ROOT / "spark-submit.sh", tmp_path)
-    assert "run: make setup" in submit("x.py", folder=tmp_path).stderr
+    assert "run: make setup" in submit("x.py", folder=tmp_path, FAKEIT_VENV="").stderr
 
 
 def test_a_reader_that_has_had_enough_sees_no_traceback() -> None:

@@ -14,7 +14,7 @@ import packaging.requirements
 import pytest
 
 from fakeit.pipelines import environment
-from fakeit.pipelines.environment import REQUIREMENTS, Requirement, mismatch
+from fakeit.pipelines.environment import CLASSIC, MODERN, STACKS, Requirement, Stack, mismatch
 from fakeit.pipelines.errors import FakeitError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,10 +53,30 @@ def test_the_check_imports_nothing_heavy() -> None:
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stdout == "set()\n"
 
 
-def test_a_wrong_version_stops_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(environment, "installed", lambda name: "99.0" if name == "petastorm" else None)
-    monkeypatch.setattr(environment, "REQUIREMENTS", [r for r in REQUIREMENTS if r.package == "petastorm"])
-    with pytest.raises(FakeitError, match=r"petastorm 99.0 .*0\.13\.1 loses rows.*make setup"):
+CLASSIC_PINS = {"numpy": "1.26.4", "pyarrow": "14.0.2", "petastorm": "0.12.1", "pyspark": "4.0.5", "torch": "2.13.0"}
+MODERN_PINS = {"numpy": "2.4.6", "pyarrow": "25.0.1", "pyspark": "4.3.0", "torch": "2.13.0"}
+
+
+@pytest.mark.parametrize(
+    ("pins", "stack", "changed", "says"),
+    [
+        (CLASSIC_PINS, CLASSIC, {"petastorm": "0.13.1"}, r"petastorm 0.13.1 .*0\.13\.1 loses rows.*make setup`"),
+        (CLASSIC_PINS, CLASSIC, {"pyarrow": "25.0.1"}, r"pyarrow 25.0.1 .*below 15.*classic set.*make setup`"),
+        (MODERN_PINS, MODERN, {"numpy": "1.26.4"}, r"numpy 1.26.4 .*at least 2.*modern set.*make setup STACK=modern`"),
+        (MODERN_PINS, MODERN, {"petastorm": "0.13.1"}, r"petastorm 0.13.1 .*loses rows"),
+        (CLASSIC_PINS, CLASSIC, dict.fromkeys(CLASSIC_PINS), r"numpy is not installed .*classic set.*make setup`"),
+    ],
+)
+def test_a_wrong_version_stops_with_the_remedy_of_the_set_that_was_meant(
+    monkeypatch: pytest.MonkeyPatch, pins: dict[str, str], stack: Stack, changed: dict[str, str | None], says: str
+) -> None:
+    monkeypatch.setattr(environment, "__file__", "/elsewhere/pipelines/environment.py")
+    monkeypatch.setattr(environment, "check_horovod_build", lambda prefix, torch: None)
+    monkeypatch.setattr(environment, "installed", pins.get)
+    environment.check()
+    assert environment.nearest_stack() is stack
+    monkeypatch.setattr(environment, "installed", (pins | changed).get)
+    with pytest.raises(FakeitError, match=says):
         environment.check()
 
 
@@ -115,9 +135,10 @@ def normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def locked() -> dict[str, str]:
+def locked(stack: Stack) -> dict[str, str]:
     """Package → the version that `make setup` installs."""
-    names = ("requirements.lock", "requirements-no-deps.lock", "requirements-build.lock")
+    own = "requirements.lock" if stack is CLASSIC else f"requirements-{stack.name}.lock"
+    names = (own, "requirements-no-deps.lock", "requirements-build.lock")
     lines = [line.split()[0] for name in names for line in (ROOT / name).read_text().splitlines() if line[:1] != "#"]
     pins = {normal(line.split("==")[0]): line.split("==")[1] for line in lines if "==" in line}
     text = "".join((ROOT / file).read_text() for file in ("Makefile", "scripts/horovod.sh"))
@@ -125,16 +146,19 @@ def locked() -> dict[str, str]:
     return pins | {name: found[1] for name, pattern in apart.items() if (found := re.search(pattern, text))}
 
 
-def test_what_make_setup_installs_lies_inside_what_pyproject_asks_for() -> None:
+@pytest.mark.parametrize("stack", STACKS, ids=[stack.name for stack in STACKS])
+def test_what_make_setup_installs_lies_inside_what_pyproject_asks_for(stack: Stack) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    asked = [r for group in project["optional-dependencies"].values() for r in group] + project["dependencies"]
-    pins = locked()
-    for requirement in map(packaging.requirements.Requirement, asked):
+    groups = project["optional-dependencies"]
+    asked = [r for name, group in groups.items() if name != "dev" or stack is CLASSIC for r in group]
+    pins = locked(stack)
+    for requirement in map(packaging.requirements.Requirement, asked + project["dependencies"]):
         if requirement.name != "fakeit" and (requirement.marker is None or requirement.marker.evaluate()):
             assert requirement.specifier.contains(pins[normal(requirement.name)]), requirement
 
 
-def test_pins_lie_inside_what_the_check_allows() -> None:
-    pins = locked()
-    for requirement in REQUIREMENTS:
+@pytest.mark.parametrize("stack", STACKS, ids=[stack.name for stack in STACKS])
+def test_pins_lie_inside_what_the_check_allows(stack: Stack) -> None:
+    pins = locked(stack)
+    for requirement in stack.requirements:
         assert mismatch(requirement, pins[requirement.package]) == ""

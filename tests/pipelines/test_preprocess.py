@@ -23,6 +23,7 @@ from fakeit.pipelines.preprocess_config import PreprocessConfig, StoreConfig
 from fakeit.pipelines.shard_task import ShardTask, make_shard, plan_tasks
 from fakeit.pipelines.sources import open_source
 from fakeit.pipelines.store import manifest as manifests
+from fakeit.pipelines.store import old_parquet
 from fakeit.pipelines.store.shards import read_shard
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -80,8 +81,8 @@ def test_spark_makes_the_same_bytes(faces: Path, tmp_path: Path, spark: Any) -> 
 
 
 def test_petastorm_reads_what_we_wrote(faces: Path, tmp_path: Path) -> None:
-    from petastorm import make_reader
-
+    old_parquet.register()
+    make_reader = pytest.importorskip("petastorm").make_reader
     made = _make(faces, tmp_path / "d")
     ours = read_shard(str(tmp_path / "d" / made.of("train")[0].path), made.shape)
     url = f"file://{tmp_path}/d/train"

@@ -50,9 +50,9 @@ def processor() -> str:
 
 def train(folder: Path, ranks: int, name: str, die_at: int = 0, resume: bool = False) -> subprocess.Popen[bytes]:
     """Starts a run of this file's conf in its own process(es); its rank 0 kills itself with SIGKILL after `die_at`."""
-    from train_job import launcher
+    from train_job import SEVERAL, launcher
 
-    launch = launcher("horovod" if ranks > 1 else "single", ranks)
+    launch = launcher(SEVERAL if ranks > 1 else "single", ranks)
     command = [*launch, str(Path(__file__).resolve()), "run", str(folder), name]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     return subprocess.Popen([*command, str(die_at), str(int(resume))], cwd=ROOT, env=environment)
