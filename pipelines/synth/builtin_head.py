@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakeit.pipelines.synth.head import Head, Material
+from fakeit.pipelines.synth.places import places
 
 Floats = NDArray[np.float32]
 _ACROSS, _UP = 150, 140  # vertices around and from pole to pole
@@ -223,6 +224,7 @@ def builtin_head() -> Head:
         landmarks=np.concatenate([landmarks, [-1, -1]]),
         eyes=np.array(eyes, np.float32),
         painted=True,
+        dense=places()["builtin"].astype(np.int64),
     )
 
 

@@ -18,11 +18,29 @@ def _share(section: str, **values: float) -> None:
 
 @dataclass(frozen=True)
 class HeadConfig:
-    kind: Literal["builtin", "ict"] = "builtin"
-    file: str = ""  # the packed model, for "ict"
+    kind: Literal["builtin", "ict", "makehuman"] = "builtin"
+    file: str = ""  # the packed model, for "ict"; for "makehuman" another one than the shipped
     identity_sd: float = 1.5  # of the model's own: wider than people are
     stretch_sd: float = 0.07  # of width, height and depth of the whole head
     brow_sd: float = 0.3  # cm, how far brows sit above or below their mean place
+
+
+@dataclass(frozen=True)
+class PeopleConfig:
+    """Whom `head.kind = "makehuman"` draws."""
+
+    babies: float = 0.05  # share of faces under three years
+    children: float = 0.13  # three to fourteen
+    old: float = 0.22  # 55 to 90
+    female: float = 0.5
+    origins: tuple[float, float, float] = (1.0, 1.0, 1.0)  # how often african, asian, caucasian
+    build_sd: float = 0.25  # of muscle and weight, which lie in 0 to 1
+    detail_sd: float = 0.3  # of some 130 face details, of which 1 is the most that MakeHuman's makers thought of
+
+    def __post_init__(self) -> None:
+        _share("people", babies=self.babies, children=self.children, old=self.old, female=self.female)
+        if self.babies + self.children + self.old > 1 or min(self.origins) <= 0:
+            raise FakeitError("people: babies, children and old add up to 1 at most, and origins are above 0")
 
 
 @dataclass(frozen=True)
@@ -31,6 +49,7 @@ class ExpressionConfig:
     smile: float = 0.45
     jaw_open_sd: float = 0.3
     blink: float = 0.07  # both eyes shut
+    units: float = 0.6  # largest strength of MakeHuman's own expression units, of which a moved face has up to three
     gaze_sd: tuple[float, float] = (16.0, 9.0)  # degrees, sideways and up or down
 
     def __post_init__(self) -> None:
@@ -127,10 +146,16 @@ class EffectConfig:
 
 
 @dataclass(frozen=True)
+class LabelConfig:
+    dense: bool = True  # 400 points in three dimensions, pose and gaze, in a file of their own
+
+
+@dataclass(frozen=True)
 class SynthesisConfig:
     """One conf file of conf/synthesize."""
 
     head: HeadConfig = field(default_factory=HeadConfig)
+    people: PeopleConfig = field(default_factory=PeopleConfig)
     expression: ExpressionConfig = field(default_factory=ExpressionConfig)
     camera: CameraConfig = field(default_factory=CameraConfig)
     skin: SkinConfig = field(default_factory=SkinConfig)
@@ -140,3 +165,4 @@ class SynthesisConfig:
     light: LightConfig = field(default_factory=LightConfig)
     background: BackgroundConfig = field(default_factory=BackgroundConfig)
     effects: EffectConfig = field(default_factory=EffectConfig)
+    labels: LabelConfig = field(default_factory=LabelConfig)

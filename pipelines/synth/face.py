@@ -12,23 +12,31 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fakeit.pipelines.dense_points import Dense
 from fakeit.pipelines.sources import HIDDEN, VISIBLE
 from fakeit.pipelines.synth.accessories import draw_accessories, draw_clothes
 from fakeit.pipelines.synth.background import draw_background
 from fakeit.pipelines.synth.camera import draw_camera
+from fakeit.pipelines.synth.cards import draw_cards
+from fakeit.pipelines.synth.complexion import draw_texture, on_photograph, tone_of
 from fakeit.pipelines.synth.config import SynthesisConfig
+from fakeit.pipelines.synth.dense import label
 from fakeit.pipelines.synth.effects import depth_blur, photograph
-from fakeit.pipelines.synth.expression import draw_expression, draw_gaze
+from fakeit.pipelines.synth.expression import by_origin, draw_expression, draw_gaze
 from fakeit.pipelines.synth.hair import draw_behind, draw_fringe, draw_hair
 from fakeit.pipelines.synth.head import Head
 from fakeit.pipelines.synth.heads import load_head
 from fakeit.pipelines.synth.light import draw_lighting
 from fakeit.pipelines.synth.paint import paint
+from fakeit.pipelines.synth.people import Person
 from fakeit.pipelines.synth.raster import rasterise, vertex_normals
 from fakeit.pipelines.synth.shade import CLOTH, draw_coat, shade
 
 Floats = NDArray[np.float32]
 _HIDDEN_BY = 0.6  # cm that a point may lie behind the surface that is seen and still count as visible
+_DENSE_HIDDEN_BY = 0.3  # a dense point lies on the surface itself; hair that is lifted off it is told by its class
+_SMOOTH = np.linalg.qr(np.vander(np.linspace(-1, 1, 5), 3))[0]
+_SMOOTH = _SMOOTH @ _SMOOTH.T  # five heights → the parabola through them
 _EYE_BACK = 0.25  # cm that eyeballs draw back under closed lids, which are too thin for some identities
 
 
@@ -42,12 +50,14 @@ class Face:
             the hidden ones too.
         visibility: (70,) uint8, 1 hidden, 2 visible (COCO's).
         segmentation: (H, W) uint8, the 19 classes of Face Synthetics.
+        dense: the dense labels, where the conf asks for them and the head has them.
     """
 
     image: NDArray[np.uint8]
     landmarks: Floats
     visibility: NDArray[np.uint8]
     segmentation: NDArray[np.uint8]
+    dense: Dense | None = None
 
 
 def stream(seed: int, index: int, ingredient: str) -> np.random.Generator:
@@ -60,18 +70,28 @@ def render(index: int, seed: int, config: SynthesisConfig, size: int) -> Face:
     """Renders face `index` of the set `seed` as a picture of `size`² pixels."""
     cv2.setNumThreads(0)
     head = load_head(config.head.kind, config.head.file)
-    vertices, brow_shift = _draw_shape(head, config, stream(seed, index, "shape"))
+    vertices, brow_shift, person = _draw_shape(head, config, stream(seed, index, "shape"))
     strength = draw_expression(config.expression, stream(seed, index, "expression"))
+    if person is not None:
+        strength = by_origin(strength, person.origins)
     gaze = draw_gaze(config.expression, stream(seed, index, "gaze"))
     vertices = _express(head, vertices, strength)
     hair = draw_hair(config.hair, head.canonical, stream(seed, index, "hair"))
     skin = stream(seed, index, "skin")
-    coat = draw_coat(config, hair, gaze, skin, stream(seed, index, "clothes"))
-    layers = paint(head, brow_shift, config.skin, skin)
+    complexion = stream(seed, index, "complexion")
+    tone = None if person is None else tone_of(person, stream(seed, index, "tone"))
+    coat = draw_coat(config, hair, gaze, skin, stream(seed, index, "clothes"), tone)
+    layers = paint(head, brow_shift, config.skin, skin, 1.0 if person is None else person.bearded)
     landmarks = _points(head, vertices, brow_shift, gaze)
     normals = vertex_normals(vertices, head.triangles)
     grown = vertices + normals * hair.lift[:, None]
     camera = draw_camera(config.camera, stream(seed, index, "camera"), _look_at(landmarks), size)
+    texture = None
+    if person is not None:
+        texture = draw_texture(
+            head, person, coat.colours[0], coat.tone, brow_shift, camera.scale, config.skin, complexion
+        )
+        coat = on_photograph(coat, texture.colour, person.years)
     lighting = draw_lighting(config.light, stream(seed, index, "light"))
 
     around = stream(seed, index, "background")
@@ -90,18 +110,29 @@ def render(index: int, seed: int, config: SynthesisConfig, size: int) -> Face:
     turned = np.asarray(vertex_normals(positions, head.triangles), np.float32)
     shade(
         owner, second, third, head.triangles, head.material, head.canonical, turned, positions, hair, layers, coat,
-        head.eyes, head.painted, lighting, image, classes,
+        head.eyes, head.painted, lighting, image, classes, head.uv, texture,
     )  # fmt: skip
+    if texture is not None:
+        lash = texture.lash_colour * np.float32(brightness)
+        draw_cards(image, depth, projected, head.lashes, head.lash_uv, texture.lashes, lash)
     points = camera.project(camera.to_camera(landmarks))
-    visibility = _visibility(points, depth)
+    visibility = _visibility(points, depth, _HIDDEN_BY)
     draw_fringe(image, classes, hair, points[:, :2], camera, brightness, strands)
     skin_colour, worn = coat.colours[0], stream(seed, index, "accessories")
     hand = draw_accessories(image, classes, config.accessories, landmarks[:68], camera, skin_colour, brightness, worn)
     visibility[_covered(points, classes, hand)] = HIDDEN
+    dense = None
+    if config.labels.dense and len(head.dense):
+        places = vertices[head.dense]
+        at = camera.project(camera.to_camera(places))
+        farthest = cv2.erode(np.where(owner < 0, np.float32(1e9), depth), np.ones((3, 3), np.uint8))
+        seen = _visibility(at, farthest, _DENSE_HIDDEN_BY)  # the rim is steep: of nine pixels
+        seen[_covered(at, classes, hand)] = HIDDEN
+        dense = label(places, seen, gaze, camera, 1.0 if person is None else person.size)
     light = float(np.median(image[owner >= 0].max(axis=1))) if (owner >= 0).any() else 0.3
     exposure = min(lighting.exposure / max(light, 0.02), 4.0)
     picture = photograph(image, exposure, config.effects, stream(seed, index, "effects"))
-    return Face(picture, points[:, :2].astype(np.float32), visibility, classes)
+    return Face(picture, points[:, :2].astype(np.float32), visibility, classes, dense)
 
 
 def _draw_other(image: Floats, index: int, seed: int, config: SynthesisConfig) -> None:
@@ -124,13 +155,19 @@ def _draw_other(image: Floats, index: int, seed: int, config: SynthesisConfig) -
     image[y0:y1, x0:x1][seen] = light[seen]
 
 
-def _draw_shape(head: Head, config: SynthesisConfig, random: np.random.Generator) -> tuple[Floats, Floats]:
-    """An identity: vertices (V, 3) at rest, and how far (10,) the brows sit above their mean place, cm."""
+def _draw_shape(
+    head: Head, config: SynthesisConfig, random: np.random.Generator
+) -> tuple[Floats, Floats, Person | None]:
+    """An identity: vertices (V, 3) at rest, how far (10,) the brows sit above their mean place, cm, and who it is."""
     spread = np.clip(random.normal(0, config.head.identity_sd, len(head.identity)), -3, 3).astype(np.float32)
     stretch = (1 + random.normal(0, config.head.stretch_sd, 3)).astype(np.float32)
     single = random.normal(0, config.head.brow_sd / 2, 5)
     shift = random.normal(0, config.head.brow_sd) + np.concatenate([single, single[::-1]])
-    return head.shape(spread, {}) * stretch, shift.astype(np.float32)
+    if head.people is None:
+        return head.shape(spread, {}) * stretch, shift.astype(np.float32), None
+    coarse, person = head.people.draw(config.people, random)
+    bow = shift[:5] @ _SMOOTH  # photographed strands follow the points, and brows have no corners
+    return head.fine(coarse) * stretch, np.concatenate([bow, bow[::-1]]).astype(np.float32), person
 
 
 def _express(head: Head, vertices: Floats, strength: dict[str, float]) -> Floats:
@@ -163,14 +200,14 @@ def _look_at(landmarks: Floats) -> Floats:
     return np.array([0, middle[1], middle[2] * 0.3], np.float32)
 
 
-def _visibility(points: Floats, depth: Floats) -> NDArray[np.uint8]:
-    """Visible where no surface lies nearer to the camera than the point itself (within a tolerance), in the frame."""
+def _visibility(points: Floats, depth: Floats, margin: float) -> NDArray[np.uint8]:
+    """Visible where no surface lies nearer to the camera than the point itself (by `margin` cm), in the frame."""
     size = len(depth)
     cell = np.rint(points[:, :2]).astype(int)
     inside = ((cell >= 0) & (cell < size)).all(axis=1)
     x, y = np.clip(cell, 0, size - 1).T
     front = depth[y, x]
-    seen = inside & (points[:, 2] > front - _HIDDEN_BY)
+    seen = inside & (points[:, 2] > front - margin)
     return np.where(seen, VISIBLE, HIDDEN).astype(np.uint8)
 
 

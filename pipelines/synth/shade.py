@@ -19,6 +19,7 @@ from fakeit.pipelines.synth.config import ClothesConfig, SynthesisConfig
 from fakeit.pipelines.synth.hair import Hair
 from fakeit.pipelines.synth.light import Lighting, shadow_map
 from fakeit.pipelines.synth.noise import tiles
+from fakeit.pipelines.synth.texture import Texture, arrays, iris_at, skin_at
 
 Floats = NDArray[np.float32]
 
@@ -27,8 +28,8 @@ _TONES = np.array([[250, 222, 205], [235, 195, 170], [215, 165, 135], [180, 125,
 _IRISES = np.array([[0.05, 0.025, 0.012], [0.12, 0.06, 0.03], [0.16, 0.2, 0.28], [0.12, 0.2, 0.12], [0.2, 0.22, 0.24]])
 
 # Rows of `Coat.colours` and places in `Coat.amounts`, as the kernel below reads them.
-_SKIN, _LIP, _BROW, _BEARD, _HAIR, _SOCKET, _IRIS, _SCLERA, _TEETH, _GUMS, CLOTH, _STRIPE = range(12)
-_GRAIN, _BLOTCH, _PATCH, _BLUSH, _LIPA, _SOCKETA, _BROWA, _GLOSS, _SHINE, _IRISR, _PUPILR, _WRINKLE = range(12)
+SKIN, LIP, BROW, _BEARD, _HAIR, _SOCKET, _IRIS, _SCLERA, _TEETH, _GUMS, CLOTH, _STRIPE = range(12)
+_GRAIN, _BLOTCH, _PATCH, _BLUSH, LIPA, _SOCKETA, _BROWA, _GLOSS, _SHINE, _IRISR, _PUPILR, _WRINKLE = range(12)
 _COLLAR, _DIP, _STRIPES = range(12, 15)
 
 
@@ -45,10 +46,13 @@ class Coat:
 
 
 def draw_coat(
-    config: SynthesisConfig, hair: Hair, gaze: Floats, random: np.random.Generator, clothes: np.random.Generator
-) -> Coat:
-    """Skin of any tone, lips, brows, eyes (all from `random`) and what is worn about the shoulders (from `clothes`)."""
-    tone = random.random()
+    config: SynthesisConfig, hair: Hair, gaze: Floats, random: np.random.Generator, clothes: np.random.Generator,
+    tone: float | None = None,
+) -> Coat:  # fmt: skip
+    """Skin of any tone (or of `tone`, 0 light to 1 dark), lips, brows, eyes (all from `random`) and what is worn about
+    the shoulders (from `clothes`)."""
+    drawn = random.random()
+    tone = drawn if tone is None else tone
     place = tone * (len(_TONES) - 1)
     base = min(int(place), len(_TONES) - 2)
     skin = (_TONES[base] + (place - base) * (_TONES[base + 1] - _TONES[base])) / 255
@@ -129,9 +133,11 @@ def _light(  # noqa: PLR0913 - a kernel takes plain arrays
 def _shade(  # noqa: PLR0913 - a kernel takes plain arrays
     owner: Any, second: Any, third: Any, triangles: Any, material: Any, canonical: Any, normals: Any, light: Any,
     hairiness: Any, layers: Any, brushed: Any, noise: Any, colours: Any, amounts: Any, offset: Any, gaze: Any,
-    eyes: Any, painted: bool, halfway: Any, lamp_colours: Any, image: Any, classes: Any,
+    eyes: Any, painted: bool, halfway: Any, lamp_colours: Any, uv: Any, skin: Any, table: Any, iris: Any,
+    image: Any, classes: Any,
 ) -> None:  # fmt: skip
     height, width = owner.shape
+    textured = skin.shape[0] > 1
     reach, side = 13.0, layers.shape[0]
     texels = side / (2 * reach)
     layer = np.zeros(9, np.float32)
@@ -159,8 +165,13 @@ def _shade(  # noqa: PLR0913 - a kernel takes plain arrays
                 strand = _texel(noise[3], cx * 55 + cz * 40 + offset[1], cy * 24 + offset[0])
                 wrinkle = _texel(noise[3], cy * 30 + offset[0], cx * 10 + offset[1]) if cy > 5.5 else 0.0
                 texture = _exp(amounts[0] * grain + amounts[1] * blotch + amounts[2] * patch + amounts[11] * wrinkle)
+                hairs = 0.0
                 for a in range(3):
                     albedo[a] = colours[0, a] * texture
+                if textured and (cy > -16 or amounts[12] < -30):  # below a collar there is cloth alone
+                    hairs = skin_at(albedo, skin, table, uv[t], u, v, w, cy > 2.5 and cz > 1.5)
+                    for a in range(3):
+                        albedo[a] *= _exp(0.4 * (amounts[0] * grain + amounts[2] * patch))
                 gloss = amounts[7]
                 lx, ly = (cx + reach) * texels, (reach - cy) * texels
                 x0, y0 = int(lx), int(ly)
@@ -192,6 +203,13 @@ def _shade(  # noqa: PLR0913 - a kernel takes plain arrays
                         part = 10 if cy > -3.5 else 11
                     if layer[2] > 0.3:
                         part = 14
+                if hairs > 0:  # brows of a photographed skin
+                    brow = min(1.0, hairs * (0.5 + 0.5 * amounts[6]))
+                    for a in range(3):
+                        albedo[a] = albedo[a] * (1 - brow) + colours[2, a] * brow
+                    gloss *= 1 - brow
+                    if hairs > 0.12:
+                        part = 5 if cx < 0 else 6
                 hair = u * hairiness[i] + v * hairiness[j] + w * hairiness[k]
                 if hair > 0:
                     hair = min(1.0, max(0.0, hair * 1.5 + (0.25 * strand if hair > 0.02 else 0.0) - 0.1))
@@ -232,7 +250,10 @@ def _shade(  # noqa: PLR0913 - a kernel takes plain arrays
                 e = kind - 4
                 dx, dy, dz = cx - eyes[e, 0], cy - eyes[e, 1], cz - eyes[e, 2]
                 cosine = (dx * gaze[0] + dy * gaze[1] + dz * gaze[2]) / (math.sqrt(dx * dx + dy * dy + dz * dz) + 1e-6)
-                _eye(albedo, colours, math.acos(min(1.0, max(-1.0, cosine))), amounts[9], amounts[10])
+                away = math.acos(min(1.0, max(-1.0, cosine)))
+                _eye(albedo, colours, away, amounts[9], amounts[10])
+                if textured:
+                    iris_at(albedo, iris, away, amounts[9], amounts[10], dx, dy, dz, gaze)
                 lids = min(1.0, max(0.3, 0.75 - 0.9 * dy / eyes[e, 3]))  # lid and lashes shade the upper half
                 for a in range(3):
                     albedo[a] *= lids
@@ -295,6 +316,7 @@ def shade(
     owner: NDArray[np.int32], second: Floats, third: Floats, triangles: NDArray[np.int32],
     material: NDArray[np.int32], canonical: Floats, normals: Floats, positions: Floats, hair: Hair, layers: Floats,
     coat: Coat, eyes: Floats, painted: bool, lighting: Lighting, image: Floats, classes: NDArray[np.uint8],
+    uv: Floats | None = None, texture: Texture | None = None,
 ) -> None:  # fmt: skip
     """Colours and classes of the covered pixels, in place.
 
@@ -315,7 +337,10 @@ def shade(
         lighting: the lamps.
         image: (H, W, 3) float32 linear RGB, written where covered.
         classes: (H, W) uint8, written where covered.
+        uv: (T, 3, 2) texels of `texture`, for heads that have them.
+        texture: the skin's picture.
     """
+    at, skin, table, iris = arrays(uv, texture)
     shadow, matrix = np.zeros((1, 1), np.float32), np.zeros((3, 4), np.float32)
     if lighting.shadows:
         shadow, matrix = shadow_map(positions, triangles, lighting.directions[0])
@@ -330,5 +355,6 @@ def shade(
     halfway /= np.linalg.norm(halfway, axis=1, keepdims=True) + 1e-6
     _shade(
         owner, second, third, triangles, material, canonical, normals, light, hair.weight, layers, brushed, tiles(),
-        coat.colours, coat.amounts, coat.offset, coat.gaze, eyes, painted, halfway, lighting.colours, image, classes,
+        coat.colours, coat.amounts, coat.offset, coat.gaze, eyes, painted, halfway, lighting.colours, at, skin, table,
+        iris, image, classes,
     )  # fmt: skip
