@@ -1,7 +1,8 @@
 """Microsoft Face Synthetics and whatever is written in its layout, our own renders included.
 
 `NNNNNN.png` (RGB), `NNNNNN_ldmks.txt` (70 lines `x y`, pixels), optionally `NNNNNN_seg.png`, and beside our own renders
-`NNNNNN_vis.txt` (70 lines: 1 hidden, 2 visible; without it all count as visible); in one folder or below it,
+`NNNNNN_vis.txt` (70 lines: 1 hidden, 2 visible; without it all count as visible) and, where it is asked for,
+`NNNNNN_dense.json` (400 points in three dimensions, pipelines/dense_points.py); in one folder or below it,
 in a `.zip` that is read in place, or in several of either (`path` holds them separated by commas).
 https://github.com/microsoft/FaceSynthetics
 """
@@ -14,6 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from fakeit.pipelines.dense_points import from_json, project
 from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.image_io import read_image
 from fakeit.pipelines.sources import Annotation, Sample, annotate
@@ -24,9 +26,10 @@ POINTS = 70
 
 @dataclass(frozen=True)
 class FaceSynthetics:
-    """See the module. `path`: folders, URLs or zip archives, comma-separated."""
+    """See the module. `path`: folders, URLs or zip archives, comma-separated. `dense`: read NNNNNN_dense.json too."""
 
     path: str
+    dense: bool = False
     scheme: str = "face70"
 
     def samples(self) -> list[Sample]:
@@ -58,7 +61,18 @@ class FaceSynthetics:
             raise Rejected(f"{sample.image}: no points file ({posixpath.basename(sample.id)}_ldmks.txt) beside it")
         known = annotate(read_points(sample.annotation, POINTS))
         seen = read_visibility(sample.annotation.removesuffix("_ldmks.txt") + "_vis.txt", POINTS)
-        return known if seen is None else replace(known, visibility=seen)
+        known = known if seen is None else replace(known, visibility=seen)
+        return self._with_dense(known, sample.annotation) if self.dense else known
+
+    def _with_dense(self, known: Annotation, points_file: str) -> Annotation:
+        location = points_file.removesuffix("_ldmks.txt") + "_dense.json"
+        try:
+            labels = from_json(read_bytes(location), location)
+        except (OSError, KeyError) as error:
+            raise Rejected(f"{location}: cannot be read, and source.options.dense asks for it ({error})") from error
+        depth = labels.points[:, 2:] - labels.translation[2]
+        dense = np.concatenate([project(labels), depth], axis=1).astype(np.float32)
+        return replace(known, dense=dense, dense_visibility=labels.visibility)
 
     def image(self, sample: Sample) -> NDArray[np.uint8]:
         return read_image(sample.image)
