@@ -61,9 +61,10 @@ class HairConfig:
     bald: float = 0.13
     long: float = 0.4
     fringe: float = 0.3
+    receding: float = 0.12
 
     def __post_init__(self) -> None:
-        _share("hair", bald=self.bald, long=self.long, fringe=self.fringe)
+        _share("hair", bald=self.bald, long=self.long, fringe=self.fringe, receding=self.receding)
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,10 @@ class AccessoryConfig:
     mask: float = 0.03
     headset: float = 0.03
     occluder: float = 0.12  # hands, microphones, other things before the face
+    scarf: float = 0.05
 
     def __post_init__(self) -> None:
+        _share("accessories", scarf=self.scarf)
         _share("accessories", glasses=self.glasses, sunglasses=self.sunglasses, hat=self.hat, mask=self.mask)
         _share("accessories", headset=self.headset, occluder=self.occluder)
 
@@ -92,24 +95,26 @@ class ClothesConfig:
 
 @dataclass(frozen=True)
 class LightConfig:
+    measured: float = 0.7  # share of faces lit by a panorama; the others by drawn light
     ambient: Range = (0.15, 0.7)
     lights: tuple[int, int] = (1, 3)
     shadows: float = 0.7  # share of faces whose first light casts shadows
     exposure_sd: float = 0.75  # of the natural logarithm
 
     def __post_init__(self) -> None:
-        _share("light", shadows=self.shadows)
+        _share("light", shadows=self.shadows, measured=self.measured)
 
 
 @dataclass(frozen=True)
 class BackgroundConfig:
+    place: float = 0.75  # share of faces lit by a panorama that stand in it
     plain: float = 0.15
     shapes: tuple[int, int] = (2, 25)
     others: float = 0.08  # another face behind this one, smaller
     folder: str = ""  # pictures to use instead, one face in two
 
     def __post_init__(self) -> None:
-        _share("background", plain=self.plain, others=self.others)
+        _share("background", place=self.place, plain=self.plain, others=self.others)
 
 
 @dataclass(frozen=True)
