@@ -114,13 +114,15 @@ def _occluder(
 ) -> NDArray[np.bool_] | None:  # fmt: skip
     """A hand, a stick (microphone, pen, straw) or a blob somewhere before the face; (H, W) where the hand is."""
     size, kind = len(image), random.random()
-    at = points[random.integers(0, 68)]
-    if kind < 0.45:
+    lower = np.concatenate([np.arange(3, 14), np.arange(31, 36), np.arange(48, 68)])  # hands cover mouths, not eyes
+    at = points[int(random.choice(lower)) if random.random() < 0.75 else int(random.integers(0, 68))]
+    if kind < 0.6:
         hand = draw_hand(image, at, camera.scale, skin, random)
         classes[hand] = SKIN_CLASS
         return hand
-    colour = random.random(3) * brightness
-    if kind < 0.7:
+    grey = random.random() ** 1.5 * 0.6
+    colour = (grey + (random.random(3) - 0.5) * grey * random.random() * 1.5) * brightness
+    if kind < 0.85:
         start = np.rint(at).astype(int).tolist()
         end = np.rint(at + random.normal(0, 0.3, 2) * size + [0, size * 0.5]).astype(int).tolist()
         width = max(1, round(random.uniform(0.4, 2.5) * camera.scale))
@@ -128,7 +130,7 @@ def _occluder(
             cv2.line(image, start, end, (colour * shade).tolist(), max(1, round(width * share)), cv2.LINE_AA)
         cv2.line(classes, start, end, FACEWEAR, width, cv2.LINE_8)
         return None
-    axes = (random.uniform(0.05, 0.2, 2) * size).astype(int).tolist()
+    axes = (random.uniform(0.05, 0.14, 2) * size).astype(int).tolist()
     turn = random.uniform(0, 180)
     centre = np.rint(at).astype(int).tolist()
     cv2.ellipse(image, centre, axes, turn, 0, 360, colour.tolist(), -1, cv2.LINE_AA)

@@ -39,11 +39,11 @@ class ExpressionConfig:
 
 @dataclass(frozen=True)
 class CameraConfig:
-    yaw_sd: float = 27.0  # degrees
-    pitch_sd: float = 15.5
-    roll_sd: float = 12.0
-    distance: Range = (35.0, 160.0)  # cm
-    frame: Range = (25.0, 34.0)  # cm of the face's plane that the picture shows
+    yaw_sd: float = 20.0  # degrees
+    pitch_sd: float = 11.0
+    roll_sd: float = 11.0
+    crop: Range = (0.25, 1.0)  # share of a telephone's picture that the face's picture is: with its lens, the distance
+    frame: Range = (26.0, 38.0)  # cm of the face's plane that the picture shows
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class AccessoryConfig:
     hat: float = 0.1
     mask: float = 0.03
     headset: float = 0.03
-    occluder: float = 0.12  # hands, microphones, other things before the face
+    occluder: float = 0.08  # hands, microphones, other things before the face
     scarf: float = 0.05
 
     def __post_init__(self) -> None:
@@ -99,7 +99,7 @@ class LightConfig:
     ambient: Range = (0.15, 0.7)
     lights: tuple[int, int] = (1, 3)
     shadows: float = 0.7  # share of faces whose first light casts shadows
-    exposure_sd: float = 0.75  # of the natural logarithm
+    exposure_sd: float = 0.5  # of the natural logarithm
 
     def __post_init__(self) -> None:
         _share("light", shadows=self.shadows, measured=self.measured)
@@ -121,14 +121,19 @@ class BackgroundConfig:
 class EffectConfig:
     blur: Range = (0.4, 0.9)  # sigma at 512 pixels: every lens has some
     depth_blur: float = 0.3
-    motion_blur: float = 0.08
-    noise: Range = (0.0, 6.0)  # standard deviation in 8-bit steps
-    vignette: float = 0.25
-    jpeg: float = 0.25
+    motion_blur: float = 0.06
+    contrast: Range = (0.0, 0.5)  # of an S about the middle of the tone curve
+    saturation: Range = (0.85, 1.45)
+    grey: float = 0.04  # share of pictures in black and white
+    noise: Range = (0.0, 7.0)  # standard deviation in 8-bit steps; most have little
+    sharpen: float = 0.4
+    vignette: float = 0.2
+    jpeg: float = 0.35
+    twice: float = 0.5  # of those: stored and stored again
 
     def __post_init__(self) -> None:
-        _share("effects", depth_blur=self.depth_blur, motion_blur=self.motion_blur)
-        _share("effects", vignette=self.vignette, jpeg=self.jpeg)
+        _share("effects", depth_blur=self.depth_blur, motion_blur=self.motion_blur, grey=self.grey)
+        _share("effects", vignette=self.vignette, jpeg=self.jpeg, twice=self.twice, sharpen=self.sharpen)
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from fakeit.pipelines.synth.light import draw_lighting, openness
 from fakeit.pipelines.synth.paint import paint
 from fakeit.pipelines.synth.raster import rasterise, vertex_normals
 from fakeit.pipelines.synth.shade import shade
-from fakeit.pipelines.synth.strands import draw_hair_strands, grow, head_radii
+from fakeit.pipelines.synth.strands import draw_hair_strands, grow, head_radii, shadow_on_face
 from fakeit.pipelines.synth.worn import Worn, draw_worn
 
 Floats = NDArray[np.float32]
@@ -112,7 +112,9 @@ def render(index: int, seed: int, config: SynthesisConfig, size: int) -> Face:
     strands = stream(seed, index, "strands")
     if hair.style is not None and not worn.hides_hair:
         grew, under = grow(hair, hair.style, vertices, normals, head.triangles, camera.scale, worn.rim, strands)
-        draw_hair_strands(image, classes, depth, grew, under, hair, camera, lighting, strands)
+        before = classes.copy()
+        covered = draw_hair_strands(image, classes, depth, grew, under, hair, camera, lighting, strands)
+        shadow_on_face(image, before, covered, lighting.directions[0], camera.scale)
     skin_colour = coat.colours[0]
     held = chance[4] < config.accessories.occluder
     hand = draw_accessories(
@@ -120,7 +122,7 @@ def render(index: int, seed: int, config: SynthesisConfig, size: int) -> Face:
     )
     visibility[_covered(points, classes, hand)] = HIDDEN
     seen = (owner >= 0) & (owner < len(head.triangles))
-    shown = float(np.median(image[seen].max(axis=1))) if seen.any() else 0.3
+    shown = float(np.median(image[seen][::11].max(axis=1))) if seen.any() else 0.3
     exposure = min(lighting.exposure / max(shown, 0.02), 4.0)
     picture = photograph(image, exposure, config.effects, stream(seed, index, "effects"))
     return Face(picture, points[:, :2].astype(np.float32), visibility, classes)

@@ -102,7 +102,7 @@ def draw_hair(config: HairConfig, canonical: Floats, tone: float, random: np.ran
         hairline, recess = hairline + 1.5, recess * 2 + random.uniform(0, 2) * (np.abs(np.abs(x) - 4) < 2)
     top = np.clip((y - hairline + recess) / 0.6, 0, 1) * (y > -2)
     sideburns = (np.abs(x) > temple) & (z < random.uniform(1.5, 3.5)) & (y > random.uniform(-3, 3.5))
-    back = (z < -0.5) & (y > -8)
+    back = (z < -0.5) & (y > -4 + 0.4 * np.abs(x))
     ears = (np.abs(x) > 7.2) & (y < 4.8) & (y > -3) & (z < 4) & (z > -1.5)
     weight = (np.maximum(top, sideburns | back) * ~ears).astype(np.float32)
     style = draw_style(config, tone, random)
@@ -130,18 +130,18 @@ def draw_style(config: HairConfig, tone: float, random: np.random.Generator) -> 
         length = float(np.exp(random.uniform(np.log(9), np.log(40))))
         curl, turns = (random.uniform(0.2, 0.6), random.uniform(0.25, 0.8)) if coiled else (random.uniform(0, 0.25), 0.12)
         tied = random.random() < 0.25
-        clump, locks = (0.97, 70) if tone > 0.5 and random.random() < 0.35 else (random.uniform(0.4, 0.85), 260)
+        clump, locks = (0.97, 70) if tone > 0.5 and random.random() < 0.35 else (random.uniform(0.15, 0.55), 260)
         return Style(
             4.0 if tied else length, 3.0 if tied else length, 2.0 if tied else length, fringe, parting, sweep,
             1.0 if tied else random.choice([0.0, 0.0, 0.7]), random.uniform(0.1, 0.5), random.uniform(0.3, 0.6),
             0.15 if tied else random.uniform(0.5, 1.8) + (1.2 if coiled else 0), 0.0 if tied else curl, turns, clump,
-            random.uniform(0.05, 0.3), locks, 1.0,
+            random.uniform(0.05, 0.3), locks, 1.3,
         )  # fmt: skip
     if coiled and random.random() < 0.6:  # round: hair that stands on all sides
         length = random.uniform(1.0, 7.0)
         return Style(
             length, length * random.uniform(0.4, 1), length, 0.0, 0.0, 0.0, 0.5, 1.0, 0.97, length, random.uniform(0.15, 0.35),
-            random.uniform(0.8, 1.6), random.uniform(0.1, 0.6), 0.3, 260, 1.5,
+            random.uniform(0.8, 1.6), random.uniform(0.0, 0.25), 0.4, 260, 2.0,
         )  # fmt: skip
     return draw_short(random, random.uniform(1.0, 8.0), fringe, parting, sweep)
 

@@ -99,8 +99,8 @@ def _grow(roots: Any, normals: Any, lengths: Any, clear: Any, radii: Any, centre
                 wanted = comb[a] * combed - (1.0 - 0.6 * combed if a == 1 else 0.0)
                 d[a] = keep * d[a] + (1 - keep) * wanted
             if not falls and p[2] > 3.5 and p[1] < 7.5 and abs(p[0]) < 7.0:  # out of the face
-                d[0] += (0.6 if (p[0] > 0 if abs(p[0]) > 1 else side > 0) else -0.6) * (1 - abs(p[0]) / 7.5)
-                d[2] -= 0.25
+                d[0] += (1.6 if (p[0] > 0 if abs(p[0]) > 1 else side > 0) else -1.6) * (1 - abs(p[0]) / 8.5)
+                d[2] -= 0.3
             size = math.sqrt(d[0] ** 2 + d[1] ** 2 + d[2] ** 2) + 1e-6
             far = 0.0
             for a in range(3):
@@ -251,7 +251,7 @@ def grow(
         middle = vertices[triangles].mean(axis=1)
         weight = weight * (middle[:, 1] < ceiling[0] + ceiling[1] * middle[:, 2])
     longest = max(style.top, style.sides, style.back, 0.5)
-    count = int(np.clip(style.density * _PIXELS / (longest * scale * 1.6), 900, 4200))
+    count = int(np.clip(style.density * _PIXELS / (longest * scale * 1.6), 1200, 4500))
     roots, outward, _ = roots_on(vertices, normals, triangles, areas(vertices, triangles) * weight, count, random)
     count = len(roots)
     scatter = random.normal(0, 1, (max(count, 1), 4)).astype(np.float32)[:count]
@@ -300,3 +300,26 @@ def draw_hair_strands(
     covered = draw_strokes(image, depth, points, lit, widths, 0.85, 0.25)
     classes[covered > 0.5] = HAIR_CLASS
     return covered
+
+
+def shadow_on_face(image: Floats, classes: NDArray[np.uint8], covered: Floats, lamp: Floats, scale: float) -> None:
+    """Darkens the face beside the hair that lies over it, in place: below the fringe, away from the lamp.
+
+    Args:
+        image: (H, W, 3) linear.
+        classes: (H, W) before hair was drawn.
+        covered: (H, W) how much hair covers.
+        lamp: (3,) towards the first lamp.
+        scale: pixels a cm.
+    """
+    size = len(image)
+    small = max(size // 4, 16)
+    on_face = ((classes > 0) & (classes < 15)).astype(np.float32)
+    over = cv2.resize(covered * on_face, (small, small), interpolation=cv2.INTER_AREA)
+    step = 0.7 * scale * small / size
+    move = np.array([[1, 0, -lamp[0] * step], [0, 1, (0.6 * lamp[1] + 0.5) * step]], np.float32)
+    over = cv2.GaussianBlur(cv2.warpAffine(over, move, (small, small)), (0, 0), max(0.5 * step, 0.4))
+    shadow = cv2.resize(over, (size, size), interpolation=cv2.INTER_LINEAR)
+    shadow *= on_face
+    shadow *= 1 - covered
+    image *= (1 - 0.5 * shadow)[..., None]
