@@ -39,16 +39,16 @@ class ExpressionConfig:
 
 @dataclass(frozen=True)
 class CameraConfig:
-    yaw_sd: float = 20.0  # degrees
-    pitch_sd: float = 11.0
-    roll_sd: float = 11.0
+    yaw_sd: float = 17.0  # degrees
+    pitch_sd: float = 9.5
+    roll_sd: float = 9.0
     crop: Range = (0.25, 1.0)  # share of a telephone's picture that the face's picture is: with its lens, the distance
     frame: Range = (26.0, 38.0)  # cm of the face's plane that the picture shows
 
 
 @dataclass(frozen=True)
 class SkinConfig:
-    texture: Range = (0.3, 1.6)  # strength of blotches, pores and freckles
+    texture: Range = (0.3, 1.2)  # strength of blotches, pores and freckles
     makeup: float = 0.3
     beard: float = 0.36
 
@@ -99,7 +99,7 @@ class LightConfig:
     ambient: Range = (0.15, 0.7)
     lights: tuple[int, int] = (1, 3)
     shadows: float = 0.7  # share of faces whose first light casts shadows
-    exposure_sd: float = 0.5  # of the natural logarithm
+    exposure_sd: float = 0.42  # of the natural logarithm
 
     def __post_init__(self) -> None:
         _share("light", shadows=self.shadows, measured=self.measured)
@@ -119,13 +119,13 @@ class BackgroundConfig:
 
 @dataclass(frozen=True)
 class EffectConfig:
-    blur: Range = (0.4, 0.9)  # sigma at 512 pixels: every lens has some
+    blur: Range = (0.5, 1.5)  # sigma at 512 pixels: every lens has some
     depth_blur: float = 0.3
     motion_blur: float = 0.06
     contrast: Range = (0.0, 0.5)  # of an S about the middle of the tone curve
-    saturation: Range = (0.85, 1.45)
+    saturation: Range = (0.8, 1.3)
     grey: float = 0.04  # share of pictures in black and white
-    noise: Range = (0.0, 7.0)  # standard deviation in 8-bit steps; most have little
+    noise: Range = (0.0, 6.0)  # standard deviation in 8-bit steps; most have little
     sharpen: float = 0.4
     vignette: float = 0.2
     jpeg: float = 0.35

@@ -78,7 +78,7 @@ def render(index: int, seed: int, config: SynthesisConfig, size: int) -> Face:
     grown = vertices + normals * hair.lift[:, None]
     wearing = stream(seed, index, "accessories")
     chance = wearing.random(6)
-    worn = draw_worn(config.accessories, landmarks[:68], head_radii(grown), chance, wearing)
+    worn = draw_worn(config.accessories, landmarks[:68], grown, head_radii(grown), chance, wearing)
     if worn.hides_hair:
         grown = vertices
     camera = draw_camera(config.camera, stream(seed, index, "camera"), _look_at(landmarks), size)

@@ -71,8 +71,8 @@ def draw_face_hair(
         count = int(np.clip(1500 * scale / 17, 200, 1800))
         covered = brush(Layer.BEARD, count, np.float32(long), _beard_way, 0.05, hair.beard, 0.4)
         classes[(covered > 0.5) & np.isin(classes, (0, 1, 12, 15))] = BEARD_CLASS
-    count = int(np.clip(360 * scale / 17, 60, 420) * (0.5 + dice[2]))
-    brush(Layer.BROWS, count, np.float32(0.65), _brow_way, 0.04, hair.brow, 0.0)
+    count = int(np.clip(520 * scale / 17, 80, 620) * (0.5 + dice[2]))
+    brush(Layer.BROWS, count, np.float32(0.65), _brow_way, 0.03, hair.brow, 0.0)
     _lashes(image, depth, landmarks, hair, light, camera, 0.3 + 0.7 * dice[3], random)
 
 
@@ -93,7 +93,7 @@ def _lashes(
 ) -> None:  # fmt: skip
     """Curved lashes along the lids: long above, short below."""
     strands = []
-    for lids, up, length, count in ((_UPPER, 0.55, 0.85, 34), (_LOWER, -0.7, 0.4, 16)):
+    for lids, up, length, count in ((_UPPER, 0.5, 0.8, 60), (_LOWER, -0.7, 0.35, 26)):
         for lid in lids:
             line = landmarks[list(lid)]
             at = np.sort(random.uniform(0.04, 0.94, count))
@@ -113,5 +113,5 @@ def _lashes(
     tint = np.minimum(hair.brow, 0.02) * float(light[:, :3].mean())
     lit = np.ascontiguousarray(np.broadcast_to(tint, lashes.shape), np.float32)
     points = camera.project(camera.to_camera(lashes.reshape(-1, 3))).reshape(lashes.shape)
-    widths = np.full(len(lashes), camera.scale * (0.03 + 0.035 * strength), np.float32)
+    widths = np.full(len(lashes), camera.scale * (0.02 + 0.025 * strength), np.float32)
     draw_strokes(image, depth, points, lit, widths, 0.85, 0.15)

@@ -125,7 +125,7 @@ def draw_style(config: HairConfig, tone: float, random: np.random.Generator) -> 
     """Short, long, curly, round, in locks or tied; long hair `config.long` of the time."""
     parting, sweep = random.choice([0.0, 1.0]) * random.normal(0, 2.5), random.normal(0, 0.35)
     fringe = random.uniform(2.5, 6.0) if random.random() < config.fringe else 0.0
-    coiled = random.random() < 0.15 + 0.5 * tone
+    coiled = random.random() < 0.1 + 0.55 * tone
     if random.random() < config.long:
         length = float(np.exp(random.uniform(np.log(9), np.log(40))))
         curl, turns = (random.uniform(0.2, 0.6), random.uniform(0.25, 0.8)) if coiled else (random.uniform(0, 0.25), 0.12)
@@ -137,11 +137,11 @@ def draw_style(config: HairConfig, tone: float, random: np.random.Generator) -> 
             0.15 if tied else random.uniform(0.5, 1.8) + (1.2 if coiled else 0), 0.0 if tied else curl, turns, clump,
             random.uniform(0.05, 0.3), locks, 1.3,
         )  # fmt: skip
-    if coiled and random.random() < 0.6:  # round: hair that stands on all sides
+    if coiled and random.random() < 0.2 + 0.6 * tone:  # round: hair that stands on all sides
         length = random.uniform(1.0, 7.0)
         return Style(
             length, length * random.uniform(0.4, 1), length, 0.0, 0.0, 0.0, 0.5, 1.0, 0.97, length, random.uniform(0.15, 0.35),
-            random.uniform(0.8, 1.6), random.uniform(0.0, 0.25), 0.4, 260, 2.0,
+            random.uniform(0.8, 1.6), random.uniform(0.0, 0.15), 0.55, 260, 2.0,
         )  # fmt: skip
     return draw_short(random, random.uniform(1.0, 8.0), fringe, parting, sweep)
 

@@ -127,9 +127,9 @@ def _grow(roots: Any, normals: Any, lengths: Any, clear: Any, radii: Any, centre
 
 
 @numba.njit(cache=True, fastmath=True, error_model="numpy")
-def _gather(roots: Any, lengths: Any, guides: Any, guide_lengths: Any, scatter: Any, style: Any, out: Any) -> None:
-    """Strands (N, K, 3) about their nearest locks. `style`: curl, turns, clump, frizz."""
-    curl, turns, clump, frizz = style[0], style[1], style[2], style[3]
+def _gather(roots: Any, lengths: Any, guides: Any, guide_lengths: Any, scatter: Any, centre: Any, style: Any, out: Any) -> None:
+    """Strands (N, K, 3) about their nearest locks. `style`: curl, turns, clump, frizz, spread."""
+    curl, turns, clump, frizz, spread = style[0], style[1], style[2], style[3], style[4]
     nodes = out.shape[1]
     for s in range(roots.shape[0]):
         nearest, best = 0, 1e9
@@ -139,6 +139,9 @@ def _gather(roots: Any, lengths: Any, guides: Any, guide_lengths: Any, scatter: 
                 gap += (roots[s, a] - guides[g, 0, a]) ** 2
             if gap < best:
                 best, nearest = gap, g
+        start = 0.0
+        for a in range(3):
+            start += (guides[nearest, 0, a] - centre[a]) ** 2
         ratio = min(1.0, lengths[s] / max(guide_lengths[nearest], 0.1))
         phase = 2.4 * nearest + 0.9 * scatter[s, 3]
         wide = curl * (0.8 + 0.4 * abs(scatter[s, 3]))
@@ -148,6 +151,10 @@ def _gather(roots: Any, lengths: Any, guides: Any, guide_lengths: Any, scatter: 
             part = at - low
             share = k / (nodes - 1)
             keep = (1 - clump * min(1.0, 1.6 * share)) if share > 0 else 1.0
+            far = 0.0
+            for a in range(3):
+                far += (guides[nearest, low, a] - centre[a]) ** 2
+            keep *= 1 + spread * (math.sqrt(far / max(start, 1e-3)) - 1)  # strands part as they leave the head
             turn = 6.283 * turns * share * lengths[s] + phase
             strong = min(1.0, 3 * share)
             for a in range(3):
@@ -266,15 +273,16 @@ def grow(
     if style.fringe > 0:
         lengths = np.where(front, np.minimum(style.fringe, lengths), lengths)
     lengths = (lengths * uneven).astype(np.float32)
-    nodes = int(np.clip(4 + longest * (style.turns * 5 if style.curl > 0.05 else 0.5), 7, 26))
+    nodes = int(np.clip(4 + longest * (style.turns * 7 if style.curl > 0.05 else 0.5), 7, 34))
     locks = min(style.locks, count)
     guides = np.empty((locks, nodes, 3), np.float32)
     combing = np.array([style.fringe, style.parting, style.sweep, style.backwards, style.lift, style.stiffness], np.float32)
     clear = (style.volume * (0.25 + 0.75 * under)).astype(np.float32)
     _grow(roots[:locks], outward[:locks], lengths[:locks], clear[:locks], head_radii(vertices), CENTRE, combing, guides)
     strands = np.empty((count, nodes, 3), np.float32)
-    curls = np.array([style.curl, style.turns, style.clump, style.frizz], np.float32)
-    _gather(roots, lengths, guides, lengths[:locks], scatter, curls, strands)
+    turns = min(style.turns, 4.5 / longest)  # what so few nodes can follow
+    curls = np.array([style.curl, turns, style.clump, style.frizz, max(0.4, style.lift)], np.float32)
+    _gather(roots, lengths, guides, lengths[:locks], scatter, CENTRE, curls, strands)
     return strands, under
 
 
@@ -289,7 +297,7 @@ def draw_hair_strands(
     centre = camera.to_camera(CENTRE[None])[0]
     tints = hair.colour * np.exp(random.normal(0, 0.28, (len(strands), 1)))
     pale = random.random(len(strands)) < hair.grey
-    tints[pale] = 0.35 * tints[pale] + 0.25
+    tints[pale] = 0.5 * tints[pale] + 0.14
     lit = np.empty_like(strands)
     _light(
         seen, strands, centre, lighting.harmonics, lighting.directions, lighting.colours, tints.astype(np.float32),

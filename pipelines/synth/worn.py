@@ -107,13 +107,14 @@ class _Wardrobe:
 
 
 def draw_worn(
-    config: AccessoryConfig, anchors: Floats, radii: Floats, chance: Floats, random: np.random.Generator
+    config: AccessoryConfig, anchors: Floats, vertices: Floats, radii: Floats, chance: Floats, random: np.random.Generator
 ) -> Worn:
     """What one face wears.
 
     Args:
         config: how often each thing is worn.
         anchors: (68, 3) landmarks, head frame, cm.
+        vertices: (V, 3) of the head with its hair.
         radii: `strands.head_radii` of the head with its hair.
         chance: (6,) numbers that decide which.
         random: the accessories' own stream.
@@ -123,7 +124,7 @@ def draw_worn(
     if chance[0] < config.glasses:
         _glasses(wardrobe, anchors, chance[5] < config.sunglasses, random)
     if chance[1] < config.mask:
-        _mask(wardrobe, anchors, smooth, random)
+        _mask(wardrobe, anchors, smooth, vertices, random)
     if chance[2] < config.hat:
         (_hat if random.random() < 0.78 else _hood)(wardrobe, anchors, smooth, random)
     elif chance[3] < config.headset:
@@ -262,7 +263,7 @@ def _scarf(wardrobe: _Wardrobe, random: np.random.Generator) -> None:
     wardrobe.sheet(np.stack(rows), look, closed=True)
 
 
-def _mask(wardrobe: _Wardrobe, anchors: Floats, radii: Floats, random: np.random.Generator) -> None:
+def _mask(wardrobe: _Wardrobe, anchors: Floats, radii: Floats, vertices: Floats, random: np.random.Generator) -> None:
     """A cloth or surgical mask from the nose to below the chin, ear to ear."""
     surgical = random.random() < 0.5
     colour = np.array([0.55, 0.68, 0.75]) * random.uniform(0.7, 1.1) if surgical else _cloth(random)
@@ -278,13 +279,17 @@ def _mask(wardrobe: _Wardrobe, anchors: Floats, radii: Floats, random: np.random
     deep = 9.5 - 7.5 * np.abs(across) ** 2.0
     towards = np.stack([np.broadcast_to(aside, y.shape), y, np.broadcast_to(deep, y.shape)], axis=2) - CENTRE
     towards /= np.linalg.norm(towards, axis=2, keepdims=True)
-    far = _reach(radii, towards)
+    front = vertices[(vertices[:, 2] > 1.0) & (vertices[:, 1] < 6)][::3] - CENTRE  # over nose and chin
+    along = towards.reshape(-1, 3).astype(np.float32) @ front.T
+    near = along > 0.988 * np.linalg.norm(front, axis=1)
+    far = np.where(near, along, 0.0).max(axis=1).reshape(y.shape).astype(np.float32)
+    far = np.maximum(cv2.GaussianBlur(np.maximum(far, _reach(radii, towards) - 0.6), (0, 0), 1.0), far)
     pleats = 0.08 * np.sin(share * 18) if surgical else 0 * share
-    wardrobe.sheet(CENTRE + towards * (far + 0.45 + pleats)[..., None], look, both=False)
+    wardrobe.sheet(CENTRE + towards * (far + 0.3 + pleats)[..., None], look, both=False)
     strap = wardrobe.look(np.full(3, 0.7), FACEWEAR, 0.0, 0.0)
     for ear, column in ((0, 0), (16, -1)):
         for row in (0, -1):
-            start = (CENTRE + towards[row, column] * (far[row, column] + 0.45)).astype(np.float32)
+            start = (CENTRE + towards[row, column] * (far[row, column] + 0.3)).astype(np.float32)
             end = anchors[ear] + np.array([0, 0.5, -2.0], np.float32)
             wardrobe.tube(np.linspace(start, end, 5), 0.08, strap)
 
