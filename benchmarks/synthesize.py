@@ -26,7 +26,10 @@ from fakeit.pipelines.synthesize import write_face
 STAGES = {
     "shape": ("_draw_shape", "_express", "vertex_normals"),
     "paint": ("paint",),
-    "hair": ("draw_hair", "draw_behind", "draw_fringe"),
+    "light": ("draw_lighting",),
+    "hair": ("draw_hair", "grow", "draw_hair_strands", "shadow_on_face"),
+    "face hair": ("draw_face_hair",),
+    "worn": ("draw_worn", "head_radii"),
     "raster": ("rasterise",),
     "shade": ("shade",),
     "background": ("draw_background", "depth_blur", "draw_clothes"),

@@ -43,7 +43,7 @@ def draw_background(
     else:
         image = _clutter(config, random)
     grey = image.mean(axis=2, keepdims=True)
-    image = np.clip(grey + (image - grey) * np.float32(random.uniform(0.05, 0.5)), 0, 1)
+    image = np.clip(grey + (image - grey) * np.float32(random.uniform(0.05, 0.4)), 0, 1)
     image = image * image * np.float32(random.uniform(0.2, 1.2))
     return np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR), np.float32)
 

@@ -68,7 +68,7 @@ def draw_coat(
     radius = random.uniform(0.42, 0.5)
     amounts = [
         0.05 * texture, 0.06 * texture, 0.07, random.uniform(0, 1), random.uniform(0.5, 1), 0.6,
-        random.uniform(0.5, 1.05), random.uniform(0.35, 1.5), random.uniform(0.2, 1.2), radius,
+        random.uniform(0.5, 1.05), random.uniform(0.35, 1.4), random.uniform(0.1, 0.6), radius,
         radius * random.uniform(0.28, 0.6), max(0.0, random.normal(0.02, 0.05)),
         *_draw_clothes(config.clothes, clothes),
     ]  # fmt: skip

@@ -122,9 +122,9 @@ class EffectConfig:
     blur: Range = (0.5, 1.5)  # sigma at 512 pixels: every lens has some
     depth_blur: float = 0.3
     motion_blur: float = 0.06
-    contrast: Range = (0.0, 0.5)  # of an S about the middle of the tone curve
+    contrast: Range = (0.1, 0.8)  # of an S about the middle of the tone curve
     saturation: Range = (0.8, 1.3)
-    grey: float = 0.04  # share of pictures in black and white
+    grey: float = 0.02  # share of pictures in black and white
     noise: Range = (0.0, 6.0)  # standard deviation in 8-bit steps; most have little
     sharpen: float = 0.4
     vignette: float = 0.2

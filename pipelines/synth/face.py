@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fakeit.pipelines.sources import HIDDEN, VISIBLE
 from fakeit.pipelines.synth.accessories import draw_accessories, draw_clothes
 from fakeit.pipelines.synth.background import draw_background
+from fakeit.pipelines.synth.baked import baked
 from fakeit.pipelines.synth.camera import draw_camera
 from fakeit.pipelines.synth.coat import CLOTH, draw_coat, draw_tone
 from fakeit.pipelines.synth.config import SynthesisConfig
@@ -22,9 +23,9 @@ from fakeit.pipelines.synth.effects import depth_blur, photograph
 from fakeit.pipelines.synth.expression import draw_expression, draw_gaze
 from fakeit.pipelines.synth.face_hair import draw_face_hair
 from fakeit.pipelines.synth.hair import draw_hair
-from fakeit.pipelines.synth.head import Head, Material
+from fakeit.pipelines.synth.head import Head
 from fakeit.pipelines.synth.heads import load_head
-from fakeit.pipelines.synth.light import draw_lighting, openness
+from fakeit.pipelines.synth.light import draw_lighting
 from fakeit.pipelines.synth.paint import paint
 from fakeit.pipelines.synth.raster import rasterise, vertex_normals
 from fakeit.pipelines.synth.shade import shade
@@ -64,6 +65,7 @@ def render(index: int, seed: int, config: SynthesisConfig, size: int) -> Face:
     """Renders face `index` of the set `seed` as a picture of `size`² pixels."""
     cv2.setNumThreads(0)
     head = load_head(config.head.kind, config.head.file)
+    made = baked(head)
     vertices, brow_shift = _draw_shape(head, config, stream(seed, index, "shape"))
     strength = draw_expression(config.expression, stream(seed, index, "expression"))
     gaze = draw_gaze(config.expression, stream(seed, index, "gaze"))
@@ -78,7 +80,8 @@ def render(index: int, seed: int, config: SynthesisConfig, size: int) -> Face:
     grown = vertices + normals * hair.lift[:, None]
     wearing = stream(seed, index, "accessories")
     chance = wearing.random(6)
-    worn = draw_worn(config.accessories, landmarks[:68], grown, head_radii(grown), chance, wearing)
+    radii = head_radii(grown)
+    worn = draw_worn(config.accessories, landmarks[:68], grown, radii, chance, wearing)
     if worn.hides_hair:
         grown = vertices
     camera = draw_camera(config.camera, stream(seed, index, "camera"), _look_at(landmarks), size)
@@ -95,7 +98,7 @@ def render(index: int, seed: int, config: SynthesisConfig, size: int) -> Face:
     triangles = np.concatenate([head.triangles, worn.triangles + np.int32(len(grown))])
     depth, owner, second, third = rasterise(camera.project(positions), triangles, size, size)
     turned = np.asarray(vertex_normals(positions, triangles), np.float32)
-    opened = np.concatenate([_under_hat(openness(head), head.canonical, worn), np.full(len(worn.vertices), 0.9, np.float32)])
+    opened = np.concatenate([_under_hat(made.opened, head.canonical, worn), np.full(len(worn.vertices), 0.9, np.float32)])
     light = shade(
         owner, second, third, triangles, np.concatenate([head.material, worn.material]),
         np.concatenate([head.canonical, worn.weave]), turned, positions, opened,
@@ -104,14 +107,13 @@ def render(index: int, seed: int, config: SynthesisConfig, size: int) -> Face:
     )  # fmt: skip
     points = camera.project(camera.to_camera(landmarks))
     visibility = _visibility(points, depth)
-    skin_only = head.material <= Material.SCALP
     draw_face_hair(
-        image, classes, depth, vertices, normals, head.canonical, head.triangles, skin_only, light, layers, landmarks,
+        image, classes, depth, vertices, normals, head.canonical, head.triangles, made, light, layers, landmarks,
         hair, camera, stream(seed, index, "face hair"),
     )  # fmt: skip
     strands = stream(seed, index, "strands")
     if hair.style is not None and not worn.hides_hair:
-        grew, under = grow(hair, hair.style, vertices, normals, head.triangles, camera.scale, worn.rim, strands)
+        grew, under = grow(hair, hair.style, vertices, normals, head.triangles, made.size, radii, camera.scale, worn.rim, strands)
         before = classes.copy()
         covered = draw_hair_strands(image, classes, depth, grew, under, hair, camera, lighting, strands)
         shadow_on_face(image, before, covered, lighting.directions[0], camera.scale)
@@ -121,8 +123,9 @@ def render(index: int, seed: int, config: SynthesisConfig, size: int) -> Face:
         image, classes, depth, held, worn, landmarks[:68], camera, skin_colour, brightness, wearing
     )
     visibility[_covered(points, classes, hand)] = HIDDEN
-    seen = (owner >= 0) & (owner < len(head.triangles))
-    shown = float(np.median(image[seen][::11].max(axis=1))) if seen.any() else 0.3
+    some = owner[::4, ::3]
+    seen = image[::4, ::3][(some >= 0) & (some < len(head.triangles))]
+    shown = float(np.median(cv2.reduce(seen, 1, cv2.REDUCE_MAX))) if len(seen) else 0.3
     exposure = min(lighting.exposure / max(shown, 0.02), 4.0)
     picture = photograph(image, exposure, config.effects, stream(seed, index, "effects"))
     return Face(picture, points[:, :2].astype(np.float32), visibility, classes)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from fakeit.pipelines.synth.baked import Baked
 from fakeit.pipelines.synth.camera import Camera
 from fakeit.pipelines.synth.hair import Hair
-from fakeit.pipelines.synth.paint import SIDE, Layer, to_texels
-from fakeit.pipelines.synth.strands import areas, roots_on
+from fakeit.pipelines.synth.paint import Layer
+from fakeit.pipelines.synth.strands import roots_on
 from fakeit.pipelines.synth.strokes import draw_strokes
 
 Floats = NDArray[np.float32]
@@ -17,16 +18,9 @@ _UPPER = ((36, 37, 38, 39), (45, 44, 43, 42))  # lids from the outer corner inwa
 _LOWER = ((36, 41, 40, 39), (45, 46, 47, 42))
 
 
-def layer_on(layer: Floats, canonical: Floats, triangles: NDArray[np.int32]) -> Floats:
-    """What a painted layer (SIDE, SIDE) says of each triangle (T,); nothing behind the ears."""
-    middle = (canonical[triangles[:, 0]] + canonical[triangles[:, 1]] + canonical[triangles[:, 2]]) / 3
-    x, y = np.clip(np.rint(to_texels(middle)), 0, SIDE - 1).astype(int).T
-    return np.asarray(layer[y, x] * (middle[:, 2] > 1.5), np.float32)
-
-
 def draw_face_hair(
     image: Floats, classes: NDArray[np.uint8], depth: Floats, vertices: Floats, normals: Floats, canonical: Floats,
-    triangles: NDArray[np.int32], surface: NDArray[np.bool_], light: Floats, layers: Floats, landmarks: Floats,
+    triangles: NDArray[np.int32], made: Baked, light: Floats, layers: Floats, landmarks: Floats,
     hair: Hair, camera: Camera, random: np.random.Generator,
 ) -> None:  # fmt: skip
     """Draws beard, brows and lashes, in place.
@@ -39,7 +33,7 @@ def draw_face_hair(
         normals: (V, 3) head frame.
         canonical: (V, 3).
         triangles: (T, 3).
-        surface: (T,) which of them are face.
+        made: of the head.
         light: (V, ≥3) that reaches each vertex.
         layers: `paint.paint`.
         landmarks: (70, 3) head frame.
@@ -48,13 +42,13 @@ def draw_face_hair(
         random: the strands' own stream.
     """
     dice = random.random(4)
-    kept = np.flatnonzero(surface & (canonical[triangles[:, 0], 2] > 1.0))
-    skin = triangles[kept]
-    size = areas(vertices, skin)
+    x, y = made.texels.T
     scale = camera.scale
 
     def brush(layer: int, count: int, length: Floats, toward: Floats, width: float, colour: Floats, droop: float) -> Floats:
-        density = size * layer_on(layers[..., layer], canonical, skin)
+        density = layers[y, x, layer]
+        grown = np.flatnonzero(density)
+        skin, density = triangles[made.front[grown]], density[grown] * made.size[made.front[grown]]
         roots, outward, owners = roots_on(vertices, normals, skin, density, count, random)
         lengths = length * np.exp(random.normal(0, 0.25, (len(roots), 1)))
         aim = toward(canonical[skin[owners, 0]]) + random.normal(0, 0.18, roots.shape) + 0.35 * outward

@@ -10,7 +10,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fakeit.pipelines.synth.environment import seen_in
 from fakeit.pipelines.synth.light import Lighting
 
 Floats = NDArray[np.float32]
@@ -49,7 +48,7 @@ def highlights(lighting: Lighting) -> tuple[Floats, Floats]:
 
 def _surroundings(lighting: Lighting, directions: Floats, level: int) -> Floats:
     if lighting.around is not None:
-        return seen_in(lighting.around.levels[level], directions) * lighting.balance
+        return lighting.around.seen(level, directions) * lighting.balance
     x, y, z = np.moveaxis(directions, 2, 0)
     basis = np.stack([np.ones_like(x), y, z, x, x * y, y * z, 3 * z * z - 1, x * z, x * x - y * y], axis=2)
     return np.asarray(np.maximum(basis @ lighting.harmonics, 0), np.float32)

@@ -130,7 +130,7 @@ def draw_style(config: HairConfig, tone: float, random: np.random.Generator) -> 
         length = float(np.exp(random.uniform(np.log(9), np.log(40))))
         curl, turns = (random.uniform(0.2, 0.6), random.uniform(0.25, 0.8)) if coiled else (random.uniform(0, 0.25), 0.12)
         tied = random.random() < 0.25
-        clump, locks = (0.97, 70) if tone > 0.5 and random.random() < 0.35 else (random.uniform(0.15, 0.55), 260)
+        clump, locks = (0.97, 70) if tone > 0.5 and random.random() < 0.35 else (random.uniform(0.15, 0.55), 150)
         return Style(
             4.0 if tied else length, 3.0 if tied else length, 2.0 if tied else length, fringe, parting, sweep,
             1.0 if tied else random.choice([0.0, 0.0, 0.7]), random.uniform(0.1, 0.5), random.uniform(0.3, 0.6),
@@ -141,7 +141,7 @@ def draw_style(config: HairConfig, tone: float, random: np.random.Generator) -> 
         length = random.uniform(1.0, 7.0)
         return Style(
             length, length * random.uniform(0.4, 1), length, 0.0, 0.0, 0.0, 0.5, 1.0, 0.97, length, random.uniform(0.15, 0.35),
-            random.uniform(0.8, 1.6), random.uniform(0.0, 0.15), 0.55, 260, 2.0,
+            random.uniform(0.8, 1.6), random.uniform(0.0, 0.15), 0.55, 150, 2.0,
         )  # fmt: skip
     return draw_short(random, random.uniform(1.0, 8.0), fringe, parting, sweep)
 
@@ -158,5 +158,5 @@ def draw_short(
     return Style(
         top, sides, back, min(fringe, 0.9 * top) if top > 2 else 0.0, parting, sweep + (0.5 * np.sign(parting) if parting else 0),
         random.choice([0.0, 0.4, 1.0]), lift, random.uniform(0.45, 0.85), min(0.25 * top, random.uniform(0.3, 1.6)), curl,
-        turns, random.uniform(0.3, 0.8), random.uniform(0.05, 0.25), 260, 1.2,
+        turns, random.uniform(0.3, 0.8), random.uniform(0.05, 0.25), 150, 1.2,
     )  # fmt: skip

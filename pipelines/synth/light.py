@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from fakeit.pipelines.synth.config import LightConfig
 from fakeit.pipelines.synth.environment import Surroundings, draw_surroundings
 from fakeit.pipelines.synth.head import Head, Material
-from fakeit.pipelines.synth.raster import rasterise, vertex_normals
+from fakeit.pipelines.synth.raster import depth_only, vertex_normals
 
 Floats = NDArray[np.float32]
 SHADOW_SIDE = 160
 _STRONGEST = 2.5  # times the ambient light: what a sun gives at most, since photographers fill shadows
+
+_FAINT = 0.12  # of the ambient light: a lamp whose shadow nobody would see
 
 
 @dataclass(frozen=True)
@@ -53,10 +55,10 @@ def draw_lighting(config: LightConfig, random: np.random.Generator) -> Lighting:
     harmonics, directions, colours = drawn
     balance = np.ones(3)
     if measured:
-        mean = around.harmonics[0] + 0.4 * np.minimum(around.colour, _STRONGEST * around.harmonics[0])
+        mean = around.harmonics[0] + 0.4 * np.minimum(around.place.colour, _STRONGEST * around.harmonics[0])
         balance = (mean / mean.mean()) ** -random.uniform(0.5, 1.0) / mean.mean()
         added = directions[1:], colours[1:] * random.uniform(0.2, 0.8)  # a flash, a window, a friend with a torch
-        sun = around.colour * balance
+        sun = around.place.colour * balance
         sun *= min(1.0, _STRONGEST * float((around.harmonics[0] * balance).mean()) / max(float(sun.mean()), 1e-6))
         harmonics = around.harmonics * balance
         directions, colours = np.concatenate([around.lamp[None], added[0]]), np.concatenate([sun[None], added[1]])
@@ -65,9 +67,9 @@ def draw_lighting(config: LightConfig, random: np.random.Generator) -> Lighting:
         directions=np.asarray(directions, np.float32),
         colours=np.asarray(colours, np.float32),
         wrap=random.uniform(0, 0.3, 3)[: len(directions)].astype(np.float32),
-        shadows=bool(random.random() < config.shadows),
+        shadows=bool(random.random() < config.shadows and colours[0].mean() > _FAINT * harmonics[0].mean()),
         softness=float(random.uniform(0.7, 3.0)),
-        exposure=float(0.3 * np.exp(random.normal(0, config.exposure_sd))),
+        exposure=float(0.34 * np.exp(random.normal(0, config.exposure_sd))),
         around=around if measured else None,
         balance=balance.astype(np.float32),
     )
@@ -104,31 +106,19 @@ def shadow_map(
     aside = np.cross([0.0, 1.0, 0.0], direction)
     aside /= np.linalg.norm(aside) + 1e-6
     frame = np.stack([aside, -np.cross(direction, aside), direction]).astype(np.float32)
-    seen = positions @ frame.T
-    low, high = seen[:, :2].min(axis=0), seen[:, :2].max(axis=0)
+    seen = frame @ positions.T
+    low, high = seen[:2].min(axis=1), seen[:2].max(axis=1)
     scale = (side - 4) / float((high - low).max())
     matrix = np.zeros((3, 4), np.float32)
     matrix[:2, :3], matrix[:2, 3] = frame[:2] * scale, 2 - low * scale
     matrix[2, :3] = frame[2]
-    points = np.concatenate([seen[:, :2] * scale + matrix[:2, 3], seen[:, 2:]], axis=1).astype(np.float32)
-    depth, _, _, _ = rasterise(points, triangles, side, side)
-    return depth, matrix
+    seen[:2] = seen[:2] * np.float32(scale) + matrix[:2, 3:]
+    return depth_only(np.ascontiguousarray(seen.T), triangles, side, side), matrix
 
 
-_BAKED: dict[int, tuple[Head, Floats]] = {}  # by the head's identity: a head is loaded once a process
-
-
-def openness(head: Head) -> Floats:
+def openness(head: Head, count: int = 96, side: int = 320) -> Floats:
     """How much of the sky above it each vertex of the mean face sees, (V,) in 0 to 1: dark nostrils, lids and corners of
-    the mouth. From shadow maps of 96 directions, once a process and head (0.5 s)."""
-    known = _BAKED.get(id(head))
-    if known is None or known[0] is not head:
-        _BAKED.clear()
-        known = _BAKED[id(head)] = (head, _bake(head))
-    return known[1]
-
-
-def _bake(head: Head, count: int = 96, side: int = 320) -> Floats:
+    the mouth. From shadow maps of `count` directions, half a second."""
     vertices, triangles = head.neutral, head.triangles
     normals = np.asarray(vertex_normals(vertices, triangles), np.float32)
     turn = np.arange(count) * np.pi * (3 - np.sqrt(5))  # directions spread by the golden angle

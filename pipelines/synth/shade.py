@@ -109,11 +109,11 @@ def _shade(  # noqa: PLR0913 - a kernel takes plain arrays
                 blotch = _texel(noise[1], sx, sy)
                 patch = _texel(noise[2], sx, sy)
                 strand = _texel(noise[3], cx * 55 + cz * 40 + offset[1], cy * 24 + offset[0])
-                wrinkle = _texel(noise[3], cy * 30 + offset[0], cx * 10 + offset[1]) if cy > 5.5 else 0.0
+                wrinkle = _texel(noise[3], cy * 30 + offset[0], cx * 10 + offset[1]) if cy > 5.5 and amounts[11] > 0 else 0.0
                 texture = _exp(amounts[0] * grain + amounts[1] * blotch + amounts[2] * patch + amounts[11] * wrinkle)
                 for a in range(3):
                     albedo[a] = colours[0, a] * texture
-                zone = 0.55 + 0.9 * math.exp(-0.06 * cx * cx) * (1.0 if cy > -1.5 else 0.6)  # forehead, nose, chin: oily
+                zone = 0.55 + 0.9 / (1 + 0.08 * cx * cx) * (1.0 if cy > -1.5 else 0.6)  # forehead, nose, chin: oily
                 broad = amounts[7] * max(0.0, 1 + 0.2 * grain)
                 tight = amounts[7] * zone * max(0.0, 0.7 + 0.3 * grain)
                 bend_x = 0.35 * amounts[0] * (grain - _texel(noise[0], sx + 1, sy))

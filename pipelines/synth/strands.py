@@ -23,14 +23,14 @@ from fakeit.pipelines.synth.strokes import draw_strokes
 Floats = NDArray[np.float32]
 CENTRE = np.array([0.0, 2.5, -1.0], np.float32)  # of the head, for how far out its surface lies in any direction
 _ROWS, _COLUMNS = 32, 48
-_PIXELS = 1.2e6  # that a head of hair may cover, counted once a strand: what bounds its time
+_PIXELS = 8e5  # that a head of hair may cover, counted once a strand: what bounds its time
 
 
 @numba.njit(cache=True, fastmath=True, error_model="numpy")
 def _radii(vertices: Any, centre: Any, rows: int, columns: int) -> Any:
     """How far out the mesh reaches from its centre, (rows, columns): latitude from below, longitude from −π."""
     out = np.zeros((rows, columns), np.float32)
-    for v in range(vertices.shape[0]):
+    for v in range(0, vertices.shape[0], 2):
         x, y, z = vertices[v, 0] - centre[0], vertices[v, 1] - centre[1], vertices[v, 2] - centre[2]
         far = math.sqrt(x * x + y * y + z * z) + 1e-6
         row = min(rows - 1, int((math.asin(y / far) / math.pi + 0.5) * rows))
@@ -134,9 +134,10 @@ def _gather(roots: Any, lengths: Any, guides: Any, guide_lengths: Any, scatter: 
     for s in range(roots.shape[0]):
         nearest, best = 0, 1e9
         for g in range(guides.shape[0]):
-            gap = 0.0
-            for a in range(3):
-                gap += (roots[s, a] - guides[g, 0, a]) ** 2
+            gap = (roots[s, 0] - guides[g, 0, 0]) ** 2
+            if gap >= best:
+                continue
+            gap += (roots[s, 1] - guides[g, 0, 1]) ** 2 + (roots[s, 2] - guides[g, 0, 2]) ** 2
             if gap < best:
                 best, nearest = gap, g
         start = 0.0
@@ -169,6 +170,13 @@ def _gather(roots: Any, lengths: Any, guides: Any, guide_lengths: Any, scatter: 
                 out[s, k, a] = place
 
 
+@numba.njit(cache=True, fastmath=True, error_model="numpy", inline="always")
+def _power(x: float, squarings: int) -> float:
+    for _ in range(squarings):
+        x *= x
+    return x
+
+
 @numba.njit(cache=True, fastmath=True, error_model="numpy")
 def _light(seen: Any, outward: Any, centre: Any, harmonics: Any, lamps: Any, lamp_colours: Any, tints: Any, under: Any, out: Any) -> None:
     """Colours (N, K, 3) of strands (N, K, 3), camera frame: Kajiya and Kay (1989), a coloured and a white highlight."""
@@ -198,8 +206,8 @@ def _light(seen: Any, outward: Any, centre: Any, harmonics: Any, lamps: Any, lam
                 hx, hy, hz = lamps[lamp, 0], lamps[lamp, 1], lamps[lamp, 2] + 1
                 half = (t[0] * hx + t[1] * hy + t[2] * hz) / (math.sqrt(hx * hx + hy * hy + hz * hz) + 1e-6)
                 diffuse = math.sqrt(max(0.0, 1 - across * across))
-                white = max(0.0, 1 - (half - 0.08) ** 2) ** 45
-                tinted = max(0.0, 1 - (half + 0.12) ** 2) ** 14
+                white = _power(max(0.0, 1 - (half - 0.08) ** 2), 6)
+                tinted = _power(max(0.0, 1 - (half + 0.12) ** 2), 4)
                 for a in range(3):
                     shine = 0.035 * white + (0.35 * tinted + 0.75 * diffuse) * tints[s, a]
                     out[s, k, a] += shadowed * lamp_colours[lamp, a] * shine
@@ -221,24 +229,26 @@ def roots_on(
     total = np.cumsum(density, dtype=np.float64)
     if total[-1] <= 0 or count <= 0:
         return np.zeros((0, 3), np.float32), np.zeros((0, 3), np.float32), np.zeros(0, np.int64)
-    chosen = np.minimum(np.searchsorted(total, random.random(count) * total[-1]), len(density) - 1)
+    chosen = np.minimum(np.searchsorted(total, np.sort(random.random(count)) * total[-1]), len(density) - 1)
     share = random.random((count, 2))
     share = np.where(share.sum(axis=1, keepdims=True) > 1, 1 - share, share)
     weights = np.concatenate([1 - share.sum(axis=1, keepdims=True), share], axis=1)[..., None]
     corners = triangles[chosen]
     place, normal = (vertices[corners] * weights).sum(axis=1), (normals[corners] * weights).sum(axis=1)
     normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-6
-    return place.astype(np.float32), normal.astype(np.float32), chosen
+    order = random.permutation(count)  # sorted numbers are found faster; what comes first must not lie together
+    return place[order].astype(np.float32), normal[order].astype(np.float32), chosen[order]
 
 
 def areas(vertices: Floats, triangles: NDArray[np.int32]) -> Floats:
-    """(T,) cm²."""
+    """(T,) of triangles, cm²."""
     a, b, c = vertices[triangles[:, 0]], vertices[triangles[:, 1]], vertices[triangles[:, 2]]
     return np.asarray(0.5 * np.linalg.norm(np.cross(b - a, c - a), axis=1), np.float32)
 
 
 def grow(
-    hair: Hair, style: Style, vertices: Floats, normals: Floats, triangles: NDArray[np.int32], scale: float,
+    hair: Hair, style: Style, vertices: Floats, normals: Floats, triangles: NDArray[np.int32], size: Floats,
+    radii: Floats, scale: float,
     ceiling: Floats | None, random: np.random.Generator,
 ) -> tuple[Floats, Floats]:  # fmt: skip
     """Strands (N, K, 3), head frame, and how little each lies under others (N,).
@@ -249,17 +259,22 @@ def grow(
         vertices: (V, 3) of the head.
         normals: (V, 3).
         triangles: (T, 3).
+        size: (T,) `areas`.
+        radii: `head_radii`.
         scale: pixels a cm: how many strands are worth drawing.
         ceiling: (2,) y and slope by z of a hat's rim; no root lies above it. None: no hat.
         random: numbers.
     """
-    weight = hair.weight[triangles].min(axis=1)
+    weight = hair.weight
     if ceiling is not None:
-        middle = vertices[triangles].mean(axis=1)
-        weight = weight * (middle[:, 1] < ceiling[0] + ceiling[1] * middle[:, 2])
+        weight = weight * (vertices[:, 1] < ceiling[0] + ceiling[1] * vertices[:, 2])
+    a, b, c = triangles.T
+    hairy = np.flatnonzero(weight[a] * weight[b] * weight[c])
+    triangles, size = triangles[hairy], size[hairy]
+    weight = weight[triangles[:, 0]]
     longest = max(style.top, style.sides, style.back, 0.5)
-    count = int(np.clip(style.density * _PIXELS / (longest * scale * 1.6), 1200, 4500))
-    roots, outward, _ = roots_on(vertices, normals, triangles, areas(vertices, triangles) * weight, count, random)
+    count = int(np.clip(style.density * _PIXELS / (longest * scale * 1.6), 900, 3000))
+    roots, outward, _ = roots_on(vertices, normals, triangles, size * weight, count, random)
     count = len(roots)
     scatter = random.normal(0, 1, (max(count, 1), 4)).astype(np.float32)[:count]
     under = random.random(max(count, 1)).astype(np.float32)[:count]
@@ -278,7 +293,7 @@ def grow(
     guides = np.empty((locks, nodes, 3), np.float32)
     combing = np.array([style.fringe, style.parting, style.sweep, style.backwards, style.lift, style.stiffness], np.float32)
     clear = (style.volume * (0.25 + 0.75 * under)).astype(np.float32)
-    _grow(roots[:locks], outward[:locks], lengths[:locks], clear[:locks], head_radii(vertices), CENTRE, combing, guides)
+    _grow(roots[:locks], outward[:locks], lengths[:locks], clear[:locks], radii, CENTRE, combing, guides)
     strands = np.empty((count, nodes, 3), np.float32)
     turns = min(style.turns, 4.5 / longest)  # what so few nodes can follow
     curls = np.array([style.curl, turns, style.clump, style.frizz, max(0.4, style.lift)], np.float32)
@@ -304,7 +319,7 @@ def draw_hair_strands(
         0.45 + 0.55 * under, lit,
     )  # fmt: skip
     points = camera.project(seen.reshape(-1, 3)).reshape(strands.shape)
-    widths = (camera.scale * random.uniform(0.06, 0.13, len(strands))).astype(np.float32)
+    widths = (camera.scale * random.uniform(0.075, 0.15, len(strands))).astype(np.float32)
     covered = draw_strokes(image, depth, points, lit, widths, 0.85, 0.25)
     classes[covered > 0.5] = HAIR_CLASS
     return covered
@@ -320,14 +335,18 @@ def shadow_on_face(image: Floats, classes: NDArray[np.uint8], covered: Floats, l
         lamp: (3,) towards the first lamp.
         scale: pixels a cm.
     """
-    size = len(image)
-    small = max(size // 4, 16)
     on_face = ((classes > 0) & (classes < 15)).astype(np.float32)
-    over = cv2.resize(covered * on_face, (small, small), interpolation=cv2.INTER_AREA)
-    step = 0.7 * scale * small / size
+    x, y, width, height = cv2.boundingRect(on_face.astype(np.uint8))
+    if width < 8 or height < 8:
+        return
+    part = np.s_[y : y + height, x : x + width]
+    on_face, covered = on_face[part], covered[part]
+    small = (max(width // 4, 2), max(height // 4, 2))
+    over = cv2.resize(covered * on_face, small, interpolation=cv2.INTER_AREA)
+    step = 0.7 * scale / 4
     move = np.array([[1, 0, -lamp[0] * step], [0, 1, (0.6 * lamp[1] + 0.5) * step]], np.float32)
-    over = cv2.GaussianBlur(cv2.warpAffine(over, move, (small, small)), (0, 0), max(0.5 * step, 0.4))
-    shadow = cv2.resize(over, (size, size), interpolation=cv2.INTER_LINEAR)
+    over = cv2.GaussianBlur(cv2.warpAffine(over, move, small), (0, 0), max(0.5 * step, 0.4))
+    shadow = cv2.resize(over, (width, height), interpolation=cv2.INTER_LINEAR)
     shadow *= on_face
     shadow *= 1 - covered
-    image *= (1 - 0.5 * shadow)[..., None]
+    image[part] *= cv2.merge([1 - 0.5 * shadow] * 3)

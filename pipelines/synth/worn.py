@@ -268,7 +268,7 @@ def _mask(wardrobe: _Wardrobe, anchors: Floats, radii: Floats, vertices: Floats,
     surgical = random.random() < 0.5
     colour = np.array([0.55, 0.68, 0.75]) * random.uniform(0.7, 1.1) if surgical else _cloth(random)
     look = wardrobe.look(colour, FACEWEAR, 0.03 if surgical else 0.1, 0.0)
-    drop = random.uniform(0.1, 0.6)
+    drop = random.uniform(0.3, 0.9)
     top = anchors[28] * (1 - drop) + anchors[30] * drop
     across = np.linspace(-1, 1, 25)
     aside = across * 6.9
@@ -318,8 +318,8 @@ def _glasses(wardrobe: _Wardrobe, anchors: Floats, dark: bool, random: np.random
     thick = random.uniform(0.05, 0.2)
     look = wardrobe.look(colour, GLASSES, 0.0, 1.6)
     rimless = random.random() < 0.12
-    tint = random.random(3) * 0.04 if dark else np.full(3, 0.8)
-    wardrobe.tint = np.array([*tint, random.uniform(0.75, 0.97) if dark else random.uniform(0, 0.08)], np.float32)
+    tint = random.random(3) * 0.04 if dark else np.full(3, 0.3)
+    wardrobe.tint = np.array([*tint, random.uniform(0.75, 0.97) if dark else random.uniform(0, 0.06)], np.float32)
     angle = np.linspace(0, 2 * np.pi, 28, endpoint=False)
     round_x = np.sign(np.cos(angle)) * np.abs(np.cos(angle)) ** power * wide
     round_y = np.sign(np.sin(angle)) * np.abs(np.sin(angle)) ** power * high
