@@ -43,7 +43,7 @@ class CameraConfig:
     pitch_sd: float = 9.5
     roll_sd: float = 9.0
     crop: Range = (0.25, 1.0)  # share of a telephone's picture that the face's picture is: with its lens, the distance
-    frame: Range = (26.0, 38.0)  # cm of the face's plane that the picture shows
+    frame: Range = (28.0, 40.0)  # cm of the face's plane that the picture shows
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,9 @@ class AccessoryConfig:
     glasses: float = 0.22
     sunglasses: float = 0.3  # of those with glasses
     hat: float = 0.1
-    mask: float = 0.03
+    mask: float = 0.025
     headset: float = 0.03
-    occluder: float = 0.08  # hands, microphones, other things before the face
+    occluder: float = 0.05  # hands, microphones, other things before the face
     scarf: float = 0.05
 
     def __post_init__(self) -> None:
@@ -123,7 +123,7 @@ class EffectConfig:
     depth_blur: float = 0.3
     motion_blur: float = 0.06
     contrast: Range = (0.1, 0.8)  # of an S about the middle of the tone curve
-    saturation: Range = (0.8, 1.3)
+    saturation: Range = (0.6, 1.2)
     grey: float = 0.02  # share of pictures in black and white
     noise: Range = (0.0, 6.0)  # standard deviation in 8-bit steps; most have little
     sharpen: float = 0.4

@@ -177,7 +177,7 @@ def _shade(  # noqa: PLR0913 - a kernel takes plain arrays
                     part, broad, tight = 9, 0.0, 0.0
                     row = 8 if cy > -3.35 else 9
                     for a in range(3):
-                        albedo[a] = colours[row, a] * (1.0 if row == 8 else 0.5)
+                        albedo[a] = colours[row, a] * (0.8 if row == 8 else 0.2)
                 if painted and on_layers and layer[6] > 0.5:
                     e = 0 if cx < 0 else 1
                     out_x, out_y = (cx - eyes[e, 0]) / eyes[e, 3], (cy - eyes[e, 1]) / eyes[e, 3]
