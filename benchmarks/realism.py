@@ -3,8 +3,8 @@
 
     python benchmarks/realism.py [--count 500] [--head ict=ict.npz] [--faces today=FOLDER] [--plot statistics.png]
 
-Faces are default draws of conf/synthesize/default.toml (seed 4242), none left out; `--faces NAME=FOLDER` adds a set that
-jobs/synthesize.py wrote. Real ones are AFW and HELEN-train. Found: MTCNN sees a face, as jobs/predict.py runs it.
+Faces are default draws of conf/synthesize/default.toml (seed 4242), none left out; `--faces NAME=FOLDER` adds a set
+that jobs/synthesize.py wrote. Real ones are AFW and HELEN-train. Found: MTCNN sees a face, as jobs/predict.py runs it.
 Distances are to a random half of the real faces; its other half is the floor. Prints a table for people and, as its
 last line, one JSON object.
 """
@@ -30,7 +30,19 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from numpy.typing import NDArray
-from realism_measures import LEFT, RIGHT, Faces, aligned, distances, features, modes, pixel_figures, poses, spectrum, square
+from realism_measures import (
+    LEFT,
+    RIGHT,
+    Faces,
+    aligned,
+    distances,
+    features,
+    modes,
+    pixel_figures,
+    poses,
+    spectrum,
+    square,
+)
 
 from fakeit.model.inference.landmarker import Landmarker
 from fakeit.pipelines.config import load
@@ -147,7 +159,10 @@ def main() -> None:
     landmarker = Landmarker.load()
     heads = arguments.head or ["builtin=", f"ict={arguments.shared / 'ict_face/ict_face.npz'}"]
     sets = {head.partition("=")[0]: rendered(*head.split("=", 1), arguments.count) for head in heads}
-    sets |= {name: stored("face_synthetics", place, arguments.count) for name, place in (f.split("=", 1) for f in arguments.faces)}
+    sets |= {
+        name: stored("face_synthetics", place, arguments.count)
+        for name, place in (f.split("=", 1) for f in arguments.faces)
+    }
     ours = {name: measure(pairs, landmarker) for name, pairs in sets.items()}
     real = {name: measure(stored("300w", str(arguments.shared / folder), 10**6), landmarker)
             for name, folder in (("AFW", "afw_68"), ("HELEN", "helen_train_870"))}  # fmt: skip

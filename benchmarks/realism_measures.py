@@ -51,7 +51,9 @@ def square(image: NDArray[np.uint8], points: Floats) -> NDArray[np.uint8]:
         image = np.asarray(cv2.resize(image, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA), np.uint8)
         x, y, scale = x * shrink, y * shrink, scale / shrink
     move = np.array([[scale, 0, -scale * x], [0, scale, -scale * y]])
-    return np.asarray(cv2.warpAffine(image, move, (SIDE, SIDE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+    return np.asarray(
+        cv2.warpAffine(image, move, (SIDE, SIDE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    )
 
 
 def pixel_figures(face: NDArray[np.uint8]) -> list[float]:

@@ -1,4 +1,4 @@
-"""What is behind a head: the place that lights it, plain walls, clutter, or a user's own pictures. Made small and enlarged."""
+"""What is behind a head: the place that lights it, plain walls, clutter, a user's own pictures. Made small."""
 
 from __future__ import annotations
 

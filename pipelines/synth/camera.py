@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from fakeit.pipelines.synth.config import CameraConfig
 
 Floats = NDArray[np.float32]
-# Focal lengths of telephones (mm, for a picture 36 mm wide) and how often each is used: selfies and the main camera have
-# 22 to 28, portraits 50 to 77.
+# Focal lengths of telephones (mm, for a picture 36 mm wide) and how often each is used: selfies and the main camera
+# have 22 to 28, portraits 50 to 77.
 _LENSES, _SHARES = (14.0, 23.0, 26.0, 28.0, 50.0, 77.0), (0.03, 0.22, 0.35, 0.15, 0.15, 0.1)
 _NEAR_FAR = (32.0, 300.0)  # cm
 

@@ -15,7 +15,9 @@ Floats = NDArray[np.float32]
 # Skin from light to dark, ×255 before the power of 2.2; evenly spread over the tones of all people.
 _TONES = np.array([[248, 214, 196], [236, 190, 163], [214, 162, 130], [178, 122, 88], [136, 88, 62], [90, 57, 42]])
 _IRISES = np.array([[0.05, 0.025, 0.012], [0.12, 0.06, 0.03], [0.16, 0.2, 0.28], [0.12, 0.2, 0.12], [0.2, 0.22, 0.24]])
-_LIGHT_EYES = np.array([0.3, 0.25, 0.21, 0.13, 0.11])  # shares of the irises with light skin; with dark skin they are brown
+_LIGHT_EYES = np.array(
+    [0.3, 0.25, 0.21, 0.13, 0.11]
+)  # shares of the irises with light skin; with dark skin they are brown
 _DARK_EYES = np.array([0.85, 0.12, 0.01, 0.01, 0.01])
 
 # Rows of `Coat.colours` and places in `Coat.amounts`, as `shade` reads them.
@@ -74,7 +76,19 @@ def draw_coat(
     ]  # fmt: skip
     cloth = _draw_cloth(clothes)
     brow = hair.brow
-    colours = [skin, lip, brow, hair.beard, hair.colour, socket, iris, sclera, teeth, gums * random.uniform(0.4, 1.2), *cloth]
+    colours = [
+        skin,
+        lip,
+        brow,
+        hair.beard,
+        hair.colour,
+        socket,
+        iris,
+        sclera,
+        teeth,
+        gums * random.uniform(0.4, 1.2),
+        *cloth,
+    ]
     return Coat(np.array(colours, np.float32), np.array(amounts, np.float32), random.integers(0, 512, 2), gaze)
 
 

@@ -1,4 +1,4 @@
-"""Measured surroundings: panoramas (Poly Haven, CC0) that light a face and stand behind it, so that light and place agree.
+"""Measured surroundings: panoramas (Poly Haven, CC0) that light a face and stand behind it: light and place agree.
 
 A panorama is latitude × longitude, its top row up, columns to the right; light is in units of its own mean. Each is
 taken apart once a process (its sun or window as a lamp, the rest at three sharpnesses); a face turns one by any angle
@@ -70,7 +70,9 @@ class Surroundings:
         row = (0.5 - np.arctan((rise - axis)[:, None] / np.hypot(1, axis)[None]) / np.pi) * len(self.place.picture)
         return np.asarray(_LINEAR[self._look_up(self.place.picture, column, row)])
 
-    def _look_up(self, panorama: NDArray[np.generic], column: NDArray[np.floating], row: NDArray[np.floating]) -> Floats:
+    def _look_up(
+        self, panorama: NDArray[np.generic], column: NDArray[np.floating], row: NDArray[np.floating]
+    ) -> Floats:
         width = panorama.shape[1]
         column = np.mod((-column if self.mirrored else column) + self.turn, 1) * width - 0.5
         x, y = np.asarray(column, np.float32), np.clip(row - 0.5, 0, len(panorama) - 1).astype(np.float32)
@@ -93,9 +95,7 @@ def turned(place: Panorama, turn: float, mirrored: bool) -> Surroundings:
     x, y, z = back @ directions.reshape(-1, 3).T
     basis = np.stack([np.ones_like(x), y, z, x, x * y, y * z, 3 * z * z - 1, x * z, x * x - y * y]) * _LAMBERT[:, None]
     harmonics = basis @ (place.diffuse * weights[..., None]).reshape(-1, 3)
-    return Surroundings(
-        place, turn, mirrored, harmonics.astype(np.float32), np.asarray(back @ place.lamp, np.float32)
-    )
+    return Surroundings(place, turn, mirrored, harmonics.astype(np.float32), np.asarray(back @ place.lamp, np.float32))
 
 
 # What one unit of light adds to each coefficient: Lambert's cosine over π in second-order spherical harmonics
@@ -128,7 +128,9 @@ def panorama(light: Floats, picture: NDArray[np.uint8]) -> Panorama:
 def _soft(rest: Floats, rows: int, blur: float) -> Floats:
     small = cv2.resize(rest, (2 * rows, rows), interpolation=cv2.INTER_AREA)
     wide = int(4 * blur)
-    padded = np.pad(np.pad(small, ((0, 0), (wide, wide), (0, 0)), mode="wrap"), ((wide, wide), (0, 0), (0, 0)), mode="edge")
+    padded = np.pad(
+        np.pad(small, ((0, 0), (wide, wide), (0, 0)), mode="wrap"), ((wide, wide), (0, 0), (0, 0)), mode="edge"
+    )
     return np.asarray(cv2.GaussianBlur(padded, (0, 0), blur)[wide:-wide, wide:-wide], np.float32)
 
 

@@ -98,7 +98,9 @@ def render(index: int, seed: int, config: SynthesisConfig, size: int) -> Face:
     triangles = np.concatenate([head.triangles, worn.triangles + np.int32(len(grown))])
     depth, owner, second, third = rasterise(camera.project(positions), triangles, size, size)
     turned = np.asarray(vertex_normals(positions, triangles), np.float32)
-    opened = np.concatenate([_under_hat(made.opened, head.canonical, worn), np.full(len(worn.vertices), 0.9, np.float32)])
+    opened = np.concatenate(
+        [_under_hat(made.opened, head.canonical, worn), np.full(len(worn.vertices), 0.9, np.float32)]
+    )
     light = shade(
         owner, second, third, triangles, np.concatenate([head.material, worn.material]),
         np.concatenate([head.canonical, worn.weave]), turned, positions, opened,
@@ -113,15 +115,15 @@ def render(index: int, seed: int, config: SynthesisConfig, size: int) -> Face:
     )  # fmt: skip
     strands = stream(seed, index, "strands")
     if hair.style is not None and not worn.hides_hair:
-        grew, under = grow(hair, hair.style, vertices, normals, head.triangles, made.size, radii, camera.scale, worn.rim, strands)
+        grew, under = grow(
+            hair, hair.style, vertices, normals, head.triangles, made.size, radii, camera.scale, worn.rim, strands
+        )
         before = classes.copy()
         covered = draw_hair_strands(image, classes, depth, grew, under, hair, camera, lighting, strands)
         shadow_on_face(image, before, covered, lighting.directions[0], camera.scale)
     skin_colour = coat.colours[0]
     held = chance[4] < config.accessories.occluder
-    hand = draw_accessories(
-        image, classes, depth, held, worn, landmarks[:68], camera, skin_colour, brightness, wearing
-    )
+    hand = draw_accessories(image, classes, depth, held, worn, landmarks[:68], camera, skin_colour, brightness, wearing)
     visibility[_covered(points, classes, hand)] = HIDDEN
     some = owner[::4, ::3]
     seen = image[::4, ::3][(some >= 0) & (some < len(head.triangles))]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -45,7 +47,15 @@ def draw_face_hair(
     x, y = made.texels.T
     scale = camera.scale
 
-    def brush(layer: int, count: int, length: Floats, toward: Floats, width: float, colour: Floats, droop: float) -> Floats:
+    def brush(
+        layer: int,
+        count: int,
+        length: float,
+        toward: Callable[[Floats], Floats],
+        width: float,
+        colour: Floats,
+        droop: float,
+    ) -> Floats:
         density = layers[y, x, layer]
         grown = np.flatnonzero(density)
         skin, density = triangles[made.front[grown]], density[grown] * made.size[made.front[grown]]
@@ -54,7 +64,9 @@ def draw_face_hair(
         aim = toward(canonical[skin[owners, 0]]) + random.normal(0, 0.18, roots.shape) + 0.35 * outward
         aim /= np.linalg.norm(aim, axis=1, keepdims=True) + 1e-6
         share = np.linspace(0, 1, 4)[None, :, None]
-        strands = roots[:, None] + (aim * lengths)[:, None] * share - np.array([0, droop, 0]) * lengths[:, None] * share**2
+        strands = (
+            roots[:, None] + (aim * lengths)[:, None] * share - np.array([0, droop, 0]) * lengths[:, None] * share**2
+        )
         lit = light[skin[owners, 0], :3][:, None] * colour * np.exp(random.normal(0, 0.3, (len(roots), 1, 1)))
         lit = np.ascontiguousarray(np.broadcast_to(lit, strands.shape), np.float32)
         points = camera.project(camera.to_camera(strands.reshape(-1, 3))).reshape(strands.shape)
@@ -63,10 +75,10 @@ def draw_face_hair(
     if layers[..., Layer.BEARD].any() and dice[0] < 0.75:
         long = 0.25 + 3.5 * dice[1] ** 4
         count = int(np.clip(1500 * scale / 17, 200, 1800))
-        covered = brush(Layer.BEARD, count, np.float32(long), _beard_way, 0.05, hair.beard, 0.4)
+        covered = brush(Layer.BEARD, count, long, _beard_way, 0.05, hair.beard, 0.4)
         classes[(covered > 0.5) & np.isin(classes, (0, 1, 12, 15))] = BEARD_CLASS
     count = int(np.clip(520 * scale / 17, 80, 620) * (0.5 + dice[2]))
-    brush(Layer.BROWS, count, np.float32(0.65), _brow_way, 0.03, hair.brow, 0.0)
+    brush(Layer.BROWS, count, 0.65, _brow_way, 0.03, hair.brow, 0.0)
     _lashes(image, depth, landmarks, hair, light, camera, 0.3 + 0.7 * dice[3], random)
 
 
@@ -99,7 +111,9 @@ def _lashes(
             fan = np.stack([side * (0.55 - 0.75 * at), np.full(count, 0.0), np.full(count, 1.0)], axis=1)
             fan += random.normal(0, 0.12, fan.shape)
             fan /= np.linalg.norm(fan, axis=1, keepdims=True)
-            reach = (length * (0.55 + 0.45 * np.sin(np.pi * np.clip(at + 0.1, 0, 1))) * (0.5 + 0.5 * strength))[:, None, None]
+            reach = (length * (0.55 + 0.45 * np.sin(np.pi * np.clip(at + 0.1, 0, 1))) * (0.5 + 0.5 * strength))[
+                :, None, None
+            ]
             share = np.linspace(0, 1, 4)[None, :, None]
             curve = fan[:, None] * share * 0.8 + np.array([0, up, 0]) * share**1.6
             strands.append(root[:, None] + curve * reach)

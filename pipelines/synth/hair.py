@@ -11,6 +11,7 @@ from fakeit.pipelines.synth.config import HairConfig
 
 Floats = NDArray[np.float32]
 HAIR_CLASS = 13
+_LOCKS = 150
 
 # Linear RGB × 255 (before the power of 2.2): black, dark to light brown, blond, grey, white, red, dyed.
 _COLOURS = np.array(
@@ -105,7 +106,7 @@ def draw_hair(config: HairConfig, canonical: Floats, tone: float, random: np.ran
     back = (z < -0.5) & (y > -4 + 0.4 * np.abs(x))
     ears = (np.abs(x) > 7.2) & (y < 4.8) & (y > -3) & (z < 4) & (z > -1.5)
     weight = (np.maximum(top, sideburns | back) * ~ears).astype(np.float32)
-    style = draw_style(config, tone, random)
+    style: Style | None = draw_style(config, tone, random)
     stubble = random.random() < 0.5
     if random.random() < config.bald:
         crown = np.clip((random.uniform(3.5, 7.5) - y) / 0.8, 0, 1) * (z < 2)  # a wreath is left, or nothing
@@ -113,7 +114,9 @@ def draw_hair(config: HairConfig, canonical: Floats, tone: float, random: np.ran
         style = draw_short(random, 0.8) if stubble else None
     lift = weight * (min(0.35 * style.volume, 0.8) + 0.1 if style is not None else 0.0)
     return Hair(
-        *(np.asarray(tint, np.float32) for tint in (colour, brow, beard)),
+        colour=np.asarray(colour, np.float32),
+        brow=np.asarray(brow, np.float32),
+        beard=np.asarray(beard, np.float32),
         grey=grey,
         weight=weight,
         lift=np.asarray(lift, np.float32),
@@ -125,38 +128,89 @@ def draw_style(config: HairConfig, tone: float, random: np.random.Generator) -> 
     """Short, long, curly, round, in locks or tied; long hair `config.long` of the time."""
     parting, sweep = random.choice([0.0, 1.0]) * random.normal(0, 2.5), random.normal(0, 0.35)
     fringe = random.uniform(2.5, 6.0) if random.random() < config.fringe else 0.0
-    coiled = random.random() < 0.1 + 0.55 * tone
+    coiled = bool(random.random() < 0.1 + 0.55 * tone)
     if random.random() < config.long:
-        length = float(np.exp(random.uniform(np.log(9), np.log(40))))
-        curl, turns = (random.uniform(0.2, 0.6), random.uniform(0.25, 0.8)) if coiled else (random.uniform(0, 0.25), 0.12)
-        tied = random.random() < 0.25
-        clump, locks = (0.97, 70) if tone > 0.5 and random.random() < 0.35 else (random.uniform(0.15, 0.55), 150)
-        return Style(
-            4.0 if tied else length, 3.0 if tied else length, 2.0 if tied else length, fringe, parting, sweep,
-            1.0 if tied else random.choice([0.0, 0.0, 0.7]), random.uniform(0.1, 0.5), random.uniform(0.3, 0.6),
-            0.15 if tied else random.uniform(0.5, 1.8) + (1.2 if coiled else 0), 0.0 if tied else curl, turns, clump,
-            random.uniform(0.05, 0.3), locks, 1.3,
-        )  # fmt: skip
-    if coiled and random.random() < 0.2 + 0.6 * tone:  # round: hair that stands on all sides
-        length = random.uniform(1.0, 7.0)
-        return Style(
-            length, length * random.uniform(0.4, 1), length, 0.0, 0.0, 0.0, 0.5, 1.0, 0.97, length, random.uniform(0.15, 0.35),
-            random.uniform(0.8, 1.6), random.uniform(0.0, 0.15), 0.55, 150, 2.0,
-        )  # fmt: skip
+        return _draw_long(random, tone, coiled, fringe, parting, sweep)
+    if coiled and random.random() < 0.2 + 0.6 * tone:
+        return _draw_round(random)
     return draw_short(random, random.uniform(1.0, 8.0), fringe, parting, sweep)
+
+
+def _draw_long(
+    random: np.random.Generator, tone: float, coiled: bool, fringe: float, parting: float, sweep: float
+) -> Style:
+    """Hair from the chin to the chest: open, or tied at the back, now and then in locks or braids."""
+    length = float(np.exp(random.uniform(np.log(9), np.log(40))))
+    curl, turns = random.uniform(0, 0.25), 0.12
+    if coiled:
+        curl, turns = random.uniform(0.2, 0.6), random.uniform(0.25, 0.8)
+    tied = random.random() < 0.25
+    clump, locks = random.uniform(0.15, 0.55), _LOCKS
+    if tone > 0.5 and random.random() < 0.35:
+        clump, locks = 0.97, 70
+    return Style(
+        top=4.0 if tied else length,
+        sides=3.0 if tied else length,
+        back=2.0 if tied else length,
+        fringe=fringe,
+        parting=parting,
+        sweep=sweep,
+        backwards=1.0 if tied else random.choice([0.0, 0.0, 0.7]),
+        lift=random.uniform(0.1, 0.5),
+        stiffness=random.uniform(0.3, 0.6),
+        volume=0.15 if tied else random.uniform(0.5, 1.8) + (1.2 if coiled else 0),
+        curl=0.0 if tied else curl,
+        turns=turns,
+        clump=clump,
+        frizz=random.uniform(0.05, 0.3),
+        locks=locks,
+        density=1.3,
+    )
+
+
+def _draw_round(random: np.random.Generator) -> Style:
+    """Tight curls that stand on all sides."""
+    length = random.uniform(1.0, 7.0)
+    return Style(
+        top=length,
+        sides=length * random.uniform(0.4, 1),
+        back=length,
+        fringe=0.0,
+        parting=0.0,
+        sweep=0.0,
+        backwards=0.5,
+        lift=1.0,
+        stiffness=0.97,
+        volume=length,
+        curl=random.uniform(0.15, 0.35),
+        turns=random.uniform(0.8, 1.6),
+        clump=random.uniform(0.0, 0.15),
+        frizz=0.55,
+        locks=_LOCKS,
+        density=2.0,
+    )
 
 
 def draw_short(
     random: np.random.Generator, top: float, fringe: float = 0.0, parting: float = 0.0, sweep: float = 0.0
 ) -> Style:
     """A short cut of `top` cm: straight, wavy or standing."""
-    sides = min(top, random.uniform(0.5, 3.5))
-    back = min(top, random.uniform(0.8, 4.0))
-    lift = random.uniform(0.5, 1.0) if top < 2.5 else random.uniform(0.2, 0.8)
-    wavy = random.random() < 0.35
-    curl, turns = (random.uniform(0.15, 0.5), random.uniform(0.25, 0.6)) if wavy and top > 2.5 else (0.0, 0.3)
+    wavy = random.random() < 0.35 and top > 2.5
     return Style(
-        top, sides, back, min(fringe, 0.9 * top) if top > 2 else 0.0, parting, sweep + (0.5 * np.sign(parting) if parting else 0),
-        random.choice([0.0, 0.4, 1.0]), lift, random.uniform(0.45, 0.85), min(0.25 * top, random.uniform(0.3, 1.6)), curl,
-        turns, random.uniform(0.3, 0.8), random.uniform(0.05, 0.25), 150, 1.2,
-    )  # fmt: skip
+        top=top,
+        sides=min(top, random.uniform(0.5, 3.5)),
+        back=min(top, random.uniform(0.8, 4.0)),
+        fringe=min(fringe, 0.9 * top) if top > 2 else 0.0,
+        parting=parting,
+        sweep=sweep + (0.5 * float(np.sign(parting)) if parting else 0.0),
+        backwards=random.choice([0.0, 0.4, 1.0]),
+        lift=random.uniform(0.5, 1.0) if top < 2.5 else random.uniform(0.2, 0.8),
+        stiffness=random.uniform(0.45, 0.85),
+        volume=min(0.25 * top, random.uniform(0.3, 1.6)),
+        curl=random.uniform(0.15, 0.5) if wavy else 0.0,
+        turns=random.uniform(0.25, 0.6) if wavy else 0.3,
+        clump=random.uniform(0.3, 0.8),
+        frizz=random.uniform(0.05, 0.25),
+        locks=_LOCKS,
+        density=1.2,
+    )

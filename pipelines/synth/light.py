@@ -1,5 +1,5 @@
-"""Light on a head: measured surroundings or drawn ambient light as second-order spherical harmonics, one to three lamps,
-the first one's shadow, and how much of its surroundings each vertex sees."""
+"""Light on a head: measured surroundings or drawn ambient light as second-order spherical harmonics, one to three
+lamps, the first one's shadow, and how much of its surroundings each vertex sees."""
 
 from __future__ import annotations
 
@@ -117,8 +117,8 @@ def shadow_map(
 
 
 def openness(head: Head, count: int = 96, side: int = 320) -> Floats:
-    """How much of the sky above it each vertex of the mean face sees, (V,) in 0 to 1: dark nostrils, lids and corners of
-    the mouth. From shadow maps of `count` directions, half a second."""
+    """How much of the sky above it each vertex of the mean face sees, (V,) in 0 to 1: dark nostrils, lids and corners
+    of the mouth. From shadow maps of `count` directions, half a second."""
     vertices, triangles = head.neutral, head.triangles
     normals = np.asarray(vertex_normals(vertices, triangles), np.float32)
     turn = np.arange(count) * np.pi * (3 - np.sqrt(5))  # directions spread by the golden angle

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from fakeit.pipelines.synth.camera import Camera
 from fakeit.pipelines.synth.coat import Coat
 from fakeit.pipelines.synth.gloss import highlights
-from fakeit.pipelines.synth.hair import Hair
 from fakeit.pipelines.synth.light import Lighting, shadow_map
 from fakeit.pipelines.synth.noise import tiles
 
@@ -51,8 +50,8 @@ def light_vertices(  # noqa: PLR0913 - a kernel takes plain arrays
     normals: Any, positions: Any, opened: Any, harmonics: Any, lamps: Any, lamp_colours: Any, wrap: Any, shadow: Any,
     to_shadow: Any, softness: float, light: Any,
 ) -> None:  # fmt: skip
-    """Light that reaches each vertex, (V, 5): RGB, how much of it sees the first lamp, and how open it lies. The mesh is
-    as fine as the shadow map, so little is lost against lighting every pixel."""
+    """Light that reaches each vertex, (V, 5): RGB, how much of it sees the first lamp, and how open it lies. The mesh
+    is as fine as the shadow map, so little is lost against lighting every pixel."""
     bleed = np.array([0.28, 0.1, 0.05], np.float32)  # how far skin spreads red, green, blue round an edge
     penumbra = np.array([0.7, 0.25, 0.1], np.float32)
     for vertex in range(normals.shape[0]):
@@ -109,7 +108,9 @@ def _shade(  # noqa: PLR0913 - a kernel takes plain arrays
                 blotch = _texel(noise[1], sx, sy)
                 patch = _texel(noise[2], sx, sy)
                 strand = _texel(noise[3], cx * 55 + cz * 40 + offset[1], cy * 24 + offset[0])
-                wrinkle = _texel(noise[3], cy * 30 + offset[0], cx * 10 + offset[1]) if cy > 5.5 and amounts[11] > 0 else 0.0
+                wrinkle = (
+                    _texel(noise[3], cy * 30 + offset[0], cx * 10 + offset[1]) if cy > 5.5 and amounts[11] > 0 else 0.0
+                )
                 texture = _exp(amounts[0] * grain + amounts[1] * blotch + amounts[2] * patch + amounts[11] * wrinkle)
                 for a in range(3):
                     albedo[a] = colours[0, a] * texture

@@ -54,7 +54,9 @@ def _radius(radii: Any, x: float, y: float, z: float, far: float) -> float:
 def head_radii(vertices: Floats) -> Floats:
     """How far out a head reaches in any direction from `CENTRE`, (rows, columns), cm."""
     radii = _radii(vertices, CENTRE, _ROWS, _COLUMNS)
-    filled = cv2.dilate(np.concatenate([radii[:, -4:], radii, radii[:, :4]], axis=1), np.ones((5, 5), np.uint8))[:, 4:-4]
+    filled = cv2.dilate(np.concatenate([radii[:, -4:], radii, radii[:, :4]], axis=1), np.ones((5, 5), np.uint8))[
+        :, 4:-4
+    ]
     radii = np.where(radii > 0, radii, filled)
     return np.asarray(radii, np.float32)
 
@@ -127,7 +129,9 @@ def _grow(roots: Any, normals: Any, lengths: Any, clear: Any, radii: Any, centre
 
 
 @numba.njit(cache=True, fastmath=True, error_model="numpy")
-def _gather(roots: Any, lengths: Any, guides: Any, guide_lengths: Any, scatter: Any, centre: Any, style: Any, out: Any) -> None:
+def _gather(
+    roots: Any, lengths: Any, guides: Any, guide_lengths: Any, scatter: Any, centre: Any, style: Any, out: Any
+) -> None:
     """Strands (N, K, 3) about their nearest locks. `style`: curl, turns, clump, frizz, spread."""
     curl, turns, clump, frizz, spread = style[0], style[1], style[2], style[3], style[4]
     nodes = out.shape[1]
@@ -178,7 +182,17 @@ def _power(x: float, squarings: int) -> float:
 
 
 @numba.njit(cache=True, fastmath=True, error_model="numpy")
-def _light(seen: Any, outward: Any, centre: Any, harmonics: Any, lamps: Any, lamp_colours: Any, tints: Any, under: Any, out: Any) -> None:
+def _light(
+    seen: Any,
+    outward: Any,
+    centre: Any,
+    harmonics: Any,
+    lamps: Any,
+    lamp_colours: Any,
+    tints: Any,
+    under: Any,
+    out: Any,
+) -> None:
     """Colours (N, K, 3) of strands (N, K, 3), camera frame: Kajiya and Kay (1989), a coloured and a white highlight."""
     n = np.zeros(3)
     t = np.zeros(3)
@@ -214,7 +228,12 @@ def _light(seen: Any, outward: Any, centre: Any, harmonics: Any, lamps: Any, lam
 
 
 def roots_on(
-    vertices: Floats, normals: Floats, triangles: NDArray[np.int32], density: Floats, count: int, random: np.random.Generator
+    vertices: Floats,
+    normals: Floats,
+    triangles: NDArray[np.int32],
+    density: Floats,
+    count: int,
+    random: np.random.Generator,
 ) -> tuple[Floats, Floats, NDArray[np.int64]]:
     """Random places on a mesh: points (N, 3), normals (N, 3), and the triangles (N,) that they lie on.
 
@@ -291,7 +310,9 @@ def grow(
     nodes = int(np.clip(4 + longest * (style.turns * 7 if style.curl > 0.05 else 0.5), 7, 34))
     locks = min(style.locks, count)
     guides = np.empty((locks, nodes, 3), np.float32)
-    combing = np.array([style.fringe, style.parting, style.sweep, style.backwards, style.lift, style.stiffness], np.float32)
+    combing = np.array(
+        [style.fringe, style.parting, style.sweep, style.backwards, style.lift, style.stiffness], np.float32
+    )
     clear = (style.volume * (0.25 + 0.75 * under)).astype(np.float32)
     _grow(roots[:locks], outward[:locks], lengths[:locks], clear[:locks], radii, CENTRE, combing, guides)
     strands = np.empty((count, nodes, 3), np.float32)
@@ -302,8 +323,8 @@ def grow(
 
 
 def draw_hair_strands(
-    image: Floats, classes: NDArray[np.uint8], depth: Floats, strands: Floats, under: Floats, hair: Hair, camera: Camera,
-    lighting: Lighting, random: np.random.Generator,
+    image: Floats, classes: NDArray[np.uint8], depth: Floats, strands: Floats, under: Floats, hair: Hair,
+    camera: Camera, lighting: Lighting, random: np.random.Generator,
 ) -> Floats:  # fmt: skip
     """Lights and draws strands, in place; pixels that hair covers are hair's. Returns what they cover, (H, W)."""
     if len(strands) == 0:

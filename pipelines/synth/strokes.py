@@ -17,7 +17,17 @@ Floats = NDArray[np.float32]
 
 
 @numba.njit(cache=True, fastmath=True, error_model="numpy")
-def _draw(image: Any, covered: Any, depth: Any, points: Any, colours: Any, widths: Any, opacity: float, bias: float, order: Any) -> None:
+def _draw(
+    image: Any,
+    covered: Any,
+    depth: Any,
+    points: Any,
+    colours: Any,
+    widths: Any,
+    opacity: float,
+    bias: float,
+    order: Any,
+) -> None:
     height, width = depth.shape
     count, nodes = points.shape[0], points.shape[1]
     for index in range(count):

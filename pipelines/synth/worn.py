@@ -107,7 +107,12 @@ class _Wardrobe:
 
 
 def draw_worn(
-    config: AccessoryConfig, anchors: Floats, vertices: Floats, radii: Floats, chance: Floats, random: np.random.Generator
+    config: AccessoryConfig,
+    anchors: Floats,
+    vertices: Floats,
+    radii: Floats,
+    chance: NDArray[np.float64],
+    random: np.random.Generator,
 ) -> Worn:
     """What one face wears.
 
@@ -147,7 +152,9 @@ def _reach(radii: Floats, directions: Floats) -> Floats:
     wrapped = np.concatenate([radii[:, -2:], radii, radii[:, :2]], axis=1)
     x, y = np.asarray(column + 2, np.float32), np.asarray(row, np.float32)
     shape = x.shape
-    found = cv2.remap(wrapped, x.reshape(shape[0], -1), y.reshape(shape[0], -1), cv2.INTER_LINEAR, None, cv2.BORDER_REPLICATE)
+    found = cv2.remap(
+        wrapped, x.reshape(shape[0], -1), y.reshape(shape[0], -1), cv2.INTER_LINEAR, None, cv2.BORDER_REPLICATE
+    )
     return np.asarray(found.reshape(shape), np.float32)
 
 
@@ -222,7 +229,12 @@ def _hat(wardrobe: _Wardrobe, anchors: Floats, radii: Floats, random: np.random.
         outward[:, 1] = 0
         outward /= np.linalg.norm(outward, axis=1, keepdims=True)
         wave = 0.4 * np.sin(np.arange(_AROUND) / _AROUND * 4 * np.pi + random.uniform(0, 6))
-        grid = np.stack([shell[0] + outward * wide * part - np.array([0, 1, 0]) * ((drop + wave) * part**2)[:, None] for part in (1.0, 0.6, 0.3, 0.0)])
+        grid = np.stack(
+            [
+                shell[0] + outward * wide * part - np.array([0, 1, 0]) * ((drop + wave) * part**2)[:, None]
+                for part in (1.0, 0.6, 0.3, 0.0)
+            ]
+        )
         wardrobe.sheet(grid, brim, both=True, closed=True)
 
 
@@ -230,11 +242,25 @@ def _hood(wardrobe: _Wardrobe, anchors: Floats, radii: Floats, random: np.random
     """A headscarf or hood: all around the face but the face."""
     loose = random.random() < 0.4
     thick = random.uniform(1.2, 2.5) if loose else random.uniform(0.35, 0.8)
-    wide, top, bottom = random.uniform(6.2, 7.4), anchors[17:27, 1].mean() + random.uniform(1.2, 4), anchors[8, 1] - random.uniform(0.2, 1)
+    wide, top, bottom = (
+        random.uniform(6.2, 7.4),
+        anchors[17:27, 1].mean() + random.uniform(1.2, 4),
+        anchors[8, 1] - random.uniform(0.2, 1),
+    )
     look = wardrobe.look(_cloth(random), HEADWEAR, random.uniform(0.04, 0.12), 0.0)
     turn = np.linspace(0, 2 * np.pi, _AROUND, endpoint=False)
     high = (top + bottom) / 2 + (top - bottom) / 2 * np.sin(turn)
-    front = np.stack([wide * np.cos(turn), high, np.full(_AROUND, 7.0) - 3.5 * np.cos(turn) ** 2 - 2.0 * (np.sin(turn) < 0) * np.sin(turn) ** 2], axis=1) - CENTRE
+    front = (
+        np.stack(
+            [
+                wide * np.cos(turn),
+                high,
+                np.full(_AROUND, 7.0) - 3.5 * np.cos(turn) ** 2 - 2.0 * (np.sin(turn) < 0) * np.sin(turn) ** 2,
+            ],
+            axis=1,
+        )
+        - CENTRE
+    )
     front /= np.linalg.norm(front, axis=1, keepdims=True)
     back = np.stack([0.35 * np.cos(turn), 0.25 * np.sin(turn) - 0.45, np.full(_AROUND, -1.0)], axis=1)
     back /= np.linalg.norm(back, axis=1, keepdims=True)
@@ -259,7 +285,12 @@ def _scarf(wardrobe: _Wardrobe, random: np.random.Generator) -> None:
     for angle in around:
         folded = fat * (1 + 0.12 * np.sin(4 * angle + 2 * turn))
         radius = ring + folded * np.cos(angle)
-        rows.append(np.stack([radius * np.sin(turn), low + 1.3 * folded * np.sin(angle) + 0 * turn, radius * np.cos(turn) - 1.5], axis=1))
+        rows.append(
+            np.stack(
+                [radius * np.sin(turn), low + 1.3 * folded * np.sin(angle) + 0 * turn, radius * np.cos(turn) - 1.5],
+                axis=1,
+            )
+        )
     wardrobe.sheet(np.stack(rows), look, closed=True)
 
 
@@ -302,8 +333,12 @@ def _headset(wardrobe: _Wardrobe, anchors: Floats, radii: Floats, random: np.ran
     directions /= np.linalg.norm(directions, axis=2, keepdims=True)
     line = (CENTRE + directions * (_reach(radii, directions) + 0.9)[..., None])[0]
     wardrobe.tube(line.astype(np.float32), random.uniform(0.4, 0.8), look)
-    high, around = np.meshgrid(np.linspace(-np.pi / 2, np.pi / 2, 9), np.linspace(0, 2 * np.pi, 16, endpoint=False), indexing="ij")
-    ball = np.stack([1.2 * np.cos(high) * np.sin(around), 3.2 * np.sin(high), 2.6 * np.cos(high) * np.cos(around)], axis=2)
+    high, around = np.meshgrid(
+        np.linspace(-np.pi / 2, np.pi / 2, 9), np.linspace(0, 2 * np.pi, 16, endpoint=False), indexing="ij"
+    )
+    ball = np.stack(
+        [1.2 * np.cos(high) * np.sin(around), 3.2 * np.sin(high), 2.6 * np.cos(high) * np.cos(around)], axis=2
+    )
     for side, ear in ((-1, 0), (1, 16)):
         middle = np.array([anchors[ear, 0] + side * 1.0, anchors[ear, 1] + 0.3, anchors[ear, 2] - 1.8])
         wardrobe.sheet(ball + middle, look, closed=True)
