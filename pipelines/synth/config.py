@@ -126,9 +126,9 @@ class EffectConfig:
     saturation: Range = (0.6, 1.2)
     grey: float = 0.02  # share of pictures in black and white
     noise: Range = (0.0, 6.0)  # standard deviation in 8-bit steps; most have little
-    sharpen: float = 0.4
+    sharpen: float = 0.3
     vignette: float = 0.2
-    jpeg: float = 0.35
+    jpeg: float = 0.25
     twice: float = 0.5  # of those: stored and stored again
 
     def __post_init__(self) -> None:

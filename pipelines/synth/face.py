@@ -97,7 +97,10 @@ def render(index: int, seed: int, config: SynthesisConfig, size: int) -> Face:
     positions = camera.to_camera(np.concatenate([grown, worn.vertices]))
     triangles = np.concatenate([head.triangles, worn.triangles + np.int32(len(grown))])
     depth, owner, second, third = rasterise(camera.project(positions), triangles, size, size)
-    turned = np.asarray(vertex_normals(positions, triangles), np.float32)
+    turned = normals @ camera.turn.T
+    if len(worn.vertices):
+        turned = np.concatenate([turned, vertex_normals(worn.vertices, worn.triangles) @ camera.turn.T])
+    turned = np.ascontiguousarray(turned, np.float32)
     opened = np.concatenate(
         [_under_hat(made.opened, head.canonical, worn), np.full(len(worn.vertices), 0.9, np.float32)]
     )

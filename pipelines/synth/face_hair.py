@@ -74,10 +74,10 @@ def draw_face_hair(
 
     if layers[..., Layer.BEARD].any() and dice[0] < 0.75:
         long = 0.25 + 3.5 * dice[1] ** 4
-        count = int(np.clip(1500 * scale / 17, 200, 1800))
+        count = int(np.clip(1200 * scale / 17, 200, 1400))
         covered = brush(Layer.BEARD, count, long, _beard_way, 0.05, hair.beard, 0.4)
         classes[(covered > 0.5) & np.isin(classes, (0, 1, 12, 15))] = BEARD_CLASS
-    count = int(np.clip(520 * scale / 17, 80, 620) * (0.5 + dice[2]))
+    count = int(np.clip(380 * scale / 17, 80, 450) * (0.5 + dice[2]))
     brush(Layer.BROWS, count, 0.65, _brow_way, 0.03, hair.brow, 0.0)
     _lashes(image, depth, landmarks, hair, light, camera, 0.3 + 0.7 * dice[3], random)
 

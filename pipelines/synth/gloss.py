@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fakeit.pipelines.synth.light import Lighting
 
 Floats = NDArray[np.float32]
-SIDE = 48
+SIDE = 32
 _BASE = 0.028  # of skin's reflectance at normal incidence; a tear film has about the same
 _LOBES = (11.0, 55.0)  # Blinn's exponents
 _CATCH = 0.985  # cosine of a lamp's half width in an eye, 10°

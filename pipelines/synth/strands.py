@@ -23,7 +23,7 @@ from fakeit.pipelines.synth.strokes import draw_strokes
 Floats = NDArray[np.float32]
 CENTRE = np.array([0.0, 2.5, -1.0], np.float32)  # of the head, for how far out its surface lies in any direction
 _ROWS, _COLUMNS = 32, 48
-_PIXELS = 8e5  # that a head of hair may cover, counted once a strand: what bounds its time
+_PIXELS = 6.5e5  # that a head of hair may cover, counted once a strand: what bounds its time
 
 
 @numba.njit(cache=True, fastmath=True, error_model="numpy")
@@ -292,7 +292,7 @@ def grow(
     triangles, size = triangles[hairy], size[hairy]
     weight = weight[triangles[:, 0]]
     longest = max(style.top, style.sides, style.back, 0.5)
-    count = int(np.clip(style.density * _PIXELS / (longest * scale * 1.6), 900, 3000))
+    count = int(np.clip(style.density * _PIXELS / (longest * scale * 1.6), 800, 2600))
     roots, outward, _ = roots_on(vertices, normals, triangles, size * weight, count, random)
     count = len(roots)
     scatter = random.normal(0, 1, (max(count, 1), 4)).astype(np.float32)[:count]
@@ -340,7 +340,7 @@ def draw_hair_strands(
         0.45 + 0.55 * under, lit,
     )  # fmt: skip
     points = camera.project(seen.reshape(-1, 3)).reshape(strands.shape)
-    widths = (camera.scale * random.uniform(0.075, 0.15, len(strands))).astype(np.float32)
+    widths = (camera.scale * random.uniform(0.08, 0.165, len(strands))).astype(np.float32)
     covered = draw_strokes(image, depth, points, lit, widths, 0.85, 0.25)
     classes[covered > 0.5] = HAIR_CLASS
     return covered
