@@ -32,8 +32,8 @@ def photograph(image: Floats, exposure: float, config: EffectConfig, random: np.
         image = _motion_blur(image, random.uniform(3, 10) * size / 512, random.uniform(0, 180))
     if chance[1] < config.vignette:
         image = image * _vignette(size, random.uniform(0.2, 0.6))[..., None]
-    picture = _tone(image, exposure, _curve(filmic, contrast))
-    picture = _saturate(picture, 0.0 if chance[3] < config.grey else random.uniform(*config.saturation))
+    saturation = 0.0 if chance[3] < config.grey else random.uniform(*config.saturation)
+    picture = _develop(image, exposure, _curve(filmic, contrast), saturation)
     if sigma > 0.2:
         picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), sigma), np.uint8)  # on bytes: a tenth of the time
     deviation = config.noise[0] + (config.noise[1] - config.noise[0]) * random.random() ** 2.5  # little light is rare
@@ -70,24 +70,28 @@ def _curve(filmic: float, contrast: float) -> Floats:
     return np.asarray(np.clip(bent, 0, 1), np.float32)
 
 
-def _tone(image: Floats, exposure: float, curve: Floats) -> Picture:
-    table = np.rint(curve * 255).astype(np.uint8)
-    return _look_up(image.reshape(-1), np.float32(exposure * (_STEPS - 1) / _WHITE), table).reshape(image.shape)  # type: ignore[no-any-return]
-
-
-@numba.njit(cache=True, fastmath=True, error_model="numpy")
-def _look_up(image: Any, scale: Any, table: Any) -> Any:
-    out = np.empty(image.size, np.uint8)
-    last = len(table) - 1
-    for index in range(image.size):
-        out[index] = table[min(last, int(image[index] * scale))]
+def _develop(image: Floats, exposure: float, curve: Floats, saturation: float) -> Picture:
+    """Light by the curve to bytes, colour more or less than it was; saturation 0 is black and white."""
+    out = np.empty(image.shape, np.uint8)
+    scale = exposure * (_STEPS - 1) / _WHITE
+    _look_up(
+        image.reshape(-1, 3), np.float32(scale), curve * np.float32(255), np.float32(saturation), out.reshape(-1, 3)
+    )
     return out
 
 
-def _saturate(picture: Picture, amount: float) -> Picture:
-    """Colour more or less than it was; 0 is black and white."""
-    grey = np.array([[0.3, 0.59, 0.11]]) * np.ones((3, 1))
-    return np.asarray(cv2.transform(picture, grey + amount * (np.eye(3) - grey)), np.uint8)
+@numba.njit(cache=True, fastmath=True, error_model="numpy")
+def _look_up(image: Any, scale: Any, table: Any, saturation: Any, out: Any) -> None:
+    last = len(table) - 1
+    for pixel in range(image.shape[0]):
+        red = table[min(last, int(image[pixel, 0] * scale))]
+        green = table[min(last, int(image[pixel, 1] * scale))]
+        blue = table[min(last, int(image[pixel, 2] * scale))]
+        grey = np.float32(0.3) * red + np.float32(0.59) * green + np.float32(0.11) * blue + np.float32(0.5)
+        grey -= saturation * (grey - np.float32(0.5))
+        out[pixel, 0] = min(np.float32(255), max(np.float32(0), grey + saturation * red))
+        out[pixel, 1] = min(np.float32(255), max(np.float32(0), grey + saturation * green))
+        out[pixel, 2] = min(np.float32(255), max(np.float32(0), grey + saturation * blue))
 
 
 @numba.njit(cache=True, fastmath=True, error_model="numpy")

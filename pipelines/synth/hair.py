@@ -11,7 +11,7 @@ from fakeit.pipelines.synth.config import HairConfig
 
 Floats = NDArray[np.float32]
 HAIR_CLASS = 13
-_LOCKS = 150
+_LOCKS = 110
 
 # Linear RGB × 255 (before the power of 2.2): black, dark to light brown, blond, grey, white, red, dyed.
 _COLOURS = np.array(

@@ -53,15 +53,18 @@ def draw_lighting(config: LightConfig, random: np.random.Generator) -> Lighting:
     around = draw_surroundings(random)
     measured, drawn = random.random() < config.measured, _draw_lamps(config, random)
     harmonics, directions, colours = drawn
-    balance = np.ones(3)
     if measured:
-        mean = around.harmonics[0] + 0.4 * np.minimum(around.place.colour, _STRONGEST * around.harmonics[0])
-        balance = (mean / mean.mean()) ** -random.uniform(0.5, 1.0) / mean.mean()
-        added = directions[1:], colours[1:] * random.uniform(0.2, 0.8)  # a flash, a window, a friend with a torch
-        sun = around.place.colour * balance
-        sun *= min(1.0, _STRONGEST * float((around.harmonics[0] * balance).mean()) / max(float(sun.mean()), 1e-6))
-        harmonics = around.harmonics * balance
-        directions, colours = np.concatenate([around.lamp[None], added[0]]), np.concatenate([sun[None], added[1]])
+        sun = np.minimum(1.0, _STRONGEST * around.harmonics[0].mean() / max(around.place.colour.mean(), 1e-6))
+        added = colours[1:] * random.uniform(0.2, 0.8)  # a flash, a window, a friend with a torch
+        harmonics = around.harmonics / around.harmonics[0].mean()
+        directions = np.concatenate([around.lamp[None], directions[1:]])
+        sun = around.place.colour * sun / around.harmonics[0].mean()
+        colours = np.concatenate([sun[None], added])
+    mean = harmonics[0] + 0.4 * (colours.sum(axis=0) if not measured else colours[0])
+    white = (mean / mean.mean()) ** -random.uniform(0.5, 1.0)
+    harmonics = harmonics * white
+    colours = np.concatenate([colours[:1] * white, colours[1:] * (1 if measured else white)])
+    balance = white / around.harmonics[0].mean() if measured else np.ones(3)
     return Lighting(
         harmonics=np.asarray(harmonics, np.float32),
         directions=np.asarray(directions, np.float32),

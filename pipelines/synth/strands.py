@@ -23,14 +23,14 @@ from fakeit.pipelines.synth.strokes import draw_strokes
 Floats = NDArray[np.float32]
 CENTRE = np.array([0.0, 2.5, -1.0], np.float32)  # of the head, for how far out its surface lies in any direction
 _ROWS, _COLUMNS = 32, 48
-_PIXELS = 6.5e5  # that a head of hair may cover, counted once a strand: what bounds its time
+_PIXELS = 5.5e5  # that a head of hair may cover, counted once a strand: what bounds its time
 
 
 @numba.njit(cache=True, fastmath=True, error_model="numpy")
 def _radii(vertices: Any, centre: Any, rows: int, columns: int) -> Any:
     """How far out the mesh reaches from its centre, (rows, columns): latitude from below, longitude from −π."""
     out = np.zeros((rows, columns), np.float32)
-    for v in range(0, vertices.shape[0], 2):
+    for v in range(0, vertices.shape[0], 3):
         x, y, z = vertices[v, 0] - centre[0], vertices[v, 1] - centre[1], vertices[v, 2] - centre[2]
         far = math.sqrt(x * x + y * y + z * z) + 1e-6
         row = min(rows - 1, int((math.asin(y / far) / math.pi + 0.5) * rows))
@@ -292,7 +292,7 @@ def grow(
     triangles, size = triangles[hairy], size[hairy]
     weight = weight[triangles[:, 0]]
     longest = max(style.top, style.sides, style.back, 0.5)
-    count = int(np.clip(style.density * _PIXELS / (longest * scale * 1.6), 800, 2600))
+    count = int(np.clip(style.density * _PIXELS / (longest * scale * 1.6), 800, 2400))
     roots, outward, _ = roots_on(vertices, normals, triangles, size * weight, count, random)
     count = len(roots)
     scatter = random.normal(0, 1, (max(count, 1), 4)).astype(np.float32)[:count]

@@ -85,7 +85,7 @@ class _Wardrobe:
             self.material.append(np.full(len(faces), WORN + look, np.int32))
             self.count += rows * columns
 
-    def tube(self, line: Floats, radius: float, look: int, closed: bool = False, sides: int = 6) -> None:
+    def tube(self, line: Floats, radius: float, look: int, closed: bool = False, sides: int = 5) -> None:
         """A round rod along points (N, 3)."""
         ahead = np.roll(line, -1, axis=0) - np.roll(line, 1, axis=0) if closed else np.gradient(line, axis=0)
         ahead /= np.linalg.norm(ahead, axis=1, keepdims=True) + 1e-6
