@@ -90,8 +90,7 @@ def measure(pairs: Iterator[Pair], landmarker: Landmarker) -> Faces:
         spectra.append(spectrum(face))
         squares.append(face)
         found.append(bool(landmarker.detector_boxes(image)))
-    onet = landmarker._detector._networks.onet
-    return Faces(np.stack(points), np.array(pixels), np.stack(spectra), features(squares, onet), np.array(found))
+    return Faces(np.stack(points), np.array(pixels), np.stack(spectra), features(squares), np.array(found))
 
 
 def statistics(points: Floats) -> dict[str, float]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -13,6 +15,7 @@ from scipy.stats import wasserstein_distance
 from fakeit.pipelines.synth.heads import load_head
 
 Floats = NDArray[np.float64]
+ROOT = Path(__file__).resolve().parent.parent
 LEFT, RIGHT = 36, 45  # outer eye corners
 MODES = 10  # shape modes that are compared
 SIDE = 128  # pixels that a face's square is brought to
@@ -81,21 +84,31 @@ def spectrum(face: NDArray[np.uint8]) -> Floats:
     return np.log(np.bincount(place, amplitude[inside], RINGS) / np.bincount(place, minlength=RINGS))
 
 
-def features(faces: list[NDArray[np.uint8]], network: Any) -> Floats:
-    """(N, 256) what the last layer but one of MTCNN's O-net makes of face squares."""
-    import torch
-
+def features(faces: list[NDArray[np.uint8]]) -> Floats:
+    """(N, 256) what the last layer but one of MTCNN's third network makes of face squares."""
+    network = _third_network()
     out = []
-    with torch.no_grad():
-        for first in range(0, len(faces), 64):
-            small = [cv2.resize(f, (48, 48), interpolation=cv2.INTER_AREA) for f in faces[first : first + 64]]
-            x = (torch.from_numpy(np.stack(small)).permute(0, 3, 1, 2).float() - 127.5) * 0.0078125
-            x = network.pool1(network.prelu1(network.conv1(x)))
-            x = network.pool2(network.prelu2(network.conv2(x)))
-            x = network.pool3(network.prelu3(network.conv3(x)))
-            x = network.prelu4(network.conv4(x)).permute(0, 3, 2, 1).contiguous()
-            out.append(network.prelu5(network.dense5(x.reshape(len(x), -1))).numpy())
+    for first in range(0, len(faces), 64):
+        small = [cv2.resize(f, (48, 48), interpolation=cv2.INTER_AREA) for f in faces[first : first + 64]]
+        (layer,) = network.run(["features"], {"pixels": np.stack(small).astype(np.float32)})
+        out.append(layer.reshape(len(small), -1))
     return np.concatenate(out).astype(np.float64)
+
+
+@lru_cache(maxsize=1)
+def _third_network() -> Any:
+    """The detector's own file, asked for one tensor more: what its last PReLU gives."""
+    import onnx
+    import onnxruntime
+    from onnx import helper
+
+    model = onnx.load(ROOT / "pipelines/faces/mtcnn_weights/onet.onnx")
+    last = [node for node in model.graph.node if node.op_type == "PRelu"][-1]
+    model.graph.node.append(helper.make_node("Identity", [last.output[0]], ["features"]))
+    model.graph.output.append(helper.make_tensor_value_info("features", onnx.TensorProto.FLOAT, None))
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
 def distances(faces: Faces, real: Faces) -> dict[str, float]:

@@ -9,7 +9,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
-from realism_measures import SIDE, Faces, distances, kernel_distance, pixel_figures, spectrum, square
+from realism_measures import SIDE, Faces, distances, features, kernel_distance, pixel_figures, spectrum, square
 
 
 def _faces(seed: int, brighter: float = 0.0, wider: float = 1.0) -> Faces:
@@ -53,3 +53,10 @@ def test_noise_has_more_of_the_high_frequencies() -> None:
     ramp = np.repeat(np.linspace(0, 200, SIDE)[None, :, None], SIDE, 0).repeat(3, 2)
     smooth, rough = (spectrum((ramp + random.normal(0, s, ramp.shape)).clip(0, 255).astype(np.uint8)) for s in (1, 30))
     assert rough[-5:].mean() > smooth[-5:].mean() + 1
+
+
+def test_features_come_from_the_detector_s_own_network() -> None:
+    faces = [np.random.default_rng(i).integers(0, 255, (SIDE, SIDE, 3)).astype(np.uint8) for i in range(3)]
+    made = features(faces)
+    assert made.shape == (3, 256) and made.std() > 0
+    assert np.allclose(made[1:], features(faces[1:]), atol=1e-4)

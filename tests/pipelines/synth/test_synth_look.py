@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fakeit.pipelines.config import load
+from fakeit.pipelines.faces.detect import detector
 from fakeit.pipelines.synth.camera import draw_camera
 from fakeit.pipelines.synth.config import (
     AccessoryConfig,
@@ -167,9 +168,6 @@ def test_telephones_are_held_at_arm_s_length_or_further() -> None:
 @pytest.mark.slow
 def test_a_detector_finds_the_default_faces() -> None:
     """As jobs/predict.py runs it, MTCNN found 47 % of the built-in head's faces before strands and measured light."""
-    pytest.importorskip("facenet_pytorch")
-    from fakeit.pipelines.faces.detect import detector
-
     finder = detector("mtcnn")
     config = load("conf/synthesize/default.toml", SynthesisConfig, [])
     found = [bool(finder.detect(render(index, 4242, config, 512).image)) for index in range(120)]
