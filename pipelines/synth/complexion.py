@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakeit.pipelines.synth.cards import finer
+from fakeit.pipelines.synth.coat import BROW, LIP, LIPA, SKIN, Coat
 from fakeit.pipelines.synth.config import SkinConfig
 from fakeit.pipelines.synth.head import Head
 from fakeit.pipelines.synth.makehuman_pack import picture, read_pack
 from fakeit.pipelines.synth.people import Person
-from fakeit.pipelines.synth.shade import BROW, LIP, LIPA, SKIN, Coat
 from fakeit.pipelines.synth.texture import STEPS, Texture
 
 Floats = NDArray[np.float32]

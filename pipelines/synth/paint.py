@@ -120,7 +120,8 @@ def paint(
         cheek = (points[jaw] + 1.2 * points[nostril]) / 2.2
         cv2.circle(blush, np.rint(cheek).astype(int).tolist(), 11, 1.0, -1)
     cv2.circle(blush, np.rint(points[30]).astype(int).tolist(), 8, 0.8, -1)
-    layers[..., Layer.BLUSH] = _soft(blush, 7)
+    small = _soft(np.asarray(cv2.resize(blush, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)), 1.75)
+    layers[..., Layer.BLUSH] = cv2.resize(small, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)
     eyes = np.maximum(_polygon(points[36:42]), _polygon(points[42:48]))
     layers[..., Layer.SOCKET] = _soft(eyes, random.uniform(1, 4.5)) * random.uniform(0, 0.7)
     layers[..., Layer.LASHES] = _lashes(points, random)
