@@ -29,16 +29,19 @@ WITHOUT: dict[str, list[str]] = {
     "hair": ["hair.bald=1.0"],
     "glasses, hats, hands, masks": [
         "accessories.glasses=0.0", "accessories.hat=0.0", "accessories.mask=0.0", "accessories.headset=0.0",
-        "accessories.occluder=0.0",
+        "accessories.occluder=0.0", "accessories.scarf=0.0",
     ],
     "skin texture, beard, make-up": ["skin.texture=[0.0, 0.0]", "skin.makeup=0.0", "skin.beard=0.0"],
     "lamps and shadows": [
-        "light.lights=[1, 1]", "light.shadows=0.0", "light.ambient=[0.7, 0.7]", "light.exposure_sd=0.0",
+        "light.measured=0.0", "light.lights=[1, 1]", "light.shadows=0.0", "light.ambient=[0.7, 0.7]",
+        "light.exposure_sd=0.0",
     ],
-    "backgrounds": ["background.plain=1.0", "background.others=0.0"],
+    "measured light": ["light.measured=0.0"],
+    "backgrounds": ["background.place=0.0", "background.plain=1.0", "background.others=0.0"],
     "camera effects": [
         "effects.depth_blur=0.0", "effects.motion_blur=0.0", "effects.noise=[0.0, 0.0]", "effects.vignette=0.0",
-        "effects.jpeg=0.0",
+        "effects.jpeg=0.0", "effects.sharpen=0.0", "effects.grey=0.0", "effects.contrast=[0.3, 0.3]",
+        "effects.saturation=[1.0, 1.0]",
     ],
     "expressions": ["expression.neutral=1.0", "expression.blink=0.0"],
     "wide identities": ["head.identity_sd=0.3", "head.stretch_sd=0.0", "head.brow_sd=0.0"],

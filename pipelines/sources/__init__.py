@@ -88,12 +88,17 @@ class Annotation:
         visibility: (K,) uint8, COCO's 0/1/2.
         box: (x, y, width, height) in source pixels, where the dataset brings one.
         weight: (K,) float32 in [0, 1] where points were predicted by a model; None: 1 where labelled.
+        dense: (400, 3) float32, where the source has dense labels and was asked for them: x, y in source pixels, and
+            cm that a point lies further from the camera than the head's middle.
+        dense_visibility: (400,) uint8, 1 hidden, 2 visible.
     """
 
     landmarks: NDArray[np.float32]
     visibility: NDArray[np.uint8]
     box: tuple[float, float, float, float] | None = None
     weight: NDArray[np.float32] | None = None
+    dense: NDArray[np.float32] | None = None
+    dense_visibility: NDArray[np.uint8] | None = None
 
 
 def annotate(landmarks: NDArray[Any], box: tuple[float, float, float, float] | None = None) -> Annotation:

@@ -1,7 +1,8 @@
 """Microsoft Face Synthetics and whatever is written in its layout, our own renders included.
 
 `NNNNNN.png` (RGB), `NNNNNN_ldmks.txt` (70 lines `x y`, pixels), optionally `NNNNNN_seg.png`, and beside our own renders
-`NNNNNN_vis.txt` (70 lines: 1 hidden, 2 visible; without it all count as visible); in one folder or below it,
+`NNNNNN_vis.txt` (70 lines: 1 hidden, 2 visible; without it all count as visible) and, where it is asked for,
+`NNNNNN_dense.json` (400 points in three dimensions, pipelines/dense_points.py); in one folder or below it,
 in a `.zip` that is read in place, or in several of either (`path` holds them separated by commas).
 https://github.com/microsoft/FaceSynthetics
 """
@@ -14,6 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from fakeit.pipelines.dense_points import from_json, project
 from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.file_names import is_picture, printable
 from fakeit.pipelines.image_io import read_image
@@ -25,14 +27,15 @@ from fakeit.pipelines.text_files import POINTS_LIMIT, lines_of, read_text
 from fakeit.pipelines.walking import list_inputs
 
 POINTS = 70
-POINTS_FILE = "_ldmks.txt"
+POINTS_FILE, VISIBILITY_FILE, DENSE_FILE = "_ldmks.txt", "_vis.txt", "_dense.json"
 
 
 @dataclass(frozen=True)
 class FaceSynthetics:
-    """See the module. `path`: folders, URLs or zip archives, comma-separated."""
+    """See the module. `path`: folders, URLs or zip archives, comma-separated. `dense`: read NNNNNN_dense.json too."""
 
     path: str
+    dense: bool = False
     scheme: str = "face70"
 
     def samples(self) -> SampleList:
@@ -63,19 +66,29 @@ class FaceSynthetics:
                 continue  # of another picture, or no face of this layout; counted as unmatched
             books.take(file, *([beside] if beside else []))
             annotation = join_member(root, beside) if beside else None
-            seen = f"{stem}_vis.txt"
-            also = (join_member(root, seen),) if seen in known else ()
+            also = [f"{stem}{end}" for end in (VISIBILITY_FILE, *([DENSE_FILE] if self.dense else []))]
+            also = [join_member(root, name) for name in also if name in known]
             label = printable(f"{name}/{stem}" if prefix else stem)
-            samples.append(Sample(label, join_member(root, file), annotation, beside=also))
+            samples.append(Sample(label, join_member(root, file), annotation, beside=tuple(also)))
         return books.close(samples) if any(s.annotation for s in samples) else SampleList()
 
     def read(self, sample: Sample) -> Annotation:
         if sample.annotation is None:
             raise Rejected(f"{sample.image}: no points file ({posixpath.basename(sample.id)}_ldmks.txt) beside it")
         known = annotate(read_points(sample.annotation, POINTS))
-        if not sample.beside:
-            return known
-        return replace(known, visibility=read_visibility(sample.beside[0], POINTS))
+        for seen in (place for place in sample.beside if place.endswith(VISIBILITY_FILE)):
+            known = replace(known, visibility=read_visibility(seen, POINTS))
+        return self._with_dense(known, sample.annotation) if self.dense else known
+
+    def _with_dense(self, known: Annotation, points_file: str) -> Annotation:
+        location = points_file.removesuffix(POINTS_FILE) + DENSE_FILE
+        try:
+            labels = from_json(read_bytes(location), location)
+        except (OSError, KeyError) as error:
+            raise Rejected(f"{location}: cannot be read, and source.options.dense asks for it ({error})") from error
+        depth = labels.points[:, 2:] - labels.translation[2]
+        dense = np.concatenate([project(labels), depth], axis=1).astype(np.float32)
+        return replace(known, dense=dense, dense_visibility=labels.visibility)
 
     def image(self, sample: Sample) -> NDArray[np.uint8]:
         return read_image(sample.image)

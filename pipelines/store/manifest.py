@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from fakeit.pipelines.dense_points import DENSE
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.crop import CropConfig
 from fakeit.pipelines.file_names import climbs
@@ -54,7 +55,8 @@ class Manifest:
 
     @property
     def shape(self) -> RowShape:
-        return RowShape(self.crop.size, self.crop.channels, scheme(self.scheme).count, self.image_codec)
+        dense = DENSE if self.conf.get("source", {}).get("options", {}).get("dense") else 0
+        return RowShape(self.crop.size, self.crop.channels, scheme(self.scheme).count, self.image_codec, dense)
 
     @property
     def digest(self) -> str:

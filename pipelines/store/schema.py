@@ -23,16 +23,18 @@ Rows = dict[str, Any]
 
 @dataclass(frozen=True)
 class RowShape:
-    """The shapes of a dataset's rows: crops are (size, size, channels) uint8, points (points, 2) float32."""
+    """The shapes of a dataset's rows: crops are (size, size, channels) uint8, points (points, 2) float32; datasets with
+    dense labels have `dense` of them, (dense, 3) float32: x, y as the points, and cm further than the head's middle."""
 
     size: int
     channels: int
     points: int
     image_codec: str = "raw"
+    dense: int = 0
 
     def arrays(self) -> dict[str, tuple[str, tuple[int, ...]]]:
         """Column → (dtype, shape of one row), for the columns that hold arrays."""
-        return {
+        columns: dict[str, tuple[str, tuple[int, ...]]] = {
             "image": ("uint8", (self.size, self.size, self.channels)),
             "landmarks": ("float32", (self.points, 2)),
             "visibility": ("uint8", (self.points,)),
@@ -40,6 +42,9 @@ class RowShape:
             "box": ("float32", (4,)),
             "source_from_crop": ("float64", (3, 3)),
         }
+        if self.dense:
+            columns |= {"dense": ("float32", (self.dense, 3)), "dense_visibility": ("uint8", (self.dense,))}
+        return columns
 
 
 def array_header(dtype: str, shape: tuple[int, ...]) -> bytes:

@@ -1,8 +1,4 @@
-"""What people wear and hold before their faces: glasses, hats, masks, headsets, hands and other occluders.
-
-Each is placed in three dimensions on the head (so that it turns with it) and drawn as polygons in the picture, with
-its class in the segmentation.
-"""
+"""What is laid over the picture of a head: lenses, hands and other things before a face, shoulders behind it."""
 
 from __future__ import annotations
 
@@ -11,13 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakeit.pipelines.synth.camera import Camera
-from fakeit.pipelines.synth.config import AccessoryConfig
 from fakeit.pipelines.synth.hand import draw_hand
 from fakeit.pipelines.synth.noise import SIDE, tiles
+from fakeit.pipelines.synth.worn import CLOTHING, FACEWEAR, GLASSES, Worn
 
 Floats = NDArray[np.float32]
 Classes = NDArray[np.uint8]
-SKIN_CLASS, CLOTHING, GLASSES, HEADWEAR, FACEWEAR = 1, 15, 16, 17, 18
+SKIN_CLASS = 1
 _BITS = 3
 _ROUND = ((1.0, 0.55), (0.85, 0.8), (0.6, 1.0), (0.3, 1.08))  # widths and tones of a rod lit from the front
 
@@ -39,30 +35,26 @@ def _fill(image: Floats, classes: Classes, points: Floats, colour: Floats, part:
         cv2.fillPoly(classes, fixed, part, cv2.LINE_8, _BITS)
 
 
-def _outline(
-    image: Floats, classes: Classes, points: Floats, colour: Floats, part: int, width: int, closed: bool
-) -> None:
-    fixed = [np.rint(points * (1 << _BITS)).astype(np.int32)]
-    cv2.polylines(image, fixed, closed, np.asarray(colour, float).tolist(), width, cv2.LINE_AA, _BITS)
-    cv2.polylines(classes, fixed, closed, part, width, cv2.LINE_8, _BITS)
-
-
 def draw_accessories(
     image: Floats,
     classes: Classes,
-    config: AccessoryConfig,
+    depth: Floats,
+    held: bool,
+    worn: Worn,
     anchors: Floats,
     camera: Camera,
     skin: Floats,
     brightness: float,
     random: np.random.Generator,
 ) -> NDArray[np.bool_] | None:
-    """Draws what this face wears, in place.
+    """Draws lenses, and what stands before the face, in place.
 
     Args:
         image: (H, W, 3) linear RGB.
         classes: (H, W) segmentation.
-        config: how often each thing is worn.
+        depth: (H, W) of head and what is worn.
+        held: whether something stands before the face.
+        worn: whose lenses.
         anchors: (68, 3) landmarks, head frame, cm.
         camera: projects them.
         skin: (3,) the face's own colour, for hands.
@@ -72,101 +64,32 @@ def draw_accessories(
     Returns:
         (H, W) where a hand is, which the segmentation has as skin; None without one.
     """
-    chance = random.random(6)
-    if chance[0] < config.glasses:
-        _glasses(image, classes, anchors, camera, chance[5] < config.sunglasses, brightness, random)
-    if chance[1] < config.mask:
-        _mask(image, classes, anchors, camera, brightness, random)
-    if chance[2] < config.hat:
-        _hat(image, classes, anchors, camera, brightness, random)
-    if chance[3] < config.headset:
-        _headset(image, classes, anchors, camera, random)
-    if chance[4] < config.occluder:
+    if worn.lenses:
+        _lenses(image, classes, depth, worn, camera, brightness, random)
+    if held:
         return _occluder(image, classes, camera.pixels(anchors), camera, skin * brightness, brightness, random)
     return None
 
 
-def _glasses(
-    image: Floats, classes: Classes, anchors: Floats, camera: Camera, dark: bool, brightness: float,
+def _lenses(
+    image: Floats, classes: Classes, depth: Floats, worn: Worn, camera: Camera, brightness: float,
     random: np.random.Generator,
 ) -> None:  # fmt: skip
-    """Two super-elliptic lenses before the eyes, a bridge, temples back to the ears, tint and glints."""
-    colour = random.random(3) * (0.15 if random.random() < 0.7 else 1.0) * brightness
-    wide, high, power = random.uniform(1.9, 2.9), random.uniform(1.3, 2.3), random.uniform(0.5, 1)
-    width = max(1, round(random.uniform(0.1, 0.45) * camera.scale))
-    rimless = random.random() < 0.12
-    tint = random.random(3) * 0.1 if dark else np.full(3, 0.8) * brightness
-    opacity = random.uniform(0.6, 0.97) if dark else random.uniform(0, 0.22)
-    angle = np.linspace(0, 2 * np.pi, 28, endpoint=False)
-    round_x = np.sign(np.cos(angle)) * np.abs(np.cos(angle)) ** power * wide
-    round_y = np.sign(np.sin(angle)) * np.abs(np.sin(angle)) ** power * high
-    front = float(anchors[27, 2] + 0.5)
-    lenses = []
-    for side, corners in ((-1, (36, 39)), (1, (42, 45))):
-        middle = anchors[list(corners)].mean(axis=0)
-        x, y = middle[0] + side * 0.1 + round_x, middle[1] - 0.25 + round_y
-        z = front - 0.05 * np.maximum(0, np.abs(x) - 1.5) ** 2
-        lenses.append(camera.pixels(np.stack([x, y, z], axis=1).astype(np.float32)))
-    for lens in lenses:
+    """Tint and glints, where the head does not hide them."""
+    before, marked = image.copy(), classes.copy()
+    colour, opacity = worn.tint[:3] * brightness, float(worn.tint[3])
+    nearest = max(float(camera.project(camera.to_camera(lens))[:, 2].max()) for lens in worn.lenses)
+    for lens in worn.lenses:
+        outline = camera.pixels(lens)
         if opacity > 0.02:
-            _fill(image, classes, lens, tint, GLASSES, opacity)
-        if random.random() < 0.25:  # a window's reflection
-            glint = lens[[3, 6, 9]] * 0.5 + lens.mean(axis=0) * 0.5
-            _fill(image, classes, glint, np.full(3, 0.9), GLASSES, random.uniform(0.1, 0.45))
-        if not rimless:
-            _outline(image, classes, lens, colour, GLASSES, width, True)
-    _outline(image, classes, np.stack([lenses[0][0], lenses[1][14]]), colour, GLASSES, width, False)
-    yaw = camera.angles[0]
-    for lens, outer, ear, hidden in ((lenses[0], 14, 0, yaw > 8), (lenses[1], 0, 16, yaw < -8)):
-        if not hidden:
-            tip = camera.pixels(anchors[ear : ear + 1] + np.array([[0, 0.6, -1.5]], np.float32))[0]
-            _outline(image, classes, np.stack([lens[outer], tip]), colour, GLASSES, width, False)
-
-
-def _mask(
-    image: Floats, classes: Classes, anchors: Floats, camera: Camera, brightness: float, random: np.random.Generator
-) -> None:
-    """A cloth or surgical mask from the nose's bridge to the chin."""
-    top = anchors[28] * (1 - (drop := random.uniform(0, 0.8))) + anchors[30] * drop
-    rim = [anchors[2], anchors[4], anchors[6], anchors[8], anchors[10], anchors[12], anchors[14], top]
-    outline = np.array(rim, np.float32)
-    outline[:, 2] += 0.3
-    outline[1:6, 1] -= 0.4
-    colour = (np.array([0.75, 0.82, 0.88]) if random.random() < 0.5 else random.random(3)) * brightness
-    pixels = camera.pixels(outline)
-    _fill(image, classes, pixels, colour, FACEWEAR)
-    for share in (0.35, 0.6):  # folds
-        fold = camera.pixels((outline[[0, 7, 6]] * (1 - share) + outline[[2, 3, 4]] * share).astype(np.float32))
-        _outline(image, classes, fold, colour * 0.8, FACEWEAR, 1, False)
-
-
-def _hat(
-    image: Floats, classes: Classes, anchors: Floats, camera: Camera, brightness: float, random: np.random.Generator
-) -> None:
-    """A cap, beanie or brimmed hat: a band around the forehead and a crown, lit from above."""
-    rim_y = float(anchors[17:27, 1].mean() + random.uniform(0.2, 2.0))
-    wide, deep, tall = random.uniform(8.8, 10.4), random.uniform(9.6, 11.4), random.uniform(5, 9)
-    colour = random.random(3) ** 2 * brightness
-    around = np.linspace(0, 2 * np.pi, 40, endpoint=False)
-    rings = []
-    for level in np.linspace(0, 1, 6):
-        shrink = np.sqrt(max(0.02, 1 - level**2.2))
-        tilt = 0.16 * np.cos(around) * deep * shrink
-        circle = [wide * shrink * np.sin(around), rim_y + tall * level + tilt, deep * shrink * np.cos(around) + 1.0]
-        rings.append(camera.pixels(np.stack(circle, axis=1).astype(np.float32)))
-    crown = cv2.convexHull(np.concatenate(rings))[:, 0]
-    _fill(image, classes, crown, colour, HEADWEAR)
-    _rounded(image, crown, random)
-    if random.random() < 0.4:  # knitted, or a band
-        for ring in rings[: int(random.integers(1, 5))]:
-            _outline(image, classes, ring[:10], colour * 0.6, HEADWEAR, max(1, round(0.2 * camera.scale)), False)
-    if random.random() < 0.6:
-        reach = random.uniform(3, 7)
-        arc = np.linspace(-1.2, 1.2, 16)
-        inner = np.stack([wide * np.sin(arc), rim_y + 0.16 * deep * np.cos(arc), deep * np.cos(arc) + 1.0], axis=1)
-        outer = inner + np.stack([np.sin(arc) * 1.5, np.full(16, -0.8), reach * np.cos(arc)], axis=1)
-        brim = np.concatenate([inner, outer[::-1]]).astype(np.float32)
-        _fill(image, classes, camera.pixels(brim), colour * 0.6, HEADWEAR)
+            _fill(image, classes, outline, colour, GLASSES, opacity)
+        glint = random.random() < (0.5 if opacity > 0.5 else 0.2)
+        if glint:  # a window's reflection
+            at = int(random.integers(0, 28))
+            patch = outline[[at, (at + 4) % 28, (at + 11) % 28]] * 0.6 + outline.mean(axis=0) * 0.4
+            _fill(image, classes, patch, np.full(3, 0.9 * brightness), GLASSES, random.uniform(0.05, 0.3))
+    hidden = depth > nearest + 0.3
+    image[hidden], classes[hidden] = before[hidden], marked[hidden]
 
 
 def _rounded(image: Floats, outline: Floats, random: np.random.Generator) -> None:
@@ -185,33 +108,21 @@ def _rounded(image: Floats, outline: Floats, random: np.random.Generator) -> Non
     image[y0:y1, x0:x1] *= np.where(inside > 0, shade, 1)[..., None].astype(np.float32)
 
 
-def _headset(image: Floats, classes: Classes, anchors: Floats, camera: Camera, random: np.random.Generator) -> None:
-    """A bow over the head and a cup on the ear that is seen."""
-    colour = random.random(3) * 0.2
-    ear = anchors[16 if camera.angles[0] < 0 else 0] + np.array([0, 0.5, -2.5], np.float32)
-    arc = np.linspace(-np.pi / 2, np.pi / 2, 20)
-    high = float(anchors[19, 1]) + 6.5
-    bow = np.stack([9.3 * np.sin(arc), ear[1] + (high - ear[1]) * np.cos(arc), np.full(20, ear[2])], axis=1)
-    width = max(2, round(0.9 * camera.scale))
-    _outline(image, classes, camera.pixels(bow.astype(np.float32)), colour, HEADWEAR, width, False)
-    turn = np.linspace(0, 2 * np.pi, 24, endpoint=False)
-    cup = np.stack([np.full(24, ear[0] * 1.1), ear[1] + 3 * np.sin(turn), ear[2] + 2.5 * np.cos(turn)], axis=1)
-    _fill(image, classes, camera.pixels(cup.astype(np.float32)), colour * 1.5, HEADWEAR)
-
-
 def _occluder(
     image: Floats, classes: Classes, points: Floats, camera: Camera, skin: Floats, brightness: float,
     random: np.random.Generator,
 ) -> NDArray[np.bool_] | None:  # fmt: skip
     """A hand, a stick (microphone, pen, straw) or a blob somewhere before the face; (H, W) where the hand is."""
     size, kind = len(image), random.random()
-    at = points[random.integers(0, 68)]
-    if kind < 0.45:
+    lower = np.concatenate([np.arange(3, 14), np.arange(31, 36), np.arange(48, 68)])  # hands cover mouths, not eyes
+    at = points[int(random.choice(lower)) if random.random() < 0.75 else int(random.integers(0, 68))]
+    if kind < 0.6:
         hand = draw_hand(image, at, camera.scale, skin, random)
         classes[hand] = SKIN_CLASS
         return hand
-    colour = random.random(3) * brightness
-    if kind < 0.7:
+    grey = random.random() ** 1.5 * 0.6
+    colour = (grey + (random.random(3) - 0.5) * grey * random.random() * 1.5) * brightness
+    if kind < 0.85:
         start = np.rint(at).astype(int).tolist()
         end = np.rint(at + random.normal(0, 0.3, 2) * size + [0, size * 0.5]).astype(int).tolist()
         width = max(1, round(random.uniform(0.4, 2.5) * camera.scale))
@@ -219,7 +130,7 @@ def _occluder(
             cv2.line(image, start, end, (colour * shade).tolist(), max(1, round(width * share)), cv2.LINE_AA)
         cv2.line(classes, start, end, FACEWEAR, width, cv2.LINE_8)
         return None
-    axes = (random.uniform(0.05, 0.2, 2) * size).astype(int).tolist()
+    axes = (random.uniform(0.05, 0.14, 2) * size).astype(int).tolist()
     turn = random.uniform(0, 180)
     centre = np.rint(at).astype(int).tolist()
     cv2.ellipse(image, centre, axes, turn, 0, 360, colour.tolist(), -1, cv2.LINE_AA)

@@ -1,4 +1,4 @@
-"""What is behind a head: plain walls, clutter, blurred lights, or a user's own pictures. Made small and enlarged."""
+"""What is behind a head: the place that lights it, plain walls, clutter, a user's own pictures. Made small."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.image_io import read_image
+from fakeit.pipelines.synth.camera import Camera
 from fakeit.pipelines.synth.config import BackgroundConfig
+from fakeit.pipelines.synth.environment import Surroundings
+from fakeit.pipelines.synth.light import Lighting
 from fakeit.pipelines.synth.noise import tiles
 
 Floats = NDArray[np.float32]
@@ -26,18 +29,32 @@ def _pictures(folder: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def draw_background(config: BackgroundConfig, random: np.random.Generator, size: int) -> Floats:
-    """(size, size, 3) float32 linear RGB."""
-    if config.folder and random.random() < 0.5:
+def draw_background(
+    config: BackgroundConfig, random: np.random.Generator, size: int, lighting: Lighting, camera: Camera
+) -> Floats:
+    """(size, size, 3) float32 linear RGB: the place that lights the face, a user's picture, or clutter."""
+    own, measured = random.random() < 0.5, random.random() < config.place
+    if config.folder and own:
         pictures = _pictures(config.folder)
         picture = read_image(pictures[random.integers(len(pictures))]).astype(np.float32) / 255
         image = _random_square(picture, random)
+    elif lighting.around is not None and measured:
+        return _place(lighting.around, lighting.balance, random, size, camera)
     else:
         image = _clutter(config, random)
     grey = image.mean(axis=2, keepdims=True)
-    image = np.clip(grey + (image - grey) * np.float32(random.uniform(0.1, 0.8)), 0, 1)
+    image = np.clip(grey + (image - grey) * np.float32(random.uniform(0.05, 0.4)), 0, 1)
     image = image * image * np.float32(random.uniform(0.2, 1.2))
     return np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def _place(around: Surroundings, balance: Floats, random: np.random.Generator, size: int, camera: Camera) -> Floats:
+    """A panorama as the camera sees it, out of focus; grain gives back some of the detail that it lacks."""
+    reach = 0.5 * size / camera.focal * random.uniform(0.9, 1.6)
+    image = around.behind(DRAWN, reach, random.normal(0.02, 0.08))
+    blur = float(np.exp(random.uniform(np.log(0.5), np.log(6))))
+    image = cv2.GaussianBlur(image, (0, 0), blur) * balance * np.float32(np.exp(random.normal(-0.2, 0.25)))
+    return np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_CUBIC), np.float32).clip(0)
 
 
 def _random_square(picture: Floats, random: np.random.Generator) -> Floats:

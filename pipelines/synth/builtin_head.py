@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakeit.pipelines.synth.head import Head, Material
+from fakeit.pipelines.synth.places import places
 
 Floats = NDArray[np.float32]
 _ACROSS, _UP = 150, 140  # vertices around and from pole to pole
+_SPREAD = np.float32(0.85)  # of the modes as they are written: with `stretch_sd`, points then spread as on real faces
 _LIPS_Y = -3.45  # where closed lips meet
 _EYE = np.array([3.15, 3.45])  # middle of the eye at the viewer's right
 
@@ -55,7 +57,7 @@ def _surface() -> tuple[Floats, NDArray[np.int32]]:
     theta, phi = np.meshgrid(around, up)
     x, y, z = np.sin(theta) * np.cos(phi), np.sin(phi), np.cos(theta) * np.cos(phi)
     y = 2.2 + np.where(y > 0, 11.0, 11.3) * y
-    taper = 1 - 0.36 * _step(y, 1.0, -8.0) ** 1.4
+    taper = 1 - 0.27 * _step(y, 0.0, -8.5) ** 1.3
     x = 7.9 * x * taper
     z = np.where(z > 0, 9.0, 9.5) * z * (1 - 0.18 * _step(y, -2.0, -9.0) * (z < 0))
     front = _step(z, 1.0, 5.0)
@@ -63,10 +65,12 @@ def _surface() -> tuple[Floats, NDArray[np.int32]]:
     nose = np.clip((4.2 - y) / 3.6, 0, 1) ** 1.3 * (1 - _step(y, 0.2, -1.3))
     z = z + front * (
         3.0 * nose * np.exp(-((x / (0.75 + 0.25 * nose)) ** 2))
-        + 0.9 * _bump(a, y, 1.15, -0.45, 0.55, 0.65)
+        + 1.0 * _bump(a, y, 1.15, -0.45, 0.5, 0.6)
+        - 0.7 * _bump(a, y, 0.6, -1.0, 0.3, 0.25)
         + 0.5 * _bump(a, y, 2.8, 5.3, 3.0, 0.8)
         - 0.9 * _bump(a, y, 3.0, 3.5, 1.5, 0.9)
-        + 0.35 * _bump(a, y, 3.15, 3.45, 1.0, 0.55)
+        + 0.45 * _bump(a, y, 3.15, 3.45, 1.15, 0.6)
+        - 0.18 * _bump(a, y, 3.2, 4.4, 1.3, 0.2)
         - 0.6 * _bump(a, y, 1.3, 3.6, 0.6, 1.2)
         + 0.7 * _bump(x, y, 0, -2.9, 2.0, 0.5)
         + 0.75 * _bump(x, y, 0, -4.1, 1.7, 0.5)
@@ -75,9 +79,10 @@ def _surface() -> tuple[Floats, NDArray[np.int32]]:
         + 0.6 * _bump(a, y, 4.4, 0.3, 1.8, 1.9)
         + 0.5 * _step(y, -1.0, -6.0)
     )
-    ears = _bump(z, y, 0.3, 1.6, 1.1, 2.6) * (a > 5.5)
-    x = x + np.sign(x) * 1.5 * ears
-    z = z - 0.8 * ears
+    ears = np.exp(-(((z + 0.6 - 0.12 * (y - 1.8)) / 1.25) ** 4) - ((y - 1.8) / 2.9) ** 4) * (a > 5)
+    hollow = _bump(z, y, 0.1, 1.6, 0.7, 1.5) * (a > 5)
+    x = x + np.sign(x) * (1.7 * ears * np.clip(0.75 - 0.3 * z, 0.3, 1.2) - 0.7 * hollow)
+    z = z - 0.9 * ears
     head = np.stack([x, y, z], axis=2).reshape(-1, 3)
     grid = np.arange(_ACROSS * _UP).reshape(_UP, _ACROSS)
     neck, neck_grid = _neck(len(head))
@@ -217,12 +222,13 @@ def builtin_head() -> Head:
         canonical=canonical,
         triangles=triangles,
         material=material.astype(np.int32),
-        identity=np.stack(_identities(canonical, front)).reshape(-1, canonical.size),
+        identity=(_SPREAD * np.stack(_identities(canonical, front))).reshape(-1, canonical.size),
         expressions=np.stack(list(expressions.values())).reshape(-1, canonical.size),
         expression_names=tuple(expressions),
         landmarks=np.concatenate([landmarks, [-1, -1]]),
         eyes=np.array(eyes, np.float32),
         painted=True,
+        dense=places()["builtin"].astype(np.int64),
     )
 
 

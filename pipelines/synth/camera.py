@@ -10,6 +10,10 @@ from numpy.typing import NDArray
 from fakeit.pipelines.synth.config import CameraConfig
 
 Floats = NDArray[np.float32]
+# Focal lengths of telephones (mm, for a picture 36 mm wide) and how often each is used: selfies and the main camera
+# have 22 to 28, portraits 50 to 77.
+_LENSES, _SHARES = (14.0, 23.0, 26.0, 28.0, 50.0, 77.0), (0.03, 0.22, 0.35, 0.15, 0.15, 0.1)
+_NEAR_FAR = (32.0, 300.0)  # cm
 
 
 def rotation(yaw: float, pitch: float, roll: float) -> Floats:
@@ -65,12 +69,14 @@ class Camera:
 
 
 def draw_camera(config: CameraConfig, random: np.random.Generator, origin: Floats, size: int) -> Camera:
-    """A camera for a picture of `size`² pixels; focal length and distance are coupled, so that the head fills it."""
-    yaw = float(np.clip(random.normal(0, config.yaw_sd), -95, 95))
-    pitch = float(np.clip(random.normal(0, config.pitch_sd), -50, 50))
+    """A camera for a picture of `size`² pixels; the lens and how much of its picture
+    this one is give the distance, so that the head fills it."""
+    yaw = float(np.clip(random.normal(0, config.yaw_sd), -80, 80))
+    pitch = float(np.clip(random.normal(0, config.pitch_sd), -40, 40))
     roll = float(random.normal(0, config.roll_sd))
-    distance = float(np.exp(random.uniform(*np.log(config.distance))))
-    focal = distance * size / random.uniform(*config.frame)
+    frame, lens = random.uniform(*config.frame), random.choice(_LENSES, p=_SHARES)
+    distance = float(np.clip(frame * lens / (36 * np.exp(random.uniform(*np.log(config.crop)))), *_NEAR_FAR))
+    focal = distance * size / frame
     shift = random.normal(0, 0.02, 2) * size
     centre = (size / 2 + shift[0], size * 0.47 + shift[1])
     return Camera(rotation(yaw, pitch, roll), origin, distance, focal, centre, (yaw, pitch, roll))

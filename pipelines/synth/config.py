@@ -18,11 +18,29 @@ def _share(section: str, **values: float) -> None:
 
 @dataclass(frozen=True)
 class HeadConfig:
-    kind: Literal["builtin", "ict"] = "builtin"
-    file: str = ""  # the packed model, for "ict"
+    kind: Literal["builtin", "ict", "makehuman"] = "builtin"
+    file: str = ""  # the packed model, for "ict"; for "makehuman" another one than the shipped
     identity_sd: float = 1.5  # of the model's own: wider than people are
     stretch_sd: float = 0.07  # of width, height and depth of the whole head
     brow_sd: float = 0.3  # cm, how far brows sit above or below their mean place
+
+
+@dataclass(frozen=True)
+class PeopleConfig:
+    """Whom `head.kind = "makehuman"` draws."""
+
+    babies: float = 0.05  # share of faces under three years
+    children: float = 0.13  # three to fourteen
+    old: float = 0.22  # 55 to 90
+    female: float = 0.5
+    origins: tuple[float, float, float] = (1.0, 1.0, 1.0)  # how often african, asian, caucasian
+    build_sd: float = 0.25  # of muscle and weight, which lie in 0 to 1
+    detail_sd: float = 0.3  # of some 130 face details, of which 1 is the most that MakeHuman's makers thought of
+
+    def __post_init__(self) -> None:
+        _share("people", babies=self.babies, children=self.children, old=self.old, female=self.female)
+        if self.babies + self.children + self.old > 1 or min(self.origins) <= 0:
+            raise FakeitError("people: babies, children and old add up to 1 at most, and origins are above 0")
 
 
 @dataclass(frozen=True)
@@ -31,6 +49,7 @@ class ExpressionConfig:
     smile: float = 0.45
     jaw_open_sd: float = 0.3
     blink: float = 0.07  # both eyes shut
+    units: float = 0.6  # largest strength of MakeHuman's own expression units, of which a moved face has up to three
     gaze_sd: tuple[float, float] = (16.0, 9.0)  # degrees, sideways and up or down
 
     def __post_init__(self) -> None:
@@ -39,16 +58,16 @@ class ExpressionConfig:
 
 @dataclass(frozen=True)
 class CameraConfig:
-    yaw_sd: float = 27.0  # degrees
-    pitch_sd: float = 15.5
-    roll_sd: float = 12.0
-    distance: Range = (35.0, 160.0)  # cm
-    frame: Range = (25.0, 34.0)  # cm of the face's plane that the picture shows
+    yaw_sd: float = 17.0  # degrees
+    pitch_sd: float = 9.5
+    roll_sd: float = 9.0
+    crop: Range = (0.25, 1.0)  # share of a telephone's picture that the face's picture is: with its lens, the distance
+    frame: Range = (28.0, 40.0)  # cm of the face's plane that the picture shows
 
 
 @dataclass(frozen=True)
 class SkinConfig:
-    texture: Range = (0.3, 1.6)  # strength of blotches, pores and freckles
+    texture: Range = (0.3, 1.2)  # strength of blotches, pores and freckles
     makeup: float = 0.3
     beard: float = 0.36
 
@@ -61,9 +80,10 @@ class HairConfig:
     bald: float = 0.13
     long: float = 0.4
     fringe: float = 0.3
+    receding: float = 0.12
 
     def __post_init__(self) -> None:
-        _share("hair", bald=self.bald, long=self.long, fringe=self.fringe)
+        _share("hair", bald=self.bald, long=self.long, fringe=self.fringe, receding=self.receding)
 
 
 @dataclass(frozen=True)
@@ -71,11 +91,13 @@ class AccessoryConfig:
     glasses: float = 0.22
     sunglasses: float = 0.3  # of those with glasses
     hat: float = 0.1
-    mask: float = 0.03
+    mask: float = 0.025
     headset: float = 0.03
-    occluder: float = 0.12  # hands, microphones, other things before the face
+    occluder: float = 0.05  # hands, microphones, other things before the face
+    scarf: float = 0.05
 
     def __post_init__(self) -> None:
+        _share("accessories", scarf=self.scarf)
         _share("accessories", glasses=self.glasses, sunglasses=self.sunglasses, hat=self.hat, mask=self.mask)
         _share("accessories", headset=self.headset, occluder=self.occluder)
 
@@ -92,38 +114,50 @@ class ClothesConfig:
 
 @dataclass(frozen=True)
 class LightConfig:
+    measured: float = 0.7  # share of faces lit by a panorama; the others by drawn light
     ambient: Range = (0.15, 0.7)
     lights: tuple[int, int] = (1, 3)
     shadows: float = 0.7  # share of faces whose first light casts shadows
-    exposure_sd: float = 0.75  # of the natural logarithm
+    exposure_sd: float = 0.42  # of the natural logarithm
 
     def __post_init__(self) -> None:
-        _share("light", shadows=self.shadows)
+        _share("light", shadows=self.shadows, measured=self.measured)
 
 
 @dataclass(frozen=True)
 class BackgroundConfig:
+    place: float = 0.75  # share of faces lit by a panorama that stand in it
     plain: float = 0.15
     shapes: tuple[int, int] = (2, 25)
     others: float = 0.08  # another face behind this one, smaller
     folder: str = ""  # pictures to use instead, one face in two
 
     def __post_init__(self) -> None:
-        _share("background", plain=self.plain, others=self.others)
+        _share("background", place=self.place, plain=self.plain, others=self.others)
 
 
 @dataclass(frozen=True)
 class EffectConfig:
-    blur: Range = (0.4, 0.9)  # sigma at 512 pixels: every lens has some
+    blur: Range = (0.5, 1.5)  # sigma at 512 pixels: every lens has some
     depth_blur: float = 0.3
-    motion_blur: float = 0.08
-    noise: Range = (0.0, 6.0)  # standard deviation in 8-bit steps
-    vignette: float = 0.25
+    motion_blur: float = 0.06
+    contrast: Range = (0.1, 0.8)  # of an S about the middle of the tone curve
+    saturation: Range = (0.6, 1.2)
+    grey: float = 0.02  # share of pictures in black and white
+    noise: Range = (0.0, 6.0)  # standard deviation in 8-bit steps; most have little
+    sharpen: float = 0.3
+    vignette: float = 0.2
     jpeg: float = 0.25
+    twice: float = 0.5  # of those: stored and stored again
 
     def __post_init__(self) -> None:
-        _share("effects", depth_blur=self.depth_blur, motion_blur=self.motion_blur)
-        _share("effects", vignette=self.vignette, jpeg=self.jpeg)
+        _share("effects", depth_blur=self.depth_blur, motion_blur=self.motion_blur, grey=self.grey)
+        _share("effects", vignette=self.vignette, jpeg=self.jpeg, twice=self.twice, sharpen=self.sharpen)
+
+
+@dataclass(frozen=True)
+class LabelConfig:
+    dense: bool = True  # 400 points in three dimensions, pose and gaze, in a file of their own
 
 
 @dataclass(frozen=True)
@@ -131,6 +165,7 @@ class SynthesisConfig:
     """One conf file of conf/synthesize."""
 
     head: HeadConfig = field(default_factory=HeadConfig)
+    people: PeopleConfig = field(default_factory=PeopleConfig)
     expression: ExpressionConfig = field(default_factory=ExpressionConfig)
     camera: CameraConfig = field(default_factory=CameraConfig)
     skin: SkinConfig = field(default_factory=SkinConfig)
@@ -140,3 +175,4 @@ class SynthesisConfig:
     light: LightConfig = field(default_factory=LightConfig)
     background: BackgroundConfig = field(default_factory=BackgroundConfig)
     effects: EffectConfig = field(default_factory=EffectConfig)
+    labels: LabelConfig = field(default_factory=LabelConfig)

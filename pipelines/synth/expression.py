@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakeit.pipelines.synth.config import ExpressionConfig
+from fakeit.pipelines.synth.people import ORIGINS
 
 # name → (probability, largest strength); drawn for the two sides together, with a little asymmetry
 _PAIRED = {
@@ -35,6 +36,16 @@ _SINGLE = {
     "mouthShrugLower": (0.1, 0.6),
     "mouthShrugUpper": (0.1, 0.6),
 }
+# MakeHuman's own units (their three origins are in the head), drawn after all else: other heads do not have them
+_UNITS = (
+    "eyebrows-left-down", "eyebrows-left-extern-up", "eyebrows-left-inner-up", "eyebrows-left-up",
+    "eyebrows-right-down", "eyebrows-right-extern-up", "eyebrows-right-inner-up", "eyebrows-right-up", "eye-left-slit",
+    "eye-right-slit", "eye-left-opened-up", "eye-right-opened-up", "eye-left-closure", "eye-right-closure",
+    "mouth-compression", "mouth-corner-puller", "mouth-depression-retraction", "mouth-depression", "mouth-elevation",
+    "mouth-eversion", "mouth-open", "mouth-parling", "mouth-part-later", "mouth-protusion", "mouth-pursing",
+    "mouth-retraction", "mouth-upward-retraction", "neck-platysma", "nose-compression", "nose-depression",
+    "nose-left-dilatation", "nose-left-elevation", "nose-right-dilatation", "nose-right-elevation",
+)  # fmt: skip
 _UPPER = {"browDown", "browInnerUp", "browOuterUp", "eyeWide", "eyeSquint"}
 
 
@@ -64,7 +75,20 @@ def draw_expression(config: ExpressionConfig, random: np.random.Generator) -> di
     shut = random.random() < config.blink
     lids = 0.95 if shut else float(np.clip(random.normal(0.12, 0.15), 0, 0.7))
     strength["eyeBlink_L"] = strength["eyeBlink_R"] = lids
+    for unit in random.choice(len(_UNITS), int(random.integers(0, 1 if still else 4)), replace=False):
+        strength[_UNITS[unit]] = random.uniform(0, config.units)
     return {name: float(np.clip(value, 0, 1.05)) for name, value in strength.items()}
+
+
+def by_origin(strength: dict[str, float], origins: NDArray[np.float64]) -> dict[str, float]:
+    """MakeHuman's units → their shapes for each origin (`unit@origin`), by somebody's shares (3,)."""
+    units = set(_UNITS)
+    spread = {name: value for name, value in strength.items() if name not in units}
+    for name in units & strength.keys():
+        spread |= {
+            f"{name}@{origin}": strength[name] * float(share) for origin, share in zip(ORIGINS, origins, strict=True)
+        }
+    return dict(sorted(spread.items()))
 
 
 def draw_gaze(config: ExpressionConfig, random: np.random.Generator) -> NDArray[np.float32]:

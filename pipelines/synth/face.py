@@ -12,23 +12,36 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fakeit.pipelines.dense_points import Dense
 from fakeit.pipelines.sources import HIDDEN, VISIBLE
 from fakeit.pipelines.synth.accessories import draw_accessories, draw_clothes
 from fakeit.pipelines.synth.background import draw_background
+from fakeit.pipelines.synth.baked import baked
 from fakeit.pipelines.synth.camera import draw_camera
+from fakeit.pipelines.synth.cards import draw_cards
+from fakeit.pipelines.synth.coat import CLOTH, draw_coat, draw_tone
+from fakeit.pipelines.synth.complexion import draw_texture, on_photograph, tone_of
 from fakeit.pipelines.synth.config import SynthesisConfig
+from fakeit.pipelines.synth.dense import label
 from fakeit.pipelines.synth.effects import depth_blur, photograph
-from fakeit.pipelines.synth.expression import draw_expression, draw_gaze
-from fakeit.pipelines.synth.hair import draw_behind, draw_fringe, draw_hair
+from fakeit.pipelines.synth.expression import by_origin, draw_expression, draw_gaze
+from fakeit.pipelines.synth.face_hair import draw_face_hair
+from fakeit.pipelines.synth.hair import draw_hair
 from fakeit.pipelines.synth.head import Head
 from fakeit.pipelines.synth.heads import load_head
 from fakeit.pipelines.synth.light import draw_lighting
 from fakeit.pipelines.synth.paint import paint
+from fakeit.pipelines.synth.people import Person
 from fakeit.pipelines.synth.raster import rasterise, vertex_normals
-from fakeit.pipelines.synth.shade import CLOTH, draw_coat, shade
+from fakeit.pipelines.synth.shade import shade
+from fakeit.pipelines.synth.strands import draw_hair_strands, grow, head_radii, shadow_on_face
+from fakeit.pipelines.synth.worn import Worn, draw_worn
 
 Floats = NDArray[np.float32]
 _HIDDEN_BY = 0.6  # cm that a point may lie behind the surface that is seen and still count as visible
+_DENSE_HIDDEN_BY = 0.3  # a dense point lies on the surface itself; hair that is lifted off it is told by its class
+_SMOOTH = np.linalg.qr(np.vander(np.linspace(-1, 1, 5), 3))[0]
+_SMOOTH = _SMOOTH @ _SMOOTH.T  # five heights → the parabola through them
 _EYE_BACK = 0.25  # cm that eyeballs draw back under closed lids, which are too thin for some identities
 
 
@@ -42,12 +55,14 @@ class Face:
             the hidden ones too.
         visibility: (70,) uint8, 1 hidden, 2 visible (COCO's).
         segmentation: (H, W) uint8, the 19 classes of Face Synthetics.
+        dense: the dense labels, where the conf asks for them and the head has them.
     """
 
     image: NDArray[np.uint8]
     landmarks: Floats
     visibility: NDArray[np.uint8]
     segmentation: NDArray[np.uint8]
+    dense: Dense | None = None
 
 
 def stream(seed: int, index: int, ingredient: str) -> np.random.Generator:
@@ -60,48 +75,104 @@ def render(index: int, seed: int, config: SynthesisConfig, size: int) -> Face:
     """Renders face `index` of the set `seed` as a picture of `size`² pixels."""
     cv2.setNumThreads(0)
     head = load_head(config.head.kind, config.head.file)
-    vertices, brow_shift = _draw_shape(head, config, stream(seed, index, "shape"))
+    made = baked(head)
+    vertices, brow_shift, person = _draw_shape(head, config, stream(seed, index, "shape"))
     strength = draw_expression(config.expression, stream(seed, index, "expression"))
+    if person is not None:
+        strength = by_origin(strength, person.origins)
     gaze = draw_gaze(config.expression, stream(seed, index, "gaze"))
     vertices = _express(head, vertices, strength)
-    hair = draw_hair(config.hair, head.canonical, stream(seed, index, "hair"))
+    toned = stream(seed, index, "tone")
+    tone = draw_tone(toned) if person is None else tone_of(person, toned)
+    hair = draw_hair(config.hair, head.canonical, tone, stream(seed, index, "hair"))
     skin = stream(seed, index, "skin")
-    coat = draw_coat(config, hair, gaze, skin, stream(seed, index, "clothes"))
-    layers = paint(head, brow_shift, config.skin, skin)
+    coat = draw_coat(config, tone, hair, gaze, skin, stream(seed, index, "clothes"))
+    layers = paint(head, brow_shift, config.skin, skin, 1.0 if person is None else person.bearded)
     landmarks = _points(head, vertices, brow_shift, gaze)
-    normals = vertex_normals(vertices, head.triangles)
+    normals = np.asarray(vertex_normals(vertices, head.triangles), np.float32)
     grown = vertices + normals * hair.lift[:, None]
+    wearing = stream(seed, index, "accessories")
+    chance = wearing.random(6)
+    radii = head_radii(grown)
+    worn = draw_worn(config.accessories, landmarks[:68], grown, radii, chance, wearing)
+    if worn.hides_hair:
+        grown = vertices
     camera = draw_camera(config.camera, stream(seed, index, "camera"), _look_at(landmarks), size)
+    texture = None
+    if person is not None:
+        complexion = stream(seed, index, "complexion")
+        texture = draw_texture(head, person, coat.colours[0], tone, brow_shift, camera.scale, config.skin, complexion)
+        coat = on_photograph(coat, texture.colour, person.years)
     lighting = draw_lighting(config.light, stream(seed, index, "light"))
 
     around = stream(seed, index, "background")
-    image = draw_background(config.background, around, size)
+    image = draw_background(config.background, around, size, lighting, camera)
     _draw_other(image, index, seed, config)
     image = depth_blur(image, config.effects, around)
     classes = np.zeros((size, size), np.uint8)
-    brightness = float(lighting.harmonics[0].mean() + 0.5 * lighting.colours.mean())
-    strands = stream(seed, index, "strands")
-    if hair.long:
-        draw_behind(image, classes, hair, camera, strands)
+    brightness = float((lighting.harmonics[0] + 0.5 * lighting.harmonics[2]).mean() + 0.4 * lighting.colours.mean())
     draw_clothes(image, classes, camera, coat.colours[CLOTH] * brightness, around)
-    positions = camera.to_camera(grown)
+    positions = camera.to_camera(np.concatenate([grown, worn.vertices]))
+    triangles = np.concatenate([head.triangles, worn.triangles + np.int32(len(grown))])
     projected = camera.project(positions)
-    depth, owner, second, third = rasterise(projected, head.triangles, size, size)
-    turned = np.asarray(vertex_normals(positions, head.triangles), np.float32)
-    shade(
-        owner, second, third, head.triangles, head.material, head.canonical, turned, positions, hair, layers, coat,
-        head.eyes, head.painted, lighting, image, classes,
+    depth, owner, second, third = rasterise(projected, triangles, size, size)
+    turned = normals @ camera.turn.T
+    if len(worn.vertices):
+        turned = np.concatenate([turned, vertex_normals(worn.vertices, worn.triangles) @ camera.turn.T])
+    turned = np.ascontiguousarray(turned, np.float32)
+    opened = np.concatenate(
+        [_under_hat(made.opened, head.canonical, worn), np.full(len(worn.vertices), 0.9, np.float32)]
+    )
+    uv = None if head.uv is None else np.concatenate([head.uv, np.zeros((len(worn.triangles), 3, 2), np.float32)])
+    light = shade(
+        owner, second, third, triangles, np.concatenate([head.material, worn.material]),
+        np.concatenate([head.canonical, worn.weave]), turned, positions, opened,
+        np.concatenate([hair.weight, np.zeros(len(worn.vertices), np.float32)]), layers, coat, head.eyes, head.painted,
+        worn.looks, lighting, camera, image, classes, uv, texture,
     )  # fmt: skip
+    if texture is not None:
+        lash = texture.lash_colour * np.float32(brightness)
+        draw_cards(image, depth, projected, head.lashes, head.lash_uv, texture.lashes, lash)
     points = camera.project(camera.to_camera(landmarks))
-    visibility = _visibility(points, depth)
-    draw_fringe(image, classes, hair, points[:, :2], camera, brightness, strands)
-    skin_colour, worn = coat.colours[0], stream(seed, index, "accessories")
-    hand = draw_accessories(image, classes, config.accessories, landmarks[:68], camera, skin_colour, brightness, worn)
+    visibility = _visibility(points, depth, _HIDDEN_BY)
+    draw_face_hair(
+        image, classes, depth, vertices, normals, head.canonical, head.triangles, made, light, layers, landmarks,
+        hair, camera, stream(seed, index, "face hair"),
+    )  # fmt: skip
+    strands = stream(seed, index, "strands")
+    if hair.style is not None and not worn.hides_hair:
+        grew, under = grow(
+            hair, hair.style, vertices, normals, head.triangles, made.size, radii, camera.scale, worn.rim, strands
+        )
+        before = classes.copy()
+        covered = draw_hair_strands(image, classes, depth, grew, under, hair, camera, lighting, strands)
+        shadow_on_face(image, before, covered, lighting.directions[0], camera.scale)
+    skin_colour = coat.colours[0]
+    held = chance[4] < config.accessories.occluder
+    hand = draw_accessories(image, classes, depth, held, worn, landmarks[:68], camera, skin_colour, brightness, wearing)
     visibility[_covered(points, classes, hand)] = HIDDEN
-    light = float(np.median(image[owner >= 0].max(axis=1))) if (owner >= 0).any() else 0.3
-    exposure = min(lighting.exposure / max(light, 0.02), 4.0)
+    dense = None
+    if config.labels.dense and len(head.dense):
+        places = vertices[head.dense]
+        at = camera.project(camera.to_camera(places))
+        farthest = cv2.erode(np.where(owner < 0, np.float32(1e9), depth), np.ones((3, 3), np.uint8))
+        in_sight = _visibility(at, farthest, _DENSE_HIDDEN_BY)  # the rim is steep: of nine pixels
+        in_sight[_covered(at, classes, hand)] = HIDDEN
+        dense = label(places, in_sight, gaze, camera, 1.0 if person is None else person.size)
+    some = owner[::4, ::3]
+    seen = image[::4, ::3][(some >= 0) & (some < len(head.triangles))]
+    shown = float(np.median(cv2.reduce(seen, 1, cv2.REDUCE_MAX))) if len(seen) else 0.3
+    exposure = min(lighting.exposure / max(shown, 0.02), 4.0)
     picture = photograph(image, exposure, config.effects, stream(seed, index, "effects"))
-    return Face(picture, points[:, :2].astype(np.float32), visibility, classes)
+    return Face(picture, points[:, :2].astype(np.float32), visibility, classes, dense)
+
+
+def _under_hat(opened: Floats, canonical: Floats, worn: Worn) -> Floats:
+    """How open each vertex lies (V,), less below the rim of a hat."""
+    if worn.rim is None:
+        return opened
+    above = canonical[:, 1] - worn.rim[0] - worn.rim[1] * canonical[:, 2]
+    return np.asarray(opened * np.clip(0.5 - above / 5, 0.45, 1), np.float32)
 
 
 def _draw_other(image: Floats, index: int, seed: int, config: SynthesisConfig) -> None:
@@ -124,13 +195,19 @@ def _draw_other(image: Floats, index: int, seed: int, config: SynthesisConfig) -
     image[y0:y1, x0:x1][seen] = light[seen]
 
 
-def _draw_shape(head: Head, config: SynthesisConfig, random: np.random.Generator) -> tuple[Floats, Floats]:
-    """An identity: vertices (V, 3) at rest, and how far (10,) the brows sit above their mean place, cm."""
+def _draw_shape(
+    head: Head, config: SynthesisConfig, random: np.random.Generator
+) -> tuple[Floats, Floats, Person | None]:
+    """An identity: vertices (V, 3) at rest, how far (10,) the brows sit above their mean place, cm, and who it is."""
     spread = np.clip(random.normal(0, config.head.identity_sd, len(head.identity)), -3, 3).astype(np.float32)
     stretch = (1 + random.normal(0, config.head.stretch_sd, 3)).astype(np.float32)
     single = random.normal(0, config.head.brow_sd / 2, 5)
     shift = random.normal(0, config.head.brow_sd) + np.concatenate([single, single[::-1]])
-    return head.shape(spread, {}) * stretch, shift.astype(np.float32)
+    if head.people is None:
+        return head.shape(spread, {}) * stretch, shift.astype(np.float32), None
+    coarse, person = head.people.draw(config.people, random)
+    bow = shift[:5] @ _SMOOTH  # photographed strands follow the points, and brows have no corners
+    return head.fine(coarse) * stretch, np.concatenate([bow, bow[::-1]]).astype(np.float32), person
 
 
 def _express(head: Head, vertices: Floats, strength: dict[str, float]) -> Floats:
@@ -163,14 +240,14 @@ def _look_at(landmarks: Floats) -> Floats:
     return np.array([0, middle[1], middle[2] * 0.3], np.float32)
 
 
-def _visibility(points: Floats, depth: Floats) -> NDArray[np.uint8]:
-    """Visible where no surface lies nearer to the camera than the point itself (within a tolerance), in the frame."""
+def _visibility(points: Floats, depth: Floats, margin: float) -> NDArray[np.uint8]:
+    """Visible where no surface lies nearer to the camera than the point itself (by `margin` cm), in the frame."""
     size = len(depth)
     cell = np.rint(points[:, :2]).astype(int)
     inside = ((cell >= 0) & (cell < size)).all(axis=1)
     x, y = np.clip(cell, 0, size - 1).T
     front = depth[y, x]
-    seen = inside & (points[:, 2] > front - _HIDDEN_BY)
+    seen = inside & (points[:, 2] > front - margin)
     return np.where(seen, VISIBLE, HIDDEN).astype(np.uint8)
 
 

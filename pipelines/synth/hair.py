@@ -1,30 +1,68 @@
-"""Hair: a shell grown from the scalp, hair behind the head, and strands that fall over the forehead."""
+"""A head of hair as it is drawn by chance: colour, hairline, and how it is cut and combed. `strands` grows it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fakeit.pipelines.synth.camera import Camera
 from fakeit.pipelines.synth.config import HairConfig
-from fakeit.pipelines.synth.noise import SIDE, tiles
 
 Floats = NDArray[np.float32]
 HAIR_CLASS = 13
+_LOCKS = 110
 
-# Linear RGB × 255 (before the power of 2.2) and shares: black, dark to light brown, blond, grey, white, red.
+# Linear RGB × 255 (before the power of 2.2): black, dark to light brown, blond, grey, white, red, dyed.
 _COLOURS = np.array(
     [
-        [12, 9, 8], [28, 18, 12], [60, 36, 20], [110, 70, 40], [175, 135, 85], [150, 150, 150], [215, 210, 205],
-        [120, 45, 20],
+        [14, 11, 10], [32, 22, 16], [62, 40, 26], [104, 72, 46], [168, 132, 88], [128, 126, 124], [205, 200, 195],
+        [112, 50, 26], [90, 40, 110],
     ]
 )  # fmt: skip
-_SHARES = [0.24, 0.2, 0.16, 0.12, 0.1, 0.07, 0.05, 0.06]
-_STRAND = np.array([[0.0], [0.2], [0.45], [0.75], [1.0]])  # along a fringe's strand, from its root
-_SHEEN = (1.3, 2.2, 1.6, 1.0)  # of its pieces: it bends towards the light once
+_LIGHT_SKIN = np.array([0.14, 0.2, 0.2, 0.14, 0.14, 0.07, 0.04, 0.06, 0.01])  # shares of these colours
+_DARK_SKIN = np.array([0.62, 0.22, 0.05, 0.01, 0.01, 0.05, 0.02, 0.01, 0.01])
+
+
+@dataclass(frozen=True)
+class Style:
+    """How hair is cut and combed; lengths in cm.
+
+    Attributes:
+        top: length of the hair on top.
+        sides: length at the sides.
+        back: length at the back.
+        fringe: length of what falls over the forehead; 0: it is combed away.
+        parting: x of the parting.
+        sweep: sideways combing of all, −1 to 1.
+        backwards: 0 falls from the parting, 1 is combed straight back.
+        lift: how far roots stand off, 0 to 1.
+        stiffness: how slowly a strand bends to its weight, 0 to 1.
+        volume: how far hair lies off the head.
+        curl: radius of its curls.
+        turns: a cm of strand.
+        clump: how strongly strands gather in locks, 0 to 1.
+        frizz: how far single strands stray.
+        locks: how many locks.
+        density: of strands, 1 is usual.
+    """
+
+    top: float
+    sides: float
+    back: float
+    fringe: float
+    parting: float
+    sweep: float
+    backwards: float
+    lift: float
+    stiffness: float
+    volume: float
+    curl: float
+    turns: float
+    clump: float
+    frizz: float
+    locks: int
+    density: float
 
 
 @dataclass(frozen=True)
@@ -33,99 +71,146 @@ class Hair:
 
     Attributes:
         colour: (3,) linear RGB.
+        brow: (3,) of the brows.
+        beard: (3,) of the beard.
+        grey: share of strands that are grey.
         weight: (V,) how much of a vertex is hair, 0 to 1.
-        lift: (V,) cm that it stands off the head.
-        long: whether it falls behind the neck.
-        fringe: strands over the forehead.
+        lift: (V,) cm that its underlayer stands off the head.
+        style: of its strands; None: bald or shaven.
     """
 
     colour: Floats
+    brow: Floats
+    beard: Floats
+    grey: float
     weight: Floats
     lift: Floats
-    long: bool
-    fringe: int
+    style: Style | None
 
 
-def draw_hair(config: HairConfig, canonical: Floats, random: np.random.Generator) -> Hair:
-    """Hair for one face: hairline, temples, parting and volume vary. `canonical`: (V, 3), cm."""
-    colour = (_COLOURS[random.choice(len(_COLOURS), p=_SHARES)] / 255) ** 2.2 * np.exp(random.normal(0, 0.25))
+def draw_hair(config: HairConfig, canonical: Floats, tone: float, random: np.random.Generator) -> Hair:
+    """Hair for one face: hairline, temples, parting and volume vary. `canonical`: (V, 3), cm; `tone`: of the skin."""
+    kind = int(random.choice(len(_COLOURS), p=_LIGHT_SKIN + min(1.0, 1.3 * tone) * (_DARK_SKIN - _LIGHT_SKIN)))
+    colour = (_COLOURS[kind] / 255) ** 2.2 * np.exp(random.normal(0, 0.2))
+    grey = float(random.uniform(0.3, 1)) if kind in (5, 6) else max(0.0, float(random.normal(-0.1, 0.15)))
+    dark = (_COLOURS[random.choice(3)] / 255) ** 2.2  # most brows are darker than light hair
+    brow = np.minimum(colour * random.uniform(0.5, 1.0), dark * 2.5) if random.random() < 0.9 else colour
+    beard = colour * random.uniform(0.5, 1.1) if random.random() < 0.8 else (_COLOURS[5] / 255) ** 2.2
     x, y, z = canonical[:, 0], canonical[:, 1], canonical[:, 2]
-    hairline, temple = random.uniform(7.5, 11.5), random.uniform(6.6, 8.3)
-    recess = np.maximum(0, np.abs(x) - random.uniform(3, 6)) * random.uniform(0.6, 2.5)
+    hairline, temple = random.uniform(8.0, 11.0), random.uniform(6.6, 7.8)
+    recess = np.maximum(0, np.abs(x) - random.uniform(3, 6)) * random.uniform(0.3, 1.6)
+    if random.random() < config.receding:
+        hairline, recess = hairline + 1.5, recess * 2 + random.uniform(0, 2) * (np.abs(np.abs(x) - 4) < 2)
     top = np.clip((y - hairline + recess) / 0.6, 0, 1) * (y > -2)
-    sideburns = (np.abs(x) > temple) & (z < random.uniform(1.5, 4)) & (y > random.uniform(-6, 3.5))
-    back = (z < -0.5) & (y > -8)
-    weight = np.maximum(top, sideburns | back).astype(np.float32)
-    ears = (np.abs(x) > 7.3) & (y < 4.5) & (y > -2.5) & (z < 4) & (z > -1.5)
-    if random.random() < 0.6:
-        weight *= ~ears
-    volume = random.uniform(0.1, 1) if random.random() < 0.5 else random.uniform(0.5, 3.2)
-    waves = random.uniform(0.3, 1.5, 2)
-    phases = random.uniform(0, 6, 2)
-    shape = 0.75 + 0.25 * np.sin(x * waves[0] + phases[0]) * np.cos(z * waves[1] + phases[1])
+    sideburns = (np.abs(x) > temple) & (z < random.uniform(1.5, 3.5)) & (y > random.uniform(-3, 3.5))
+    back = (z < -0.5) & (y > -4 + 0.4 * np.abs(x))
+    ears = (np.abs(x) > 7.2) & (y < 4.8) & (y > -3) & (z < 4) & (z > -1.5)
+    weight = (np.maximum(top, sideburns | back) * ~ears).astype(np.float32)
+    style: Style | None = draw_style(config, tone, random)
+    stubble = random.random() < 0.5
     if random.random() < config.bald:
-        weight = np.zeros_like(weight)
-    fallen = bool(weight.any()) and volume > 0.5  # short hair has no strands that reach the forehead
+        crown = np.clip((random.uniform(3.5, 7.5) - y) / 0.8, 0, 1) * (z < 2)  # a wreath is left, or nothing
+        weight = np.asarray(weight * crown * (0.9 if stubble else 0.0), np.float32)
+        style = draw_short(random, 0.8) if stubble else None
+    lift = weight * (min(0.35 * style.volume, 0.8) + 0.1 if style is not None else 0.0)
     return Hair(
-        colour=colour.astype(np.float32),
+        colour=np.asarray(colour, np.float32),
+        brow=np.asarray(brow, np.float32),
+        beard=np.asarray(beard, np.float32),
+        grey=grey,
         weight=weight,
-        lift=(weight * volume * shape).astype(np.float32),
-        long=bool(random.random() < config.long and weight.any()),
-        fringe=int(random.integers(50, 260)) if random.random() < config.fringe and fallen else 0,
+        lift=np.asarray(lift, np.float32),
+        style=style,
     )
 
 
-def draw_behind(
-    image: Floats, classes: NDArray[np.uint8], hair: Hair, camera: Camera, random: np.random.Generator
-) -> None:
-    """Paints long hair behind the head, in place. `image`: (H, W, 3) linear; `classes`: (H, W)."""
-    size, scale = len(image), camera.scale
-    mask = np.zeros((size, size), np.uint8)
-    x, y = camera.centre[0], camera.centre[1] - 2 * scale
-    wide, high = random.uniform(7.5, 11.5) * scale, random.uniform(10, 20) * scale
-    cv2.ellipse(mask, (int(x), int(y)), (int(wide), int(high)), 0, 0, 360, 1, -1)
-    down = np.linspace(0, random.uniform(4, 25) * scale, 12)  # the curtain: its sides wave, its ends are uneven
-    taper, waves = random.uniform(0.6, 1.25), random.uniform(0, 0.12) * wide
-    half = wide * np.linspace(1, taper, 12) + waves * np.sin(
-        down / scale * random.uniform(0.3, 1) + random.uniform(0, 6)
+def draw_style(config: HairConfig, tone: float, random: np.random.Generator) -> Style:
+    """Short, long, curly, round, in locks or tied; long hair `config.long` of the time."""
+    parting, sweep = random.choice([0.0, 1.0]) * random.normal(0, 2.5), random.normal(0, 0.35)
+    fringe = random.uniform(2.5, 6.0) if random.random() < config.fringe else 0.0
+    coiled = bool(random.random() < 0.1 + 0.55 * tone)
+    if random.random() < config.long:
+        return _draw_long(random, tone, coiled, fringe, parting, sweep)
+    if coiled and random.random() < 0.2 + 0.6 * tone:
+        return _draw_round(random)
+    return draw_short(random, random.uniform(1.0, 8.0), fringe, parting, sweep)
+
+
+def _draw_long(
+    random: np.random.Generator, tone: float, coiled: bool, fringe: float, parting: float, sweep: float
+) -> Style:
+    """Hair from the chin to the chest: open, or tied at the back, now and then in locks or braids."""
+    length = float(np.exp(random.uniform(np.log(9), np.log(40))))
+    curl, turns = random.uniform(0, 0.25), 0.12
+    if coiled:
+        curl, turns = random.uniform(0.2, 0.6), random.uniform(0.25, 0.8)
+    tied = random.random() < 0.25
+    clump, locks = random.uniform(0.15, 0.55), _LOCKS
+    if tone > 0.5 and random.random() < 0.35:
+        clump, locks = 0.97, 70
+    return Style(
+        top=4.0 if tied else length,
+        sides=3.0 if tied else length,
+        back=2.0 if tied else length,
+        fringe=fringe,
+        parting=parting,
+        sweep=sweep,
+        backwards=1.0 if tied else random.choice([0.0, 0.0, 0.7]),
+        lift=random.uniform(0.1, 0.5),
+        stiffness=random.uniform(0.3, 0.6),
+        volume=0.15 if tied else random.uniform(0.5, 1.8) + (1.2 if coiled else 0),
+        curl=0.0 if tied else curl,
+        turns=turns,
+        clump=clump,
+        frizz=random.uniform(0.05, 0.3),
+        locks=locks,
+        density=1.3,
     )
-    ends = np.linspace(1, -1, 16)[1:-1]
-    bottom = np.stack([x + ends * half[-1], y + down[-1] + random.normal(0, 1.2, 14) * scale], axis=1)
-    right, left = np.stack([x + half, y + down], axis=1), np.stack([x - half, y + down], axis=1)[::-1]
-    cv2.fillPoly(mask, [np.rint(np.concatenate([right, bottom, left])).astype(np.int32)], 1)
-    strands = tiles()[3]
-    repeat = -(-size // SIDE)
-    shade = np.tile(np.exp(0.5 * strands) * np.float32(random.uniform(0.2, 0.7)), (repeat, repeat))[:size, :size]
-    inside = mask > 0
-    image[inside] = np.minimum(shade[inside][:, None] * hair.colour, 1)
-    classes[inside] = HAIR_CLASS
 
 
-def draw_fringe(
-    image: Floats, classes: NDArray[np.uint8], hair: Hair, points: Floats, camera: Camera, brightness: float,
-    random: np.random.Generator,
-) -> None:  # fmt: skip
-    """Strands over the forehead, in place. `points`: (70, 2) pixels; `brightness`: of the lit face."""
-    if not hair.fringe:
-        return
-    up = points[27] - points[8]
-    up = up / (np.linalg.norm(up) + 1e-6) * camera.scale
-    across = np.array([-up[1], up[0]])
-    left, right = points[17], points[26]
-    sweep, ragged = random.normal(0, 2.2), random.uniform(0.1, 0.6)
-    start, end = sorted(random.uniform(-0.3, 1.3, 2))
-    length, parting = random.uniform(2, 6.5), random.uniform(-0.2, 1.2)
-    thickness = max(1, round(camera.scale * random.uniform(0.03, 0.09)))
-    for _ in range(hair.fringe):
-        at = random.uniform(start, end)
-        root = left * (1 - at) + right * at + up * random.uniform(4.5, 7)
-        bend = (sweep if at > parting else -sweep) + random.normal(0, ragged)
-        inner = 1 - abs(2 * (at - start) / (end - start + 1e-6) - 1) ** 3  # shorter towards its sides
-        reach = length * (0.45 + 0.55 * inner) + random.normal(0, ragged)
-        strand = root - up * reach * _STRAND + across * bend * _STRAND**1.7
-        fixed = np.rint(strand * 8).astype(np.int32)
-        width = int(random.integers(1, 3)) * thickness
-        tone = hair.colour * brightness * np.exp(random.normal(0, 0.35))
-        for piece, sheen in enumerate(_SHEEN):
-            cv2.polylines(image, [fixed[piece : piece + 2]], False, (tone * sheen).tolist(), width, cv2.LINE_AA, 3)
-        cv2.polylines(classes, [fixed], False, HAIR_CLASS, width, cv2.LINE_8, 3)
+def _draw_round(random: np.random.Generator) -> Style:
+    """Tight curls that stand on all sides."""
+    length = random.uniform(1.0, 7.0)
+    return Style(
+        top=length,
+        sides=length * random.uniform(0.4, 1),
+        back=length,
+        fringe=0.0,
+        parting=0.0,
+        sweep=0.0,
+        backwards=0.5,
+        lift=1.0,
+        stiffness=0.97,
+        volume=length,
+        curl=random.uniform(0.15, 0.35),
+        turns=random.uniform(0.8, 1.6),
+        clump=random.uniform(0.0, 0.15),
+        frizz=0.55,
+        locks=_LOCKS,
+        density=2.0,
+    )
+
+
+def draw_short(
+    random: np.random.Generator, top: float, fringe: float = 0.0, parting: float = 0.0, sweep: float = 0.0
+) -> Style:
+    """A short cut of `top` cm: straight, wavy or standing."""
+    wavy = random.random() < 0.35 and top > 2.5
+    return Style(
+        top=top,
+        sides=min(top, random.uniform(0.5, 3.5)),
+        back=min(top, random.uniform(0.8, 4.0)),
+        fringe=min(fringe, 0.9 * top) if top > 2 else 0.0,
+        parting=parting,
+        sweep=sweep + (0.5 * float(np.sign(parting)) if parting else 0.0),
+        backwards=random.choice([0.0, 0.4, 1.0]),
+        lift=random.uniform(0.5, 1.0) if top < 2.5 else random.uniform(0.2, 0.8),
+        stiffness=random.uniform(0.45, 0.85),
+        volume=min(0.25 * top, random.uniform(0.3, 1.6)),
+        curl=random.uniform(0.15, 0.5) if wavy else 0.0,
+        turns=random.uniform(0.25, 0.6) if wavy else 0.3,
+        clump=random.uniform(0.3, 0.8),
+        frizz=random.uniform(0.05, 0.25),
+        locks=_LOCKS,
+        density=1.2,
+    )

@@ -6,12 +6,15 @@ Units are centimetres: x to the viewer's right, y up, z towards the viewer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from fakeit.pipelines.synth.people import People
 
 Floats = NDArray[np.float32]
 
@@ -43,6 +46,14 @@ class Head:
         landmarks: (70,) vertex indices of the points; the pupils (68, 69) are −1 where `eyes` gives them.
         eyes: (2, 4) centre and radius of the eyeballs, viewer's left first.
         painted: eyes and mouth are painted on the surface (there are no eyeballs and teeth).
+        people: who draws identities, on a coarse mesh of N vertices, where modes do not.
+        refine: (V, N) of that mesh's vertices in these.
+        offset: (V, 3) cm that come on top.
+        dense: (400,) vertex indices of the dense points (`places`), or none.
+        uv: (T, 3, 2) texels of the skin's picture at the triangles' corners, where the head has one.
+        texels: (68, 2) of the points.
+        file: the pack that the pictures are in.
+        lashes: (L, 3) triangles of cards, and `lash_uv` (L, 3, 2) their places on an alpha picture.
     """
 
     neutral: Floats
@@ -55,6 +66,15 @@ class Head:
     landmarks: NDArray[np.int64]
     eyes: Floats
     painted: bool
+    people: People | None = None
+    refine: csr_matrix | None = None
+    offset: Floats | None = None
+    dense: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    uv: Floats | None = None
+    texels: Floats = field(default_factory=lambda: np.zeros((0, 2), np.float32))
+    file: str = ""
+    lashes: NDArray[np.int32] = field(default_factory=lambda: np.zeros((0, 3), np.int32))
+    lash_uv: Floats = field(default_factory=lambda: np.zeros((0, 3, 2), np.float32))
 
     @cached_property
     def eyeballs(self) -> NDArray[np.int64]:
@@ -70,3 +90,8 @@ class Head:
             if strength and name in self.expression_names:
                 vertices += np.float32(strength) * self.expressions[self.expression_names.index(name)]
         return np.asarray(vertices.reshape(-1, 3), np.float32)
+
+    def fine(self, coarse: Floats) -> Floats:
+        """Vertices (V, 3) of a mesh (N, 3) of `people`."""
+        assert self.refine is not None and self.offset is not None
+        return np.asarray(self.refine @ coarse + self.offset, np.float32)

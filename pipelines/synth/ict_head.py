@@ -16,6 +16,7 @@ from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.landmarks import scheme
 from fakeit.pipelines.storage import write_atomically
 from fakeit.pipelines.synth.head import Head, Material
+from fakeit.pipelines.synth.places import places
 
 MODES = 60  # of 100: the rest move a vertex by less than 0.1 mm (measured: 0.07 mm and less)
 # Seen from the viewer, the subject's right eye is at the left (x < 0).
@@ -132,6 +133,7 @@ def load_ict(file: str) -> Head:
     opened = vertices + pack["EX"][names.index("jawOpen")].astype(np.float32) if "jawOpen" in names else vertices
     landmarks = _towards_the_middle(landmarks, np.stack([vertices, opened]), face)
     eyes = [_sphere(vertices[np.unique(triangles[material == m])]) for m in (Material.LEFT_EYE, Material.RIGHT_EYE)]
+    dense = places()["ict"].astype(np.int64)
     identity = pack["ID"][:MODES].astype(np.float32).reshape(min(MODES, len(pack["ID"])), -1)
     return Head(
         neutral=vertices,
@@ -144,6 +146,7 @@ def load_ict(file: str) -> Head:
         landmarks=np.concatenate([landmarks, [-1, -1]]),
         eyes=np.array(eyes, np.float32),
         painted=False,
+        dense=dense if dense.max() < len(vertices) else dense[:0],  # a mesh of another topology has none
     )
 
 

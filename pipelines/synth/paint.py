@@ -91,7 +91,9 @@ def _beard(points: Floats, random: np.random.Generator) -> Floats:
     return _polygon(np.array(outline, np.float32), random.uniform(1, 3))
 
 
-def paint(head: Head, brow_shift: Floats, config: SkinConfig, random: np.random.Generator) -> Floats:
+def paint(
+    head: Head, brow_shift: Floats, config: SkinConfig, random: np.random.Generator, bearded: float = 1.0
+) -> Floats:
     """The layers of one face.
 
     Args:
@@ -99,6 +101,7 @@ def paint(head: Head, brow_shift: Floats, config: SkinConfig, random: np.random.
         brow_shift: (10,) cm that the brows sit above their points' mean place.
         config: shares of beard and make-up.
         random: the skin's own stream.
+        bearded: what the share of beards is multiplied by: women and children have none.
 
     Returns:
         (SIDE, SIDE, 9) float32 in [0, 1], one plane a `Layer`.
@@ -110,14 +113,15 @@ def paint(head: Head, brow_shift: Floats, config: SkinConfig, random: np.random.
     shaky = points + random.normal(0, 0.25, points.shape)
     lips = _polygon(shaky[48:60], 0.6)
     layers[..., Layer.BROWS] = _brows(points[17:27], random)
-    if random.random() < config.beard:
+    if random.random() < config.beard * bearded:
         layers[..., Layer.BEARD] = _beard(shaky, random) * (1 - lips) * random.uniform(0.15, 1)
     blush = np.zeros((SIDE, SIDE), np.float32)
     for jaw, nostril in ((2, 31), (14, 35)):
         cheek = (points[jaw] + 1.2 * points[nostril]) / 2.2
         cv2.circle(blush, np.rint(cheek).astype(int).tolist(), 11, 1.0, -1)
     cv2.circle(blush, np.rint(points[30]).astype(int).tolist(), 8, 0.8, -1)
-    layers[..., Layer.BLUSH] = _soft(blush, 7)
+    small = _soft(np.asarray(cv2.resize(blush, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)), 1.75)
+    layers[..., Layer.BLUSH] = cv2.resize(small, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)
     eyes = np.maximum(_polygon(points[36:42]), _polygon(points[42:48]))
     layers[..., Layer.SOCKET] = _soft(eyes, random.uniform(1, 4.5)) * random.uniform(0, 0.7)
     layers[..., Layer.LASHES] = _lashes(points, random)
@@ -128,4 +132,8 @@ def paint(head: Head, brow_shift: Floats, config: SkinConfig, random: np.random.
         layers[..., Layer.MOUTH] = _polygon(points[60:68])
         lips = lips * (1 - layers[..., Layer.MOUTH])
     layers[..., Layer.LIPS] = lips
+    if head.uv is not None:  # its skin has brows and lips already; what is drawn comes from the make-up bag
+        layers[..., Layer.BROWS] = 0
+        layers[..., Layer.SOCKET] *= 0.4
+        layers[..., Layer.LASHES] *= 0.35
     return layers

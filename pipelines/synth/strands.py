@@ -1,0 +1,373 @@
+"""Hair of strands: roots on the scalp, locks that are combed, fall and do not enter the head, strands about each lock.
+
+A lock is followed step by step (combing, weight, the head's own surface); its strands keep their place about it, gather
+towards its tip and curl. Head frame, cm.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import cv2
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from fakeit.pipelines.synth.camera import Camera
+from fakeit.pipelines.synth.hair import HAIR_CLASS, Hair, Style
+from fakeit.pipelines.synth.light import Lighting
+from fakeit.pipelines.synth.shade import ambient
+from fakeit.pipelines.synth.strokes import draw_strokes
+
+Floats = NDArray[np.float32]
+CENTRE = np.array([0.0, 2.5, -1.0], np.float32)  # of the head, for how far out its surface lies in any direction
+_ROWS, _COLUMNS = 32, 48
+_PIXELS = 5.5e5  # that a head of hair may cover, counted once a strand: what bounds its time
+
+
+@numba.njit(cache=True, fastmath=True, error_model="numpy")
+def _radii(vertices: Any, centre: Any, rows: int, columns: int) -> Any:
+    """How far out the mesh reaches from its centre, (rows, columns): latitude from below, longitude from −π."""
+    out = np.zeros((rows, columns), np.float32)
+    for v in range(0, vertices.shape[0], 3):
+        x, y, z = vertices[v, 0] - centre[0], vertices[v, 1] - centre[1], vertices[v, 2] - centre[2]
+        far = math.sqrt(x * x + y * y + z * z) + 1e-6
+        row = min(rows - 1, int((math.asin(y / far) / math.pi + 0.5) * rows))
+        column = min(columns - 1, int((math.atan2(x, z) / (2 * math.pi) + 0.5) * columns))
+        out[row, column] = max(out[row, column], far)
+    return out
+
+
+@numba.njit(cache=True, fastmath=True, error_model="numpy", inline="always")
+def _radius(radii: Any, x: float, y: float, z: float, far: float) -> float:
+    rows, columns = radii.shape
+    row = (math.asin(max(-1.0, min(1.0, y / far))) / math.pi + 0.5) * rows - 0.5
+    column = (math.atan2(x, z) / (2 * math.pi) + 0.5) * columns - 0.5
+    r0, c0 = int(math.floor(row)), int(math.floor(column))
+    fr, fc = row - r0, column - c0
+    a, b = max(0, r0), min(rows - 1, r0 + 1)
+    c, d = c0 % columns, (c0 + 1) % columns
+    return (1 - fr) * ((1 - fc) * radii[a, c] + fc * radii[a, d]) + fr * ((1 - fc) * radii[b, c] + fc * radii[b, d])
+
+
+def head_radii(vertices: Floats) -> Floats:
+    """How far out a head reaches in any direction from `CENTRE`, (rows, columns), cm."""
+    radii = _radii(vertices, CENTRE, _ROWS, _COLUMNS)
+    filled = cv2.dilate(np.concatenate([radii[:, -4:], radii, radii[:, :4]], axis=1), np.ones((5, 5), np.uint8))[
+        :, 4:-4
+    ]
+    radii = np.where(radii > 0, radii, filled)
+    return np.asarray(radii, np.float32)
+
+
+@numba.njit(cache=True, fastmath=True, error_model="numpy")
+def _grow(roots: Any, normals: Any, lengths: Any, clear: Any, radii: Any, centre: Any, style: Any, out: Any) -> None:
+    """Locks (N, K, 3). `style`: fringe, parting, sweep, backwards, lift, stiffness."""
+    fringe, parting, sweep, backwards, lift, stiff = style[0], style[1], style[2], style[3], style[4], style[5]
+    nodes = out.shape[1]
+    d, comb, p, q = np.zeros(3), np.zeros(3), np.zeros(3), np.zeros(3)
+    for s in range(roots.shape[0]):
+        side = roots[s, 0] - parting
+        aside = max(-1.0, min(1.0, side / 2.5))
+        front = max(0.0, min(1.0, (roots[s, 2] - 1.0) / 4)) * max(0.0, min(1.0, (roots[s, 1] - 6) / 3))
+        falls = fringe > 0 and front > 0.3 and abs(roots[s, 0]) < 5.5
+        comb[0] = (aside * 0.9 + sweep) * (1 - 0.8 * backwards)
+        comb[1] = -0.35
+        comb[2] = -0.25 * (1 - front)
+        if falls:
+            comb[0], comb[1], comb[2] = sweep + 0.25 * aside, -0.6, 0.8
+        else:
+            comb[0] += front * 0.5 * aside
+            comb[2] += -1.2 * backwards + front * (0.35 if backwards < 0.3 else 0.0)
+            comb[1] += 0.35 * backwards
+        length = math.sqrt(comb[0] ** 2 + comb[1] ** 2 + comb[2] ** 2) + 1e-6
+        size = 0.0
+        for a in range(3):
+            comb[a] /= length
+            d[a] = lift * normals[s, a] + (1 - lift) * comb[a]
+            size += d[a] * d[a]
+        size = math.sqrt(size) + 1e-6
+        step = lengths[s] / (nodes - 1)
+        keep = stiff ** (step * 1.2)  # what is left of a direction after this far
+        for a in range(3):
+            d[a] /= size
+            p[a] = roots[s, a]
+            out[s, 0, a] = p[a]
+        for k in range(1, nodes):
+            run = k * step
+            combed = math.exp(-run / 5)
+            for a in range(3):
+                wanted = comb[a] * combed - (1.0 - 0.6 * combed if a == 1 else 0.0)
+                d[a] = keep * d[a] + (1 - keep) * wanted
+            if not falls and p[2] > 3.5 and p[1] < 7.5 and abs(p[0]) < 7.0:  # out of the face
+                d[0] += (1.6 if (p[0] > 0 if abs(p[0]) > 1 else side > 0) else -1.6) * (1 - abs(p[0]) / 8.5)
+                d[2] -= 0.3
+            size = math.sqrt(d[0] ** 2 + d[1] ** 2 + d[2] ** 2) + 1e-6
+            far = 0.0
+            for a in range(3):
+                d[a] /= size
+                p[a] += step * d[a]
+                q[a] = p[a] - centre[a]
+                far += q[a] * q[a]
+            far = math.sqrt(far) + 1e-6
+            limit = _radius(radii, q[0], q[1], q[2], far) if q[1] > -0.45 * far else 0.0
+            limit += clear[s] * min(1.0, run / 2)
+            neck = 5.8 + clear[s] + (0.35 * (-13.0 - p[1]) if p[1] < -13.0 else 0.0)
+            flat = math.sqrt(q[0] * q[0] + (q[2] + 0.5) * (q[2] + 0.5))
+            if q[1] <= -0.45 * far and flat < neck and flat > 0.1:  # neck and shoulders
+                p[0] = centre[0] + q[0] * neck / flat
+                p[2] = centre[2] - 0.5 + (q[2] + 0.5) * neck / flat
+            if far < limit:
+                inward = (d[0] * q[0] + d[1] * q[1] + d[2] * q[2]) / far
+                for a in range(3):
+                    p[a] = centre[a] + q[a] * limit / far
+                    if inward < 0:
+                        d[a] -= inward * q[a] / far
+            for a in range(3):
+                out[s, k, a] = p[a]
+
+
+@numba.njit(cache=True, fastmath=True, error_model="numpy")
+def _gather(
+    roots: Any, lengths: Any, guides: Any, guide_lengths: Any, scatter: Any, centre: Any, style: Any, out: Any
+) -> None:
+    """Strands (N, K, 3) about their nearest locks. `style`: curl, turns, clump, frizz, spread."""
+    curl, turns, clump, frizz, spread = style[0], style[1], style[2], style[3], style[4]
+    nodes = out.shape[1]
+    for s in range(roots.shape[0]):
+        nearest, best = 0, 1e9
+        for g in range(guides.shape[0]):
+            gap = (roots[s, 0] - guides[g, 0, 0]) ** 2
+            if gap >= best:
+                continue
+            gap += (roots[s, 1] - guides[g, 0, 1]) ** 2 + (roots[s, 2] - guides[g, 0, 2]) ** 2
+            if gap < best:
+                best, nearest = gap, g
+        start = 0.0
+        for a in range(3):
+            start += (guides[nearest, 0, a] - centre[a]) ** 2
+        ratio = min(1.0, lengths[s] / max(guide_lengths[nearest], 0.1))
+        phase = 2.4 * nearest + 0.9 * scatter[s, 3]
+        wide = curl * (0.8 + 0.4 * abs(scatter[s, 3]))
+        for k in range(nodes):
+            at = k * ratio
+            low = min(nodes - 2, int(at))
+            part = at - low
+            share = k / (nodes - 1)
+            keep = (1 - clump * min(1.0, 1.6 * share)) if share > 0 else 1.0
+            far = 0.0
+            for a in range(3):
+                far += (guides[nearest, low, a] - centre[a]) ** 2
+            keep *= 1 + spread * (math.sqrt(far / max(start, 1e-3)) - 1)  # strands part as they leave the head
+            turn = 6.283 * turns * share * lengths[s] + phase
+            strong = min(1.0, 3 * share)
+            for a in range(3):
+                along = guides[nearest, low, a] * (1 - part) + guides[nearest, low + 1, a] * part
+                place = along + keep * (roots[s, a] - guides[nearest, 0, a]) + frizz * share * scatter[s, a]
+                if a == 0:
+                    place += wide * strong * math.cos(turn)
+                elif a == 1:
+                    place += wide * strong * 0.5 * math.sin(turn + 1)
+                else:
+                    place += wide * strong * math.sin(turn)
+                out[s, k, a] = place
+
+
+@numba.njit(cache=True, fastmath=True, error_model="numpy", inline="always")
+def _power(x: float, squarings: int) -> float:
+    for _ in range(squarings):
+        x *= x
+    return x
+
+
+@numba.njit(cache=True, fastmath=True, error_model="numpy")
+def _light(
+    seen: Any,
+    outward: Any,
+    centre: Any,
+    harmonics: Any,
+    lamps: Any,
+    lamp_colours: Any,
+    tints: Any,
+    under: Any,
+    out: Any,
+) -> None:
+    """Colours (N, K, 3) of strands (N, K, 3), camera frame: Kajiya and Kay (1989), a coloured and a white highlight."""
+    n = np.zeros(3)
+    t = np.zeros(3)
+    for s in range(seen.shape[0]):
+        nodes = seen.shape[1]
+        for k in range(nodes):
+            size, long = 0.0, 0.0
+            before, after = max(0, k - 1), min(nodes - 1, k + 1)
+            for a in range(3):
+                n[a] = seen[s, k, a] - centre[a]
+                t[a] = seen[s, after, a] - seen[s, before, a]
+                size += n[a] * n[a]
+                long += t[a] * t[a]
+            size, long = math.sqrt(size) + 1e-6, math.sqrt(long) + 1e-6
+            for a in range(3):
+                n[a] = n[a] / size
+                t[a] /= long
+            open_ = under[s] * (0.4 + 0.6 * min(1.0, 2.5 * k / (nodes - 1)))
+            for a in range(3):
+                out[s, k, a] = 0.85 * tints[s, a] * open_ * max(0.02, ambient(harmonics, n[0], n[1], n[2], a))
+            for lamp in range(lamps.shape[0]):
+                facing = n[0] * lamps[lamp, 0] + n[1] * lamps[lamp, 1] + n[2] * lamps[lamp, 2]
+                shadowed = max(0.0, min(1.0, 0.35 + 0.8 * facing)) * open_
+                across = t[0] * lamps[lamp, 0] + t[1] * lamps[lamp, 1] + t[2] * lamps[lamp, 2]
+                hx, hy, hz = lamps[lamp, 0], lamps[lamp, 1], lamps[lamp, 2] + 1
+                half = (t[0] * hx + t[1] * hy + t[2] * hz) / (math.sqrt(hx * hx + hy * hy + hz * hz) + 1e-6)
+                diffuse = math.sqrt(max(0.0, 1 - across * across))
+                white = _power(max(0.0, 1 - (half - 0.08) ** 2), 6)
+                tinted = _power(max(0.0, 1 - (half + 0.12) ** 2), 4)
+                for a in range(3):
+                    shine = 0.035 * white + (0.35 * tinted + 0.75 * diffuse) * tints[s, a]
+                    out[s, k, a] += shadowed * lamp_colours[lamp, a] * shine
+
+
+def roots_on(
+    vertices: Floats,
+    normals: Floats,
+    triangles: NDArray[np.int32],
+    density: Floats,
+    count: int,
+    random: np.random.Generator,
+) -> tuple[Floats, Floats, NDArray[np.int64]]:
+    """Random places on a mesh: points (N, 3), normals (N, 3), and the triangles (N,) that they lie on.
+
+    Args:
+        vertices: (V, 3).
+        normals: (V, 3).
+        triangles: (T, 3).
+        density: (T,) how likely a root is on each triangle (area included).
+        count: N.
+        random: numbers.
+    """
+    total = np.cumsum(density, dtype=np.float64)
+    if not len(total) or total[-1] <= 0 or count <= 0:
+        return np.zeros((0, 3), np.float32), np.zeros((0, 3), np.float32), np.zeros(0, np.int64)
+    chosen = np.minimum(np.searchsorted(total, np.sort(random.random(count)) * total[-1]), len(density) - 1)
+    share = random.random((count, 2))
+    share = np.where(share.sum(axis=1, keepdims=True) > 1, 1 - share, share)
+    weights = np.concatenate([1 - share.sum(axis=1, keepdims=True), share], axis=1)[..., None]
+    corners = triangles[chosen]
+    place, normal = (vertices[corners] * weights).sum(axis=1), (normals[corners] * weights).sum(axis=1)
+    normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-6
+    order = random.permutation(count)  # sorted numbers are found faster; what comes first must not lie together
+    return place[order].astype(np.float32), normal[order].astype(np.float32), chosen[order]
+
+
+def areas(vertices: Floats, triangles: NDArray[np.int32]) -> Floats:
+    """(T,) of triangles, cm²."""
+    a, b, c = vertices[triangles[:, 0]], vertices[triangles[:, 1]], vertices[triangles[:, 2]]
+    return np.asarray(0.5 * np.linalg.norm(np.cross(b - a, c - a), axis=1), np.float32)
+
+
+def grow(
+    hair: Hair, style: Style, vertices: Floats, normals: Floats, triangles: NDArray[np.int32], size: Floats,
+    radii: Floats, scale: float,
+    ceiling: Floats | None, random: np.random.Generator,
+) -> tuple[Floats, Floats]:  # fmt: skip
+    """Strands (N, K, 3), head frame, and how little each lies under others (N,).
+
+    Args:
+        hair: where it grows.
+        style: how.
+        vertices: (V, 3) of the head.
+        normals: (V, 3).
+        triangles: (T, 3).
+        size: (T,) `areas`.
+        radii: `head_radii`.
+        scale: pixels a cm: how many strands are worth drawing.
+        ceiling: (2,) y and slope by z of a hat's rim; no root lies above it. None: no hat.
+        random: numbers.
+    """
+    weight = hair.weight
+    if ceiling is not None:
+        weight = weight * (vertices[:, 1] < ceiling[0] + ceiling[1] * vertices[:, 2])
+    a, b, c = triangles.T
+    hairy = np.flatnonzero(weight[a] * weight[b] * weight[c])
+    triangles, size = triangles[hairy], size[hairy]
+    weight = weight[triangles[:, 0]]
+    longest = max(style.top, style.sides, style.back, 0.5)
+    count = int(np.clip(style.density * _PIXELS / (longest * scale * 1.6), 800, 2400))
+    roots, outward, _ = roots_on(vertices, normals, triangles, size * weight, count, random)
+    count = len(roots)
+    scatter = random.normal(0, 1, (max(count, 1), 4)).astype(np.float32)[:count]
+    under = random.random(max(count, 1)).astype(np.float32)[:count]
+    uneven = np.exp(random.normal(0, 0.12, max(count, 1))).astype(np.float32)[:count]
+    if count == 0:
+        return np.zeros((0, 2, 3), np.float32), under
+    high = np.clip((roots[:, 1] - 6) / 3, 0, 1)
+    behind = np.clip((-roots[:, 2] - 1) / 3, 0, 1)
+    lengths = high * style.top + (1 - high) * (behind * style.back + (1 - behind) * style.sides)
+    front = (roots[:, 2] > 3.5) & (roots[:, 1] > 6.5) & (np.abs(roots[:, 0]) < 5.5)
+    if style.fringe > 0:
+        lengths = np.where(front, np.minimum(style.fringe, lengths), lengths)
+    lengths = (lengths * uneven).astype(np.float32)
+    nodes = int(np.clip(4 + longest * (style.turns * 7 if style.curl > 0.05 else 0.5), 7, 34))
+    locks = min(style.locks, count)
+    guides = np.empty((locks, nodes, 3), np.float32)
+    combing = np.array(
+        [style.fringe, style.parting, style.sweep, style.backwards, style.lift, style.stiffness], np.float32
+    )
+    clear = (style.volume * (0.25 + 0.75 * under)).astype(np.float32)
+    _grow(roots[:locks], outward[:locks], lengths[:locks], clear[:locks], radii, CENTRE, combing, guides)
+    strands = np.empty((count, nodes, 3), np.float32)
+    turns = min(style.turns, 4.5 / longest)  # what so few nodes can follow
+    curls = np.array([style.curl, turns, style.clump, style.frizz, max(0.4, style.lift)], np.float32)
+    _gather(roots, lengths, guides, lengths[:locks], scatter, CENTRE, curls, strands)
+    return strands, under
+
+
+def draw_hair_strands(
+    image: Floats, classes: NDArray[np.uint8], depth: Floats, strands: Floats, under: Floats, hair: Hair,
+    camera: Camera, lighting: Lighting, random: np.random.Generator,
+) -> Floats:  # fmt: skip
+    """Lights and draws strands, in place; pixels that hair covers are hair's. Returns what they cover, (H, W)."""
+    if len(strands) == 0:
+        return np.zeros(depth.shape, np.float32)
+    seen = camera.to_camera(strands)
+    centre = camera.to_camera(CENTRE[None])[0]
+    tints = hair.colour * np.exp(random.normal(0, 0.28, (len(strands), 1)))
+    pale = random.random(len(strands)) < hair.grey
+    tints[pale] = 0.5 * tints[pale] + 0.14
+    lit = np.empty_like(strands)
+    _light(
+        seen, strands, centre, lighting.harmonics, lighting.directions, lighting.colours, tints.astype(np.float32),
+        0.45 + 0.55 * under, lit,
+    )  # fmt: skip
+    points = camera.project(seen.reshape(-1, 3)).reshape(strands.shape)
+    widths = (camera.scale * random.uniform(0.08, 0.165, len(strands))).astype(np.float32)
+    covered = draw_strokes(image, depth, points, lit, widths, 0.85, 0.25)
+    classes[covered > 0.5] = HAIR_CLASS
+    return covered
+
+
+def shadow_on_face(image: Floats, classes: NDArray[np.uint8], covered: Floats, lamp: Floats, scale: float) -> None:
+    """Darkens the face beside the hair that lies over it, in place: below the fringe, away from the lamp.
+
+    Args:
+        image: (H, W, 3) linear.
+        classes: (H, W) before hair was drawn.
+        covered: (H, W) how much hair covers.
+        lamp: (3,) towards the first lamp.
+        scale: pixels a cm.
+    """
+    on_face = ((classes > 0) & (classes < 15)).astype(np.float32)
+    x, y, width, height = cv2.boundingRect(on_face.astype(np.uint8))
+    if width < 8 or height < 8:
+        return
+    part = np.s_[y : y + height, x : x + width]
+    on_face, covered = on_face[part], covered[part]
+    small = (max(width // 4, 2), max(height // 4, 2))
+    over = cv2.resize(covered * on_face, small, interpolation=cv2.INTER_AREA)
+    step = 0.7 * scale / 4
+    move = np.array([[1, 0, -lamp[0] * step], [0, 1, (0.6 * lamp[1] + 0.5) * step]], np.float32)
+    over = cv2.GaussianBlur(cv2.warpAffine(over, move, small), (0, 0), max(0.5 * step, 0.4))
+    shadow = cv2.resize(over, (width, height), interpolation=cv2.INTER_LINEAR)
+    shadow *= on_face
+    shadow *= 1 - covered
+    image[part] *= cv2.merge([1 - 0.5 * shadow] * 3)
