@@ -17,7 +17,7 @@ from fakeit.pipelines.synth.places import places
 
 Floats = NDArray[np.float32]
 _ACROSS, _UP = 150, 140  # vertices around and from pole to pole
-_SPREAD = np.float32(0.85)  # of the modes as they are written: with `stretch_sd`, points then spread as on real faces
+_SPREAD = np.float32(0.75)  # of the modes as they are written: with `stretch_sd`, points then spread as on real faces
 _LIPS_Y = -3.45  # where closed lips meet
 _EYE = np.array([3.15, 3.45])  # middle of the eye at the viewer's right
 

@@ -62,7 +62,7 @@ class CameraConfig:
     pitch_sd: float = 9.5
     roll_sd: float = 9.0
     crop: Range = (0.25, 1.0)  # share of a telephone's picture that the face's picture is: with its lens, the distance
-    frame: Range = (28.0, 40.0)  # cm of the face's plane that the picture shows
+    frame: Range = (31.0, 44.0)  # cm of the face's plane that the picture shows
 
 
 @dataclass(frozen=True)
@@ -89,11 +89,11 @@ class HairConfig:
 @dataclass(frozen=True)
 class AccessoryConfig:
     glasses: float = 0.22
-    sunglasses: float = 0.3  # of those with glasses
+    sunglasses: float = 0.25  # of those with glasses
     hat: float = 0.1
     mask: float = 0.025
     headset: float = 0.03
-    occluder: float = 0.05  # hands, microphones, other things before the face
+    occluder: float = 0.04  # hands, microphones, other things before the face
     scarf: float = 0.05
 
     def __post_init__(self) -> None:
