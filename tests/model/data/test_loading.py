@@ -232,6 +232,7 @@ def _open_shards() -> int:
 def test_no_more_shards_stay_open_than_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each mapped shard held a descriptor for ever: 1 M rows were 1,024 of them, and the run's end."""
     monkeypatch.setattr(dataset_module, "MOST_MAPPED", 6)
+    gc.collect()  # other tests' shards
     folder = make_dataset(tmp_path / "set", train=(3,) * 40, val=())
     store = ShardedDataset([DatasetSpec(str(folder))], "train")
     loader = Loader(store, Plan(store.parts(), 4, shuffle_block_shards=2))
@@ -243,7 +244,7 @@ def test_no_more_shards_stay_open_than_may(tmp_path: Path, monkeypatch: pytest.M
     assert len(store.ids(np.arange(120))) == 120  # closed ones are opened again
     del store, loader
     gc.collect()
-    assert _open_shards() == before
+    assert _open_shards() <= before
 
 
 def test_a_url_is_asked_for_sizes_and_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
