@@ -10,9 +10,7 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sized
-from typing import Literal, TypeVar
-
-from tqdm import tqdm
+from typing import Any, Literal, TypeVar
 
 T = TypeVar("T")
 How = Literal["auto", "bar", "lines", "json", "none"]
@@ -47,8 +45,10 @@ class ProgressBar:
         self.how: How = ("bar" if sys.stderr.isatty() else "lines") if _how == "auto" else _how
         self._first, self._began = done, time.monotonic()
         self._said = self._began
-        self._bar = None
+        self._bar: Any = None
         if self.how == "bar":
+            from tqdm import tqdm  # here: a Python that lacks it must come as far as the line that says so
+
             self._bar = tqdm(total=total or None, initial=done, desc=what, unit=f" {unit}", delay=1, dynamic_ncols=True)
 
     def step(self, count: int = 1, note: str = "") -> None:
