@@ -26,10 +26,12 @@ JUNK = frozenset(("__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bi
 
 
 def is_picture(name: str) -> bool:
+    """Whether a name ends as a picture's does."""
     return name.lower().endswith(PICTURES)
 
 
 def is_video(name: str) -> bool:
+    """Whether a name ends as a video's does."""
     return name.lower().endswith(VIDEOS)
 
 

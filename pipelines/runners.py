@@ -25,6 +25,8 @@ Result = TypeVar("Result")
 
 
 class Runner(Protocol):
+    """Who runs a function over tasks; see the module."""
+
     def __call__(
         self, function: Callable[[Task], Result], tasks: Sequence[Task], progress: Callable[[int], None]
     ) -> list[Result]:

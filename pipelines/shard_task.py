@@ -180,6 +180,7 @@ def _result_location(task: ShardTask, dataset: str) -> str:
 
 
 def row_shape(config: PreprocessConfig, scheme_name: str) -> RowShape:
+    """The shape of the rows that a conf makes of points in a scheme."""
     dense = DENSE if config.source.options.get("dense") else 0
     return RowShape(config.crop.size, config.crop.channels, scheme(scheme_name).count, config.store.image_codec, dense)
 

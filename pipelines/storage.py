@@ -32,10 +32,12 @@ _STRANGE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, 
 
 
 def is_url(location: str) -> bool:
+    """Whether a location is a URL: anything with `://`."""
     return _URL.match(location) is not None
 
 
 def is_archive(location: str) -> bool:
+    """Whether a location is a zip archive, by its name."""
     return location.lower().endswith(".zip") and (is_url(location) or not os.path.isdir(location))
 
 
@@ -219,6 +221,7 @@ def join_member(root: str, relative: str) -> str:
 
 
 def exists(location: str) -> bool:
+    """Whether there is a file or a folder at a location."""
     if is_url(location):
         fs, path = file_system(location)
         return bool(fs.exists(path))
@@ -235,6 +238,7 @@ def size_of(location: str) -> int:
 
 
 def make_folder(location: str) -> None:
+    """Makes a folder, and those above it, where they are missing."""
     if is_url(location):
         fs, path = file_system(location)
         fs.makedirs(path, exist_ok=True)

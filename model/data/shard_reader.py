@@ -69,6 +69,8 @@ class OpenShard:
 
 
 class Reader(Protocol):
+    """Who opens a shard: the seam between pyarrow and Petastorm."""
+
     def __call__(self, location: str, shape: RowShape) -> OpenShard:
         """Opens the shard at `location`; rows in the file's order. Raises FakeitError naming it."""
         ...

@@ -35,6 +35,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def horovodrun(arguments: list[str]) -> None:
+    """Horovod's own command, its servers bound as the module says. Ends the process as it ends."""
     from horovod.runner import launch
 
     bind_horovod()
@@ -83,6 +84,7 @@ def _no_elastic_mode(_arguments: Any) -> None:
 
 
 def torchrun(arguments: list[str]) -> None:
+    """torch's own command, its store bound as the module says. Ends the process as it ends."""
     from torch.distributed import run
 
     parsed = run.parse_args(arguments)

@@ -31,6 +31,7 @@ STEPS = "steps.jsonl"
 
 
 def warn(message: str) -> None:
+    """One line to stderr; training goes on."""
     print(f"warning: {message}", file=sys.stderr, flush=True)
 
 

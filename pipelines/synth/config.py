@@ -18,6 +18,8 @@ def _share(section: str, **values: float) -> None:
 
 @dataclass(frozen=True)
 class HeadConfig:
+    """Which head, and how far identities spread."""
+
     kind: Literal["builtin", "ict", "makehuman"] = "builtin"
     file: str = ""  # the packed model, for "ict"; for "makehuman" another one than the shipped
     identity_sd: float = 1.5  # of the model's own: wider than people are
@@ -45,6 +47,8 @@ class PeopleConfig:
 
 @dataclass(frozen=True)
 class ExpressionConfig:
+    """How faces move."""
+
     neutral: float = 0.25  # share of faces at rest
     smile: float = 0.45
     jaw_open_sd: float = 0.3
@@ -58,6 +62,8 @@ class ExpressionConfig:
 
 @dataclass(frozen=True)
 class CameraConfig:
+    """Where the camera stands, and through what it looks."""
+
     yaw_sd: float = 17.0  # degrees
     pitch_sd: float = 9.5
     roll_sd: float = 9.0
@@ -67,6 +73,8 @@ class CameraConfig:
 
 @dataclass(frozen=True)
 class SkinConfig:
+    """What is on the skin."""
+
     texture: Range = (0.3, 1.2)  # strength of blotches, pores and freckles
     makeup: float = 0.3
     beard: float = 0.36
@@ -77,6 +85,8 @@ class SkinConfig:
 
 @dataclass(frozen=True)
 class HairConfig:
+    """How hair is worn."""
+
     bald: float = 0.13
     long: float = 0.4
     fringe: float = 0.3
@@ -88,6 +98,8 @@ class HairConfig:
 
 @dataclass(frozen=True)
 class AccessoryConfig:
+    """What is worn, or gets in the way: the share of faces that have it."""
+
     glasses: float = 0.22
     sunglasses: float = 0.25  # of those with glasses
     hat: float = 0.1
@@ -104,6 +116,8 @@ class AccessoryConfig:
 
 @dataclass(frozen=True)
 class ClothesConfig:
+    """What is worn below the chin."""
+
     bare: float = 0.12  # shoulders
     stripes: float = 0.25
     neckline: float = 0.5  # share of collars that dip in front
@@ -114,6 +128,8 @@ class ClothesConfig:
 
 @dataclass(frozen=True)
 class LightConfig:
+    """Lamps and surroundings."""
+
     measured: float = 0.7  # share of faces lit by a panorama; the others by drawn light
     ambient: Range = (0.15, 0.7)
     lights: tuple[int, int] = (1, 3)
@@ -126,6 +142,8 @@ class LightConfig:
 
 @dataclass(frozen=True)
 class BackgroundConfig:
+    """What stands behind."""
+
     place: float = 0.75  # share of faces lit by a panorama that stand in it
     plain: float = 0.15
     shapes: tuple[int, int] = (2, 25)
@@ -138,6 +156,8 @@ class BackgroundConfig:
 
 @dataclass(frozen=True)
 class EffectConfig:
+    """What a camera and its file make of a picture."""
+
     blur: Range = (0.5, 1.5)  # sigma at 512 pixels: every lens has some
     depth_blur: float = 0.3
     motion_blur: float = 0.06
@@ -157,6 +177,8 @@ class EffectConfig:
 
 @dataclass(frozen=True)
 class LabelConfig:
+    """What is written beside the 70 points."""
+
     dense: bool = True  # 400 points in three dimensions, pose and gaze, in a file of their own
 
 

@@ -21,6 +21,8 @@ _BITS = 4
 
 
 class Layer(IntEnum):
+    """What is painted on a head, as layers over its vertices."""
+
     LIPS = 0
     BROWS = 1
     BEARD = 2

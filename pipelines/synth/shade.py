@@ -39,6 +39,7 @@ def _exp(x: float) -> float:
 
 @numba.njit(cache=True, fastmath=True, error_model="numpy", inline="always")
 def ambient(harmonics: Any, x: float, y: float, z: float, a: int) -> float:
+    """Linear light of channel `a` on a surface whose unit normal is (x, y, z), of nine harmonics (9, 3)."""
     return (
         harmonics[0, a] + harmonics[1, a] * y + harmonics[2, a] * z + harmonics[3, a] * x
         + harmonics[4, a] * x * y + harmonics[5, a] * y * z + harmonics[6, a] * (3 * z * z - 1)

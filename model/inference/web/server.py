@@ -58,6 +58,7 @@ class Door:
 
 
 def is_loopback(host: str) -> bool:
+    """Whether `host` (a name or an address) is this machine to itself."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
