@@ -31,6 +31,7 @@ def main() -> None:
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "dist").resolve()
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
+        shutil.rmtree(ROOT / "fakeit.egg-info", ignore_errors=True)  # an older list of files
         sdist = build("build_sdist", folder, ROOT)
         shutil.rmtree(ROOT / "fakeit.egg-info", ignore_errors=True)  # else a second "installed" fakeit, in this folder
         with tarfile.open(sdist) as archive:

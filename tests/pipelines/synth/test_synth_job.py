@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from fakeit.pipelines import runners
+from fakeit.pipelines.config import load
 from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.sources import open_source
 from fakeit.pipelines.synth.config import SynthesisConfig
@@ -39,7 +40,8 @@ def test_job_writes_the_layout(tmp_path: Path) -> None:
     assert source.image(samples[0]).shape == (96, 96, 3)
     read = [source.read(sample) for sample in samples]
     assert read[0].landmarks.shape == (70, 2)
-    faces = [render(index, 1, SynthesisConfig(), 96) for index in range(3)]
+    default = load(ROOT / "conf" / "synthesize" / "default.toml", SynthesisConfig)
+    faces = [render(index, 1, default, 96) for index in range(3)]
     assert all((r.visibility == f.visibility).all() for r, f in zip(read, faces, strict=True))
     assert {1, 2} == {int(v) for r in read for v in r.visibility}
     (tmp_path / "f/000001_vis.txt").write_text("3\n" * 70)
