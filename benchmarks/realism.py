@@ -145,7 +145,7 @@ def table(title: str, rows: dict[str, dict[str, float]]) -> None:
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--count", type=int, default=500, help="faces a head kind (500)")
-    p.add_argument("--head", action="append", metavar="KIND=FILE", help="heads to render (builtin, and shared/'s ict)")
+    p.add_argument("--head", action="append", metavar="KIND=FILE", help="heads to render (all three)")
     p.add_argument("--faces", action="append", default=[], metavar="NAME=FOLDER", help="rendered faces as well")
     p.add_argument("--shared", type=Path, default=SHARED, help="folder that holds afw_68 and helen_train_870")
     p.add_argument("--plot", type=Path, help="shapes, poses, spectra as a picture")
@@ -156,7 +156,7 @@ def main() -> None:
     arguments = parser().parse_args()
     cv2.setNumThreads(1)
     landmarker = Landmarker.load()
-    heads = arguments.head or ["builtin=", f"ict={arguments.shared / 'ict_face/ict_face.npz'}"]
+    heads = arguments.head or ["makehuman=", "builtin=", f"ict={arguments.shared / 'ict_face/ict_face.npz'}"]
     sets = {head.partition("=")[0]: rendered(*head.split("=", 1), arguments.count) for head in heads}
     sets |= {
         name: stored("face_synthetics", place, arguments.count)
