@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakeit.model.tracking.journal import JOURNAL, Journal, State
+from fakeit.model.tracking.run_artifacts import log_model, loss_curves
 from fakeit.model.tracking.trouble import REFUSES, Refused, trouble
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.secrets import masked
@@ -289,36 +290,8 @@ class MlflowTracker:
             self.journal.acknowledged([line["epoch"]])
 
     def _log_model(self, run: str, network: LandmarkNetwork) -> None:
-        """The network as an exported torch program: whoever loads it needs none of our code."""
-        import logging
-
-        import mlflow
-        import mlflow.pytorch
-        import torch
-        from mlflow.models import infer_signature
-
-        class Points(torch.nn.Module):
-            def __init__(self) -> None:
-                super().__init__()
-                self.network = network
-
-            def forward(self, images: torch.Tensor) -> torch.Tensor:
-                return self.network(images).points  # type: ignore[no-any-return]
-
-        side = network.size
-        example = np.zeros((2, side, side, network.channels), np.uint8)
-        with torch.no_grad():
-            points = network.cpu().eval()(torch.from_numpy(example)).points.numpy()
-        for noisy in ("mlflow", "torch.export"):
-            logging.getLogger(noisy).setLevel(logging.ERROR)
-        with tracked_by(self.uri), mlflow.start_run(run_id=run):
-            mlflow.pytorch.log_model(
-                Points().eval(),
-                name="model",
-                signature=infer_signature(example, points),
-                input_example=example,
-                pip_requirements=[f"torch=={torch.__version__.split('+')[0]}", "numpy<2"],
-            )
+        with tracked_by(self.uri):
+            log_model(run, network)
 
 
 def _if_raced_again(call: Callable[[], Any], times: int = 3) -> None:
@@ -349,23 +322,6 @@ def _dataset_input(info: DatasetInfo) -> Any:
     source = json.dumps({"uri": masked(info.source)})
     dataset = Dataset(info.name, info.digest, "local", source, profile=json.dumps({"rows": info.rows}))
     return DatasetInput(dataset, [InputTag("mlflow.data.context", info.context)])
-
-
-def loss_curves(lines: list[dict[str, Any]]) -> Any:
-    """A matplotlib figure: losses and NME over epochs."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 4), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    epochs = [line["epoch"] for line in lines]
-    for key, label in (("train_loss", "training"), ("val_loss", "validation")):
-        left.plot(epochs, [line["values"].get(key, float("nan")) for line in lines], label=label)
-    positive = all(line["values"].get(k, 1) > 0 for line in lines for k in ("train_loss", "val_loss"))
-    left.set(xlabel="epoch", ylabel="loss", yscale="log" if positive else "linear")
-    left.legend()
-    right.plot(epochs, [100 * line["values"].get("val_nme", float("nan")) for line in lines], color="tab:green")
-    right.set(xlabel="epoch", ylabel="validation NME, % inter-ocular")
-    return figure
 
 
 def make(
