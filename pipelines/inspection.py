@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.faces.box import Box, check_box, from_landmarks
-from fakeit.pipelines.faces.crop import CropConfig, Picture, crop_from_source, from_unit, to_unit, transform
+from fakeit.pipelines.faces.crop import CropConfig, Picture, crop_from_source, from_unit, to_unit
 from fakeit.pipelines.faces.draw import caption, contact_sheet, draw_landmarks, write_image
+from fakeit.pipelines.faces.matrix import transform
 from fakeit.pipelines.landmarks import eye_corners, scheme
 from fakeit.pipelines.progress import ProgressBar
 from fakeit.pipelines.runners import Runner

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.augment import Draw, generator
-from fakeit.pipelines.faces.crop import from_unit, transform
+from fakeit.pipelines.faces.crop import from_unit
 from fakeit.pipelines.faces.draw import contact_sheet, draw_landmarks
+from fakeit.pipelines.faces.matrix import transform
 from fakeit.pipelines.preprocess import open_samples
 from fakeit.pipelines.preprocess_config import PreprocessConfig
 from fakeit.pipelines.shard_task import ShardTask, make_rows, plan_tasks

@@ -23,7 +23,8 @@ from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.faces import locate
 from fakeit.pipelines.faces.augment import Draw, generator
 from fakeit.pipelines.faces.box import Box, check_box, from_landmarks
-from fakeit.pipelines.faces.crop import Picture, crop_from_source, equalise, eye_angle, to_unit, transform
+from fakeit.pipelines.faces.crop import Picture, crop_from_source, equalise, eye_angle, to_unit
+from fakeit.pipelines.faces.matrix import inverse, product, transform
 from fakeit.pipelines.file_names import printable
 from fakeit.pipelines.landmarks import scheme
 from fakeit.pipelines.preprocess_config import PreprocessConfig, SourceConfig, SplitConfig
@@ -253,7 +254,7 @@ def _make_row(
     draw = None
     if augmented:
         draw = Draw(config.augment, generator(config.seed, image_id, variant))
-        matrix = draw.matrix(crop.size) @ matrix
+        matrix = product(draw.matrix(crop.size), matrix)
         if draw.flipped:
             order = np.array(scheme(task.source.scheme).flip, np.intp)
             dense_order = dense_mirror()
@@ -267,7 +268,7 @@ def _make_row(
         "visibility": annotation.visibility[order],
         "weight": weight[order],
         "box": box.array(),
-        "source_from_crop": np.linalg.inv(matrix),
+        "source_from_crop": inverse(matrix),
     }
     if annotation.dense is not None and annotation.dense_visibility is not None:
         flat = to_unit(transform(annotation.dense[:, :2], matrix), crop.size)

@@ -30,7 +30,8 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from fakeit.jobs.cli import Parser, run
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.box import Box, from_landmarks
-from fakeit.pipelines.faces.crop import CropConfig, Picture, crop_from_source, transform
+from fakeit.pipelines.faces.crop import CropConfig, Picture, crop_from_source
+from fakeit.pipelines.faces.matrix import transform
 from fakeit.pipelines.image_io import read_image
 from fakeit.pipelines.landmarks import KAGGLE_NAMES, convert
 from fakeit.pipelines.sources.kaggle import SIDE

@@ -13,8 +13,9 @@ from fakeit.model.evaluation.metrics import Floats, Scores, cumulative
 from fakeit.model.evaluation.scoring import Evaluation, PredictionSet
 from fakeit.pipelines import html_page
 from fakeit.pipelines.faces.box import from_landmarks
-from fakeit.pipelines.faces.crop import CropConfig, Picture, crop_from_source, transform
+from fakeit.pipelines.faces.crop import CropConfig, Picture, crop_from_source
 from fakeit.pipelines.faces.draw import GREEN, RED, contact_sheet, draw_landmarks
+from fakeit.pipelines.faces.matrix import transform
 from fakeit.pipelines.landmarks import scheme
 from fakeit.pipelines.sources import Source, read_sample
 

@@ -30,8 +30,9 @@ from fakeit.model.tracking import catalogue, model_registry
 from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.faces.box import Box, from_landmarks
 from fakeit.pipelines.faces.box_fit import BoxFit, box_fit
-from fakeit.pipelines.faces.crop import Matrix, Picture, crop_from_source, equalise, eye_angle, from_unit, transform
+from fakeit.pipelines.faces.crop import Picture, crop_from_source, equalise, eye_angle, from_unit
 from fakeit.pipelines.faces.locate import most_prominent_first
+from fakeit.pipelines.faces.matrix import Matrix, inverse, transform
 from fakeit.pipelines.image_io import read_image
 
 BOX = catalogue.FOLDER / "face70.onnx"
@@ -216,7 +217,7 @@ class Landmarker:
             picture = Picture(pixels, config.colour)
             matrices = [crop_from_source(box, config, 0.0) for box in found]
             crops += [equalise(picture.warp(m, config.size), config.equalise) for m in matrices]
-            back += [np.linalg.inv(m) for m in matrices]
+            back += [inverse(m) for m in matrices]
         if not crops:
             return [[] for _ in pictures]
         points, log_sigma = self.run_crops(np.stack(crops))
@@ -247,7 +248,7 @@ class Landmarker:
         matrices = [crop_from_source(box, config, angle) for box, angle in crops]
         images = np.stack([equalise(picture.warp(m, config.size), config.equalise) for m in matrices])
         points, log_sigma = self.run_crops(images)
-        back: list[Matrix] = [np.linalg.inv(m) for m in matrices]
+        back: list[Matrix] = [inverse(m) for m in matrices]
         source = [transform(from_unit(p, config.size), m).astype(np.float32) for p, m in zip(points, back, strict=True)]
         if log_sigma is None:
             return source, [np.ones(len(p), np.float32) for p in source]

@@ -19,7 +19,8 @@ from fakeit.model.inference.backends import Backend, open_backend, run_mirrored
 from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig
 from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.faces.box import Box
-from fakeit.pipelines.faces.crop import Picture, crop_from_source, equalise, from_unit, transform
+from fakeit.pipelines.faces.crop import Picture, crop_from_source, equalise, from_unit
+from fakeit.pipelines.faces.matrix import transform
 from fakeit.pipelines.landmarks import convert
 from fakeit.pipelines.sources import Sample, Source, read_sample
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakeit.pipelines.errors import FakeitError
-from fakeit.pipelines.faces.crop import Matrix
+from fakeit.pipelines.faces.matrix import Matrix, inverse, product, sine_cosine, square_onto
 
 Pixels = NDArray[np.uint8]
 
@@ -116,29 +116,26 @@ class Draw:
         """The geometric part, (3, 3), crop pixels → crop pixels, about the crop's centre."""
         if not self.strength.keys() & {"rotation", "scale", "shift", "perspective", "flip"}:
             return np.eye(3)
-        radians = np.deg2rad(self.strength.get("rotation", 0.0))
-        factor = self.strength.get("scale", 1.0)
+        sine, cosine = sine_cosine(self.strength.get("rotation", 0.0))
         turn = np.eye(3)
-        turn[:2, :2] = factor * np.array(
-            [[np.cos(radians), -np.sin(radians)], [np.sin(radians), np.cos(radians)]]
-        )  # y points down: this turns clockwise
+        turn[:2, :2] = self.strength.get("scale", 1.0) * np.array([[cosine, -sine], [sine, cosine]])
+        # y points down: this turns clockwise
         if self.flipped:
             turn[:, 0] *= -1
         if "shift" in self.strength and self._config.shift is not None:
             low, high = self._config.shift.range
             turn[:2, 2] = (low + self._shift * (high - low)) * size
         if "perspective" in self.strength:
-            turn = self._perspective(size) @ turn
+            turn = product(self._perspective(size), turn)
         middle = (size - 1) / 2
         to_centre, back = np.eye(3), np.eye(3)
         to_centre[:2, 2], back[:2, 2] = -middle, middle
-        return np.asarray(back @ turn @ to_centre, np.float64)
+        return product(product(back, turn), to_centre)
 
     def _perspective(self, size: int) -> Matrix:
         half = size / 2
-        corners = np.array([[-half, -half], [half, -half], [half, half], [-half, half]], np.float32)
-        moved = corners + self.random.uniform(-1, 1, (4, 2)) * self.strength["perspective"] * size
-        return np.asarray(cv2.getPerspectiveTransform(corners, moved.astype(np.float32)), np.float64)
+        corners = np.array([[-half, -half], [half, -half], [half, half], [-half, half]])
+        return square_onto(corners + self.random.uniform(-1, 1, (4, 2)) * self.strength["perspective"] * size, half)
 
     def photometric(self, crop: Pixels) -> Pixels:
         """The rest, on a crop (H, W, C) uint8: occlude, lose resolution, change light and colour, add noise, JPEG."""
@@ -166,10 +163,10 @@ def _occlude(crop: Pixels, strength: dict[str, float], random: np.random.Generat
                 random.integers(0, 256, channels)
             )
     if "bars" in strength:
-        angle, offset = random.uniform(0, np.pi), random.uniform(-0.4, 0.4) * size
-        normal = np.array([-np.sin(angle), np.cos(angle)])
-        middle = size / 2 + offset * normal
-        along = np.array([np.cos(angle), np.sin(angle)]) * size * 1.5
+        angle, offset = random.uniform(0, 180), random.uniform(-0.4, 0.4) * size
+        sine, cosine = sine_cosine(angle)
+        middle = size / 2 + offset * np.array([-sine, cosine])
+        along = np.array([cosine, sine]) * size * 1.5
         start, end = (middle - along).astype(int), (middle + along).astype(int)
         colour = [int(v) for v in random.integers(0, 256, channels)]
         crop = cv2.line(crop, start.tolist(), end.tolist(), colour, max(1, round(strength["bars"] * size)))
@@ -178,13 +175,16 @@ def _occlude(crop: Pixels, strength: dict[str, float], random: np.random.Generat
 
 def motion_kernel(length: float, degrees: float) -> NDArray[np.float32]:
     """(k, k), k odd: a line of `length` pixels through the middle. (An even kernel has no middle pixel, and would move
-    the picture by half a pixel away from its points.)"""
+    the picture by half a pixel away from its points.) Of whole 4096ths, so that sums of grey values are exact in
+    float32: processors with fused multiplication would round otherwise."""
     radius = int(np.ceil(length / 2 + 0.5))
     axis = np.arange(-radius, radius + 1)
-    cosine, sine = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+    sine, cosine = sine_cosine(degrees)
     along, across = axis * cosine + axis[:, None] * sine, axis[:, None] * cosine - axis * sine
     kernel = np.clip(1 - np.abs(across), 0, 1) * np.clip(length / 2 + 0.5 - np.abs(along), 0, 1)
-    return (kernel / kernel.sum()).astype(np.float32)
+    shares = np.rint(kernel / kernel.sum() * 4096)
+    shares[radius, radius] += 4096 - shares.sum()
+    return (shares / 4096).astype(np.float32)
 
 
 def _soften(crop: Pixels, strength: dict[str, float], random: np.random.Generator) -> Pixels:
@@ -207,13 +207,12 @@ def colour_map(strength: dict[str, float]) -> NDArray[np.float32]:
     mid-grey.
     """
     yiq = np.array(YIQ)
-    radians, chroma = np.deg2rad(strength.get("hue", 0.0)), strength.get("saturation", 1.0)
-    if "grey" in strength:
-        chroma = 0.0
+    sine, cosine = sine_cosine(strength.get("hue", 0.0))
+    chroma = 0.0 if "grey" in strength else strength.get("saturation", 1.0)
     turn = np.eye(3)
-    turn[1:, 1:] = chroma * np.array([[np.cos(radians), -np.sin(radians)], [np.sin(radians), np.cos(radians)]])
+    turn[1:, 1:] = chroma * np.array([[cosine, -sine], [sine, cosine]])
     contrast = strength.get("contrast", 1.0)
-    matrix = contrast * np.linalg.inv(yiq) @ turn @ yiq
+    matrix = contrast * product(product(inverse(yiq), turn), yiq)
     offset = 127.5 * (1 - contrast) + 255 * strength.get("brightness", 0.0)
     return np.hstack([matrix, np.full((3, 1), offset)]).astype(np.float32)
 

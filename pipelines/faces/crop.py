@@ -6,6 +6,7 @@ Frames: *source pixels* and *crop pixels* have the centre of their first pixel a
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,9 +16,9 @@ from numpy.typing import NDArray
 
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.box import Box
+from fakeit.pipelines.faces.matrix import Matrix, determinant, direction, inverse, product, sine_cosine, transform
 from fakeit.pipelines.landmarks import eye_corners
 
-Matrix = NDArray[np.float64]
 SMALLEST = 0.8  # of the crop's resolution: what an averaged picture keeps at least
 
 
@@ -59,27 +60,18 @@ def crop_from_source(box: Box, config: CropConfig, angle: float = 0.0) -> Matrix
         angle: degrees that the face is turned clockwise in the picture; the crop turns it back.
     """
     scale = config.size / max(box.side * (1 + 2 * config.margin), 1e-6)
-    centre = np.array(box.centre)
-    radians = np.deg2rad(angle)
-    turn = scale * np.array([[np.cos(radians), np.sin(radians)], [-np.sin(radians), np.cos(radians)]])
-    matrix = np.eye(3)
-    matrix[:2, :2] = turn
-    matrix[:2, 2] = (config.size - 1) / 2 - turn @ centre
-    return matrix
+    sine, cosine = (scale * value for value in sine_cosine(angle))
+    (x, y), middle = box.centre, (config.size - 1) / 2
+    across, down = middle - (cosine * x + sine * y), middle - (cosine * y - sine * x)
+    return np.array([[cosine, sine, across], [-sine, cosine, down], [0.0, 0.0, 1.0]])
 
 
 def eye_angle(landmarks: NDArray[np.floating], scheme: str) -> float:
     """Degrees by which the line through the outer eye corners is turned clockwise; 0 where a corner is missing."""
     left, right = eye_corners(landmarks, scheme)
-    dx, dy = right - left
-    angle = float(np.degrees(np.arctan2(dy, dx)))
-    return angle if np.isfinite(angle) else 0.0
-
-
-def transform(points: NDArray[np.floating], matrix: Matrix) -> NDArray[np.float64]:
-    """Applies a (3, 3) matrix to points (K, 2); NaN stays NaN."""
-    homogeneous = points.astype(np.float64) @ matrix[:, :2].T + matrix[:, 2]
-    return np.asarray(homogeneous[:, :2] / homogeneous[:, 2:], np.float64)
+    dx, dy = (right - left).tolist()
+    angle = direction(dx, dy)
+    return angle if math.isfinite(angle) else 0.0
 
 
 def to_unit(points: NDArray[np.floating], size: int) -> NDArray[np.float32]:
@@ -113,7 +105,7 @@ class Picture:
         if factor in self._levels:
             return self._levels[factor], 0, 0
         corners = np.array([[-1, -1], [size, -1], [-1, size], [size, size]], np.float64)
-        blocks = transform(corners, np.linalg.inv(matrix)) / factor
+        blocks = transform(corners, inverse(matrix)) / factor
         x0, y0 = np.clip(np.floor(blocks.min(axis=0)).astype(int) - 2, 0, (width, height))
         x1, y1 = np.clip(np.ceil(blocks.max(axis=0)).astype(int) + 2, 0, (width, height))
         if not 0 < 4 * (x1 - x0) * (y1 - y0) < width * height:
@@ -126,7 +118,7 @@ class Picture:
 
     def warp(self, matrix: Matrix, size: int) -> NDArray[np.uint8]:
         """The crop under `matrix` (source → crop pixels): (size, size, 1 or 3) uint8; outside is black."""
-        scale = float(np.sqrt(abs(np.linalg.det(matrix[:2, :2]))))
+        scale = math.sqrt(abs(determinant(matrix[:2, :2])))
         wanted = 1 / max(scale, 1e-9)
         factor = round(wanted) if wanted >= SMALLEST * round(wanted) else int(wanted)
         factor = min(max(1, factor), min(self.height, self.width))
@@ -136,7 +128,7 @@ class Picture:
             source_from_level = np.array(
                 [[factor, 0, left + (factor - 1) / 2], [0, factor, top + (factor - 1) / 2], [0, 0, 1.0]]
             )
-            matrix = matrix @ source_from_level
+            matrix = product(matrix, source_from_level)
         if matrix[2, 0] == 0 and matrix[2, 1] == 0:
             crop = cv2.warpAffine(level, matrix[:2], (size, size), flags=cv2.INTER_LINEAR)
         else:

@@ -8,7 +8,8 @@ import pytest
 
 from fakeit.pipelines.faces.augment import AugmentConfig, Block, Draw, colour_map, generator
 from fakeit.pipelines.faces.box import Box
-from fakeit.pipelines.faces.crop import CropConfig, Picture, crop_from_source, equalise, from_unit, to_unit, transform
+from fakeit.pipelines.faces.crop import CropConfig, Picture, crop_from_source, equalise, from_unit, to_unit
+from fakeit.pipelines.faces.matrix import transform
 from fakeit.pipelines.landmarks import SCHEMES, convert, scheme
 
 SPOTS = np.array([[60.3, 70.8], [140.6, 66.2], [100.0, 120.5], [80.7, 150.1]])
