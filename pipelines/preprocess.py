@@ -24,17 +24,16 @@ from fakeit.pipelines.preprocess_config import PreprocessConfig
 from fakeit.pipelines.progress import ProgressBar
 from fakeit.pipelines.runners import Runner
 from fakeit.pipelines.secrets import without_secrets
+from fakeit.pipelines.shard_plan import TaskList, plan_tasks, straddling
 from fakeit.pipelines.shard_task import (
     TASKS,
     ShardResult,
-    ShardTask,
     make_shard,
-    plan_tasks,
     row_shape,
-    straddling,
     variants,
 )
 from fakeit.pipelines.sources import SampleList, Source, Unmatched, open_source
+from fakeit.pipelines.sources.many import ManySamples
 from fakeit.pipelines.storage import exists, join, list_files, make_folder, remove, sweep
 from fakeit.pipelines.store import manifest as manifests
 from fakeit.pipelines.store.commit import OWN, commit
@@ -43,6 +42,7 @@ from fakeit.pipelines.tally import Tally, unmatched_of
 
 Existing = Literal["refuse", "resume", "overwrite"]
 REPORT = "report.html"
+Samples = SampleList | ManySamples
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def preprocess(
     aside = existing == "overwrite" and exists(dataset)
     place = building(dataset) if aside else dataset
     _prepare(place, tasks)
-    sizes = iter([len(task.samples) for task in tasks])
+    sizes = iter(tasks.sizes)
     with ProgressBar("preprocess", len(samples), "images") as bar:
         work = partial(make_shard, dataset=place)
         with _disk_told(place):
@@ -93,7 +93,7 @@ def preprocess(
     return PreprocessResult(manifest, time.monotonic() - started, len(samples), tally, notes)
 
 
-def open_samples(config: PreprocessConfig, path: str) -> tuple[Source, SampleList]:
+def open_samples(config: PreprocessConfig, path: str) -> tuple[Source, Samples]:
     """The source that a conf names and its samples, with the boxes of `source.boxes`. Raises FakeitError."""
     source = open_source(config.source.kind, path, **config.source.options)
     samples = source.samples()
@@ -143,7 +143,7 @@ def describe(config: PreprocessConfig, path: str) -> str:
     row = shape.size**2 * shape.channels
     lines = [f"{len(samples):,} images of scheme {source.scheme} → {len(tasks)} shards"]
     for split in SPLITS:
-        images = sum(len(t.samples) for t in tasks if t.split == split)
+        images = sum(size for size, own in zip(tasks.sizes, tasks.splits, strict=True) if own == split)
         rows = images * variants(split, config)
         lines.append(f"  {split:5} {images:>9,} images {rows:>10,} rows {rows * row / 1e9:8.2f} GB of raw pixels")
     return "\n".join(lines)
@@ -163,17 +163,21 @@ def check_output(dataset: str, existing: Existing) -> None:
         raise FakeitError(f"output {dataset} holds {len(held)} files but no dataset; it is not overwritten")
 
 
-def _prepare(dataset: str, tasks: list[ShardTask]) -> None:
+def _prepare(dataset: str, tasks: TaskList) -> None:
     """Brings the output folder into a state to start from: from here until the commit it is no dataset."""
     for name in (manifests.NAME, REPORT):
         remove(join(dataset, name))
-    for folder in (TASKS, *{task.split for task in tasks}):
+    for folder in (TASKS, *set(tasks.splits)):
         make_folder(join(dataset, folder))
         sweep(join(dataset, folder))
 
 
 def _commit(
-    dataset: str, config: PreprocessConfig, source: Source, results: list[ShardResult], samples: SampleList
+    dataset: str,
+    config: PreprocessConfig,
+    source: Source,
+    results: list[ShardResult],
+    samples: Samples,
 ) -> tuple[Manifest, Tally]:
     """Checks the threshold, clears what is not of this dataset, writes Petastorm's metadata, then the manifest."""
     rejected = sorted((r for result in results for r in result.rejected), key=lambda r: r.image_id)

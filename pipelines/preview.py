@@ -16,7 +16,8 @@ from fakeit.pipelines.faces.draw import contact_sheet, draw_landmarks
 from fakeit.pipelines.faces.matrix import transform
 from fakeit.pipelines.preprocess import open_samples
 from fakeit.pipelines.preprocess_config import PreprocessConfig
-from fakeit.pipelines.shard_task import ShardTask, make_rows, plan_tasks
+from fakeit.pipelines.shard_plan import plan_tasks
+from fakeit.pipelines.shard_task import ShardTask, make_rows
 from fakeit.pipelines.sources import Source, read_sample
 from fakeit.pipelines.storage import make_folder, write_atomically
 from fakeit.pipelines.store.schema import Rows

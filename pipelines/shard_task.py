@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,10 +16,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fakeit.pipelines.code_version import code_hash
 from fakeit.pipelines.config import to_dict
 from fakeit.pipelines.dense_points import DENSE, dense_mirror
-from fakeit.pipelines.errors import FakeitError, Rejected
+from fakeit.pipelines.errors import Rejected
 from fakeit.pipelines.faces import locate
 from fakeit.pipelines.faces.augment import Draw, generator
 from fakeit.pipelines.faces.box import Box, check_box, from_landmarks
@@ -27,7 +26,7 @@ from fakeit.pipelines.faces.crop import Picture, crop_from_source, equalise, eye
 from fakeit.pipelines.faces.matrix import inverse, product, transform
 from fakeit.pipelines.file_names import printable
 from fakeit.pipelines.landmarks import scheme
-from fakeit.pipelines.preprocess_config import PreprocessConfig, SourceConfig, SplitConfig
+from fakeit.pipelines.preprocess_config import PreprocessConfig, SourceConfig
 from fakeit.pipelines.sources import Annotation, Sample, Source, read_sample
 from fakeit.pipelines.storage import exists, fingerprint, join, read_bytes, write_atomically
 from fakeit.pipelines.store.manifest import Rejection
@@ -43,7 +42,7 @@ class ShardTask:
 
     path: str
     split: str
-    samples: tuple[Sample, ...]
+    samples: Sequence[Sample]
     source: Source
     config: PreprocessConfig
     code: str = ""
@@ -71,62 +70,6 @@ class ShardResult:
     shard: Shard | None
     rejected: tuple[Rejection, ...]
     task: str
-
-
-def plan_tasks(samples: Iterable[Sample], source: Source, config: PreprocessConfig) -> list[ShardTask]:
-    """Samples → tasks of equal size (the remainder spread by one), in an order that mixes the source.
-
-    Within a split, samples are ordered by a hash of (seed, id): every shard is a fair draw, and the first shards of a
-    dataset are a fair, nested subset of it. A group (the frames of a video, the faces of a picture, a person) falls
-    into one split; where the dataset has a test split of its own, nothing else joins it.
-    """
-    samples = list(samples)
-    own = {s.group or s.id: s.split for s in samples if s.split}
-    official = "test" in own.values()
-    by_split: dict[str, list[tuple[bytes, Sample]]] = {"train": [], "val": [], "test": []}
-    for sample in samples:
-        key, group = _key(sample.id, config.seed), sample.group or sample.id
-        split = sample.split or own.get(group) or _split(_key(group, config.seed), config.split, official)
-        by_split[split].append((key, sample))
-    tasks, code = [], code_hash()
-    for split, keyed in by_split.items():
-        keyed.sort(key=lambda pair: pair[0])
-        rows = len(keyed) * variants(split, config)
-        count = min(max(1, round(rows / config.store.rows_per_shard)), len(keyed))
-        bounds = [len(keyed) * i // max(count, 1) for i in range(count + 1)]
-        for number, (start, end) in enumerate(zip(bounds, bounds[1:], strict=False)):
-            part = tuple(sample for _, sample in keyed[start:end])
-            tasks.append(ShardTask(f"{split}/shard-{number:05d}.parquet", split, part, source, config, code))
-    return tasks
-
-
-def straddling(tasks: Iterable[ShardTask]) -> list[str]:
-    """The groups that stand in more than one split: the proof, after planning, that nothing leaks.
-
-    Raises:
-        FakeitError: a group does that the dataset itself does not put there.
-    """
-    seen: dict[str, dict[str, bool]] = {}
-    for task in tasks:
-        for sample in task.samples:
-            splits = seen.setdefault(sample.group or sample.id, {})
-            splits[task.split] = splits.get(task.split, True) and sample.split is not None
-    apart = {group: splits for group, splits in seen.items() if len(splits) > 1}
-    for group, splits in apart.items():
-        if not all(splits.values()):
-            raise FakeitError(f"split: '{group}' would stand in {' and '.join(splits)}; a group belongs in one split")
-    return sorted(apart)
-
-
-def _key(name: str, seed: int) -> bytes:
-    return hashlib.blake2b(f"{seed}\0{name}".encode(), digest_size=16).digest()
-
-
-def _split(key: bytes, config: SplitConfig, official_test: bool) -> str:
-    position = int.from_bytes(key[8:], "little") / 2**64
-    if position < config.test:
-        return "train" if official_test else "test"
-    return "val" if position < config.test + config.val else "train"
 
 
 def variants(split: str, config: PreprocessConfig) -> int:

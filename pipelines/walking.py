@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import posixpath
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from fakeit.pipelines.errors import FakeitError
@@ -16,6 +18,7 @@ from fakeit.pipelines.file_names import climbs, is_junk
 from fakeit.pipelines.storage import archive_members, exists, file_system, is_archive, is_url
 
 HIDDEN = "a file that a system left behind"
+READ_AHEAD = 16  # folders
 
 
 @dataclass(frozen=True)
@@ -63,34 +66,80 @@ def _chosen(names: list[str], archive: bool = False) -> Listing:
 
 
 def _walk(root: str) -> Listing:
-    """Real folders first, then links to folders that were not read yet."""
-    listing, top = Listing(), os.path.realpath(root)
-    entered: set[str] = set()
-    folders, links = [(root, "", top)], list[tuple[str, str, str]]()
-    while folders or links:
-        folder, relative, real = folders.pop() if folders else links.pop(0)
-        if real in entered or (relative and top.startswith(real.rstrip(os.sep) + os.sep)):
-            listing.passed_over.append((relative, f"a link to {real}, which is read already"))
-            continue
-        entered.add(real)
-        try:
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-        except OSError as error:
-            if not relative:
-                raise
-            listing.passed_over.append((relative, str(error)))
-            continue
-        for entry in entries:
-            name = f"{relative}/{entry.name}" if relative else entry.name
-            if is_junk(entry.name):
-                listing.passed_over.append((name, HIDDEN))
-            elif entry.is_dir(follow_symlinks=False):
-                folders.append((entry.path, name, os.path.join(real, entry.name)))
-            elif entry.is_file():
-                listing.files.append(name)
-            elif entry.is_symlink() and os.path.isdir(entry.path):
-                links.append((entry.path, name, os.path.realpath(entry.path)))
-            else:
-                listing.passed_over.append((name, "a link to nothing" if entry.is_symlink() else "no regular file"))
+    listing = Listing()
+    for _ in walk_folders(root, listing):
+        pass
     listing.files.sort()
     return listing
+
+
+def walk_folders(root: str, listing: Listing, keep: bool = True) -> Iterator[tuple[str, list[str]]]:
+    """The folders below a local folder, one at a time: (name below `root`, "" for itself; its files' names, sorted).
+
+    Real folders first, then links to folders that were not read yet. The next folders are read while the caller looks
+    at this one, since a network's file system answers late but many at a time.
+
+    Args:
+        root: where to begin.
+        listing: filled on the way: with what is passed over, and with the files where they are to be kept.
+        keep: whether the files are.
+    """
+    top, entered = os.path.realpath(root), set[str]()
+    folders, links = [_Folder(root, "", top)], list[_Folder]()
+    with ThreadPoolExecutor(READ_AHEAD, "folders") as pool:
+        while folders or links:
+            folder = folders.pop() if folders else links.pop(0)
+            if folder.real in entered or (folder.name and top.startswith(folder.real.rstrip(os.sep) + os.sep)):
+                listing.passed_over.append((folder.name, f"a link to {folder.real}, which is read already"))
+                continue
+            entered.add(folder.real)
+            for ahead in (folder, *folders[-READ_AHEAD:]):
+                ahead.entries = ahead.entries or pool.submit(_scan, ahead.path)
+            assert folder.entries is not None
+            try:
+                files, others = folder.entries.result()
+            except OSError as error:
+                if not folder.name:
+                    raise
+                listing.passed_over.append((folder.name, str(error)))
+                continue
+            before = f"{folder.name}/" if folder.name else ""
+            for name, kind in others:
+                if kind == "folder":
+                    folders.append(_Folder(f"{folder.path}/{name}", before + name, os.path.join(folder.real, name)))
+                elif kind == "link":
+                    path = f"{folder.path}/{name}"
+                    links.append(_Folder(path, before + name, os.path.realpath(path)))
+                else:
+                    listing.passed_over.append((before + name, kind))
+            if keep:
+                listing.files.extend([before + name for name in files])
+            yield folder.name, files
+
+
+@dataclass
+class _Folder:
+    path: str
+    name: str
+    real: str
+    entries: Future[tuple[list[str], list[tuple[str, str]]]] | None = None
+
+
+def _scan(folder: str) -> tuple[list[str], list[tuple[str, str]]]:
+    """What is in a folder, sorted: names of files; (name, "folder", "link" to one, or why it is passed over)."""
+    files, others = list[str](), list[tuple[str, str]]()
+    for entry in os.scandir(folder):
+        name = entry.name
+        if is_junk(name):
+            others.append((name, HIDDEN))
+        elif entry.is_file(follow_symlinks=False):
+            files.append(name)
+        elif entry.is_dir(follow_symlinks=False):
+            others.append((name, "folder"))
+        elif entry.is_file():
+            files.append(name)
+        elif entry.is_symlink() and os.path.isdir(entry.path):
+            others.append((name, "link"))
+        else:
+            others.append((name, "a link to nothing" if entry.is_symlink() else "no regular file"))
+    return sorted(files), sorted(others)

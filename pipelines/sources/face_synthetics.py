@@ -9,25 +9,31 @@ https://github.com/microsoft/FaceSynthetics
 
 from __future__ import annotations
 
+import os
 import posixpath
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from fakeit.pipelines.dense_points import from_json, project
 from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.file_names import is_picture, printable
 from fakeit.pipelines.image_io import read_image
-from fakeit.pipelines.sources import Annotation, Sample, SampleList, annotate
+from fakeit.pipelines.sources import Annotation, Sample, SampleList, Unmatched, annotate
+from fakeit.pipelines.sources.many import Kind, ManySamples
 from fakeit.pipelines.sources.matching import PICTURE, Matching, by_stem, stem_key
 from fakeit.pipelines.sources.matching import POINTS as POINTS_ALONE
-from fakeit.pipelines.storage import exists, join_member, read_bytes
+from fakeit.pipelines.storage import exists, is_url, join_member, read_bytes
 from fakeit.pipelines.text_files import POINTS_LIMIT, lines_of, read_text
-from fakeit.pipelines.walking import list_inputs
+from fakeit.pipelines.walking import Listing, list_inputs, walk_folders
 
 POINTS = 70
 POINTS_FILE, VISIBILITY_FILE, DENSE_FILE = "_ldmks.txt", "_vis.txt", "_dense.json"
+MANY = 20_000  # samples from which on they are held as names alone
+_BESIDE = ((), (VISIBILITY_FILE,), (DENSE_FILE,), (VISIBILITY_FILE, DENSE_FILE))
+KINDS = tuple(Kind(".png", POINTS_FILE if n >= 4 else None, _BESIDE[n % 4]) for n in range(8))
 
 
 @dataclass(frozen=True)
@@ -38,9 +44,12 @@ class FaceSynthetics:
     dense: bool = False
     scheme: str = "face70"
 
-    def samples(self) -> SampleList:
+    def samples(self) -> SampleList | ManySamples:
         whole = exists(self.path)  # a comma may also be part of one folder's name
         parts = [self.path] if whole else self.path.split(",")
+        many = _many(parts[0], self.dense) if len(parts) == 1 else None
+        if many is not None:
+            return many
         made = [self._part(part, prefix=len(parts) > 1) for part in parts]
         found = SampleList([s for part in made for s in part], [u for part in made for u in part.unmatched])
         if not found:
@@ -92,6 +101,40 @@ class FaceSynthetics:
 
     def image(self, sample: Sample) -> NDArray[np.uint8]:
         return read_image(sample.image)
+
+
+def _many(root: str, dense: bool) -> ManySamples | None:
+    """The samples of a large folder without surprises: plain names, every picture a PNG. Read folder by folder, so that
+    its files' names are never all in memory; None where it is small or holds anything else, for `_part` to judge."""
+    if is_url(root) or not os.path.isdir(root):
+        return None
+    listing, unmatched = Listing(), list[Unmatched]()
+    stems, kinds = list[pa.Array](), list[NDArray[np.uint8]]()
+    for folder, names in walk_folders(root, listing, keep=False):
+        text = "".join(names)
+        if not (folder + text).isascii() or not (folder + text).isprintable() or "\\" in text or " " in text:
+            return None
+        before = f"{folder}/" if folder else ""
+        if any(is_picture(name) for name in names if not name.endswith((".png", ".txt"))):
+            return None
+        points, seen, deep = (
+            {name[: -len(ending)] for name in names if name.endswith(ending)}
+            for ending in (POINTS_FILE, VISIBILITY_FILE, DENSE_FILE)
+        )
+        pictures = [name[:-4] for name in names if name.endswith(".png") and not name.endswith("_seg.png")]
+        unmatched += [Unmatched(POINTS_ALONE, f"{before}{s}{POINTS_FILE}") for s in sorted(points.difference(pictures))]
+        stems.append(pa.array([before + stem for stem in pictures], pa.large_string()))
+        known = [4 * (s in points) + 2 * (dense and s in deep) + (s in seen) for s in pictures]
+        kinds.append(np.array(known, np.uint8))
+    count = sum(map(len, kinds))
+    if count < MANY:
+        return None
+    order = np.argsort([part[0].as_py() if len(part) else "" for part in stems], kind="stable").tolist()
+    kind = np.concatenate([kinds[i] for i in order])
+    if not (kind >= 4).any():
+        return None
+    left = (*unmatched, *Matching(listing).unmatched())
+    return ManySamples(f"{root.rstrip('/')}/", "", KINDS, pa.concat_arrays([stems[i] for i in order]), kind, left)
 
 
 def read_points(location: str, count: int) -> NDArray[np.float32]:

@@ -20,7 +20,8 @@ from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.augment import AugmentConfig, Block
 from fakeit.pipelines.faces.crop import CropConfig
 from fakeit.pipelines.preprocess_config import PreprocessConfig, StoreConfig
-from fakeit.pipelines.shard_task import ShardTask, make_shard, plan_tasks
+from fakeit.pipelines.shard_plan import plan_tasks
+from fakeit.pipelines.shard_task import ShardTask, make_shard
 from fakeit.pipelines.sources import open_source
 from fakeit.pipelines.store import manifest as manifests
 from fakeit.pipelines.store import old_parquet
