@@ -89,6 +89,9 @@ def make_shard(task: ShardTask, dataset: str) -> ShardResult:
         return done
     cv2.setNumThreads(0)  # Spark and pools give one core to a task; OpenCV would take them all
     rows, rejected = make_rows(task)
+    done = finished(task, dataset, digest)
+    if done is not None:  # another attempt (speculation) was faster: what it wrote may be committed, and stays
+        return done
     shard = None
     if rows["image_id"]:
         size, sha256 = write_shard(join(dataset, task.path), rows, row_shape(task.config, task.source.scheme))

@@ -84,10 +84,8 @@ class ShardedDataset:
         ]
         self.used = tuple(_first_images(manifest.of(split), images) for manifest in self.manifests)
         self.firsts = np.concatenate(([0], np.cumsum([rows for part in self.used for rows in part]))).astype(np.int64)
-        points = scheme_named(self.scheme).count  # of all rows; filled when their shard is opened
-        self._landmarks = np.empty((self.rows, points, 2), np.float32)
-        self._weight = np.empty((self.rows, points), np.float32)
-        self._row_weight = np.full(self.rows, np.nan)  # Σ weight of a row's points
+        self._points = scheme_named(self.scheme).count
+        self._row_weight = np.full(self.rows, np.nan)  # Σ weight of a row's points; filled when its shard is opened
         self._opened: OrderedDict[int, Future[OpenShard]] = OrderedDict()
         self._pool = ThreadPoolExecutor(1, "shards")
 
@@ -116,9 +114,8 @@ class ShardedDataset:
         opened = in_scheme(opened, place.manifest.scheme, self.scheme)
         span = slice(self.firsts[index], self.firsts[index + 1])
         used = int(span.stop - span.start)
-        self._landmarks[span], self._weight[span] = opened.landmarks[:used], opened.weight[:used]
         self._row_weight[span] = opened.weight[:used].sum(1, dtype=np.float64)
-        return replace(opened, landmarks=self._landmarks[span], weight=self._weight[span])
+        return replace(opened, landmarks=opened.landmarks[:used], weight=opened.weight[:used])
 
     def _shards_of(self, rows: Rows) -> NDArray[np.int64]:
         return np.searchsorted(self.firsts, rows, "right") - 1
@@ -159,8 +156,18 @@ class ShardedDataset:
 
     def weights(self, rows: Rows) -> NDArray[np.float32]:
         """(N, K) weight of each point of these rows."""
-        self.row_weights(rows)  # opens their shards where that has not been done yet
-        return self._weight[rows]
+        return self._labels(rows)[1]
+
+    def _labels(self, rows: Rows) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Landmarks (N, K, 2) and weight (N, K), from their shards: of ten million rows they would take 8 GB."""
+        landmarks = np.empty((len(rows), self._points, 2), np.float32)
+        weight = np.empty((len(rows), self._points), np.float32)
+        shards = self._shards_of(rows)
+        for index in np.unique(shards).tolist():
+            here = np.flatnonzero(shards == index)
+            opened, inside = self.opened(index), rows[here] - self.firsts[index]
+            landmarks[here], weight[here] = opened.landmarks[inside], opened.weight[inside]
+        return landmarks, weight
 
     def gather(self, rows: Rows, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Copies the rows' pixels into `images` (N, H, W, C); returns landmarks (N, K, 2) and weight (N, K)."""
@@ -174,7 +181,7 @@ class ShardedDataset:
         pixels = {index: shard.images for index, shard in opened.items()}
         for position, (index, row) in enumerate(zip(numbers, inside, strict=True)):
             images[position] = pixels[index][row]  # one memcpy; faster than fancy indexing over strided rows
-        return self._landmarks[rows], self._weight[rows]
+        return self._labels(rows)
 
     def ids(self, rows: Rows) -> list[str]:
         """`image id#variant` of each row."""

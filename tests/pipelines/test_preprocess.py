@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from fakeit.pipelines import preprocess, runners
+from fakeit.pipelines import preprocess, runners, shard_task
 from fakeit.pipelines.config import load
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.augment import AugmentConfig, Block
@@ -25,7 +25,7 @@ from fakeit.pipelines.shard_task import ShardTask, make_shard
 from fakeit.pipelines.sources import open_source
 from fakeit.pipelines.store import manifest as manifests
 from fakeit.pipelines.store import old_parquet
-from fakeit.pipelines.store.shards import read_shard
+from fakeit.pipelines.store.shards import file_hash, read_shard
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = runners.in_processes(0)
@@ -151,6 +151,29 @@ def test_two_attempts_of_a_task_leave_one_whole_shard(faces: Path, tmp_path: Pat
     results = runners.in_processes(2)(_attempt, [(task, str(tmp_path)), (task, str(tmp_path))], lambda _: None)
     assert results[0] == results[1]
     assert [p.name for p in (tmp_path / "train").iterdir()] == ["shard-00000.parquet"]
+
+
+@pytest.mark.fault
+def test_a_slow_attempt_leaves_what_a_faster_one_wrote(
+    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it would write other bytes (another decoder): the winner's shard may be committed already."""
+    source = open_source("face_synthetics", str(faces))
+    task = plan_tasks(source.samples(), source, CONFIG)[0]
+    (tmp_path / "_tasks").mkdir()
+    (tmp_path / "train").mkdir()
+    winners, make_rows = [], shard_task.make_rows
+
+    def slow(task: ShardTask) -> Any:
+        monkeypatch.setattr(shard_task, "make_rows", make_rows)
+        winners.append(make_shard(task, str(tmp_path)))
+        rows, rejected = make_rows(task)
+        rows["image"] = rows["image"] ^ 1
+        return rows, rejected
+
+    monkeypatch.setattr(shard_task, "make_rows", slow)
+    assert make_shard(task, str(tmp_path)) == winners[0]
+    assert file_hash(str(tmp_path / task.path)) == winners[0].shard.sha256
 
 
 def _attempt(job: tuple[ShardTask, str]) -> Any:

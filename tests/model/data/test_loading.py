@@ -247,6 +247,20 @@ def test_no_more_shards_stay_open_than_may(tmp_path: Path, monkeypatch: pytest.M
     assert _open_shards() <= before
 
 
+def test_labels_lie_in_memory_only_while_their_shard_is_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every rank held the labels of all rows: 8.4 GB at ten million."""
+    monkeypatch.setattr(dataset_module, "MOST_MAPPED", 2)
+    folder = make_dataset(tmp_path / "set", train=(3,) * 20, val=())
+    store = ShardedDataset([DatasetSpec(str(folder))], "train")
+    rows = np.arange(store.rows)[::-1]
+    landmarks, weight = store.gather(rows, np.empty((len(rows), 32, 32, 3), np.uint8))
+    made = [read_shard(str(folder / s.path), store.shape) for s in store.manifests[0].of("train")]
+    assert np.array_equal(landmarks, np.concatenate([m["landmarks"] for m in made])[::-1], equal_nan=True)
+    assert np.array_equal(weight, store.weights(rows)) and store.row_weights(rows) == weight.sum(dtype=np.float64)
+    held = sum(value.nbytes for value in vars(store).values() if isinstance(value, np.ndarray))
+    assert held <= 8 * (store.rows + 21), "a row number and a weight, no points"
+
+
 def test_a_url_is_asked_for_sizes_and_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = make_dataset(tmp_path / "set", train=(5, 5), val=())
     url = f"memory://verify-{tmp_path.name}"

@@ -1,0 +1,72 @@
+#!/usr/bin/env python
+"""What one of 64 ranks needs to begin an epoch of 0.1, 1 and 10 million rows: seconds and memory, no pictures read.
+
+The manifest names shards that are not there: opening the dataset, the epoch's order and one rank's first batch of row
+numbers is all that a rank does before it reads. Every size runs in a process of its own. Last line: JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from fakeit.model.data.batch_plan import Plan, bounds, rank_bounds
+from fakeit.model.data.dataset import DatasetSpec, ShardedDataset
+from fakeit.model.data.loader import Loader
+from fakeit.pipelines.faces.crop import CropConfig
+from fakeit.pipelines.store import manifest as manifests
+from fakeit.pipelines.store.manifest import Manifest
+from fakeit.pipelines.store.shards import Shard
+
+WORLD, BATCH, SHARD = 64, 4096, 1024
+
+
+def measure(rows: int) -> dict[str, float]:
+    """A rank's start in this process."""
+    with tempfile.TemporaryDirectory() as folder:
+        shards = tuple(
+            Shard(f"train/shard-{n:05d}.parquet", "train", SHARD, SHARD // 4, 1, "0" * 64) for n in range(rows // SHARD)
+        )
+        manifests.write(folder, Manifest("face70", CropConfig(), "raw", 1, {}, "", shards, ()))
+        before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+        store = ShardedDataset([DatasetSpec(folder)], "train")
+        plan = Plan(store.parts(), BATCH)
+        loader = Loader(store, plan, WORLD - 1, WORLD)
+        opened = time.monotonic() - start
+        order = plan.order(0)
+        low, high = rank_bounds(*bounds(len(order), 0, plan.batches(0)), loader.rank, WORLD)
+        assert 0 < high - low <= BATCH // WORLD
+        return {
+            "rows": store.rows, "shards": len(shards), "opened_s": round(opened, 2),
+            "ready_s": round(time.monotonic() - start, 2), "imports_mb": before // 1024,
+            "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+            "labels_mb": round(sum(a.nbytes for a in vars(store).values() if hasattr(a, "nbytes")) / 1e6, 1),
+        }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, nargs="*", default=[100_000, 1_000_000, 10_000_000])
+    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.one is not None:
+        print(json.dumps(measure(given.one)))
+        return
+    found = []
+    for rows in given.rows:
+        command = [sys.executable, __file__, "--one", str(rows)]
+        found.append(json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
+        print(found[-1], flush=True)
+    print(json.dumps({"rank_scale": found}))
+
+
+if __name__ == "__main__":
+    main()
