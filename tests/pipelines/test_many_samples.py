@@ -26,6 +26,8 @@ def layout(root: Path) -> Path:
             Path(f"{stem}{ending}").touch()
         if number % 2:
             Path(f"{stem}_vis.txt").touch()
+        if number % 3:
+            Path(f"{stem}_dense.json").touch()
     (root / "000.png").touch()
     (root / "alone_ldmks.txt").touch()
     (root / "synthesis.json").touch()
@@ -34,8 +36,11 @@ def layout(root: Path) -> Path:
     return root
 
 
-def test_names_alone_give_the_plan_that_samples_give(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = open_source("face_synthetics", str(layout(tmp_path / "faces")))
+@pytest.mark.parametrize("dense", [False, True])
+def test_names_alone_give_the_plan_that_samples_give(
+    dense: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = open_source("face_synthetics", str(layout(tmp_path / "faces")), dense=dense)
     few = source.samples()
     monkeypatch.setattr(face_synthetics, "MANY", 1)
     many = source.samples()
@@ -63,7 +68,7 @@ def test_the_order_is_that_of_hashed_bytes() -> None:
     import pyarrow as pa
 
     names = [f"{n:05d}" for n in range(3000)]
-    kinds = (face_synthetics.KINDS[2],)
+    kinds = (face_synthetics.KINDS[4],)
     many = ManySamples("/f/", "", kinds, pa.array(names, pa.large_string()), np.zeros(len(names), np.uint8))
     found = [s.id for t in plan_tasks(many, face_synthetics.FaceSynthetics("/f"), CONFIG) for s in t.samples]
     key = {n: hashlib.blake2b(f"{CONFIG.seed}\0{n}".encode(), digest_size=16).digest() for n in names}
@@ -77,7 +82,7 @@ def test_a_million_names_take_little() -> None:
     import pyarrow as pa
 
     names = pa.array([f"{n // 1000:05d}/{n:08d}" for n in range(100_000)], pa.large_string())
-    many = ManySamples("/f/", "", face_synthetics.KINDS, names, np.full(len(names), 3, np.uint8))
+    many = ManySamples("/f/", "", face_synthetics.KINDS, names, np.full(len(names), 5, np.uint8))
     tracemalloc.start()
     tasks = plan_tasks(many, face_synthetics.FaceSynthetics("/f"), CONFIG)
     shipped = sum(len(pickle.dumps(task)) for task in tasks)
