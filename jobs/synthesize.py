@@ -48,7 +48,14 @@ def main(arguments: argparse.Namespace) -> None:
     else:
         runner = runners.in_processes(os.cpu_count() or 1 if arguments.workers is None else arguments.workers)
     seconds = synthesize(
-        config, arguments.count, arguments.size, arguments.seed, arguments.output, runner, arguments.first
+        config,
+        arguments.count,
+        arguments.size,
+        arguments.seed,
+        arguments.output,
+        runner,
+        arguments.first,
+        arguments.folders,
     )
     rate = arguments.count / seconds
     print(f"{arguments.output}: {arguments.count:,} faces of {arguments.size}², {rate:.1f} faces/s")
@@ -62,6 +69,7 @@ def parser() -> Parser:
     p.add_argument("--output", required=True, help="folder to write (or the .npz of --import-…)")
     p.add_argument("--count", type=int, default=64, help="how many faces (default 64)")
     p.add_argument("--first", type=int, default=0, help="index of the first face (default 0)")
+    p.add_argument("--folders", action="store_true", help="a thousand faces a folder: for hundreds of thousands")
     p.add_argument("--size", type=int, default=512, help="pixels of a side (default 512)")
     p.add_argument("--seed", type=int, default=1, help="another seed, another set of faces (default 1)")
     p.add_argument("--head", choices=("builtin", "ict", "makehuman"), help="the head model (default: the conf's)")

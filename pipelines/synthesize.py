@@ -33,19 +33,29 @@ FACES_A_TASK = 50
 
 @dataclass(frozen=True)
 class RenderTask:
-    """The faces `start` to `end` (exclusive) of the set `seed`, as pictures of `size`² pixels."""
+    """The faces `start` to `end` (exclusive) of the set `seed`, as pictures of `size`² pixels. `folders`: a thousand
+    faces in each, where file systems and listings of millions of names in one would be slow."""
 
     start: int
     end: int
     seed: int
     size: int
     config: SynthesisConfig
+    folders: bool = False
 
 
 def synthesize(
-    config: SynthesisConfig, count: int, size: int, seed: int, output: str, runner: Runner, first: int = 0
+    config: SynthesisConfig,
+    count: int,
+    size: int,
+    seed: int,
+    output: str,
+    runner: Runner,
+    first: int = 0,
+    folders: bool = False,
 ) -> float:
-    """Renders faces `first` to `first + count` into a folder. Returns the seconds it took.
+    """Renders faces `first` to `first + count` into a folder, or a thousand each into `folders` below it. Returns the
+    seconds it took.
 
     Raises:
         FakeitError: a bad count or size, no head model, or an output that holds faces of another conf.
@@ -55,10 +65,10 @@ def synthesize(
     load_head(config.head.kind, config.head.file)  # a missing model is told here, not by an executor
     started = time.monotonic()
     make_folder(output)
-    _claim(output, config, size, seed)
+    _claim(output, config, size, seed, folders)
     last = first + count
     tasks = [
-        RenderTask(start, min(start + FACES_A_TASK, last), seed, size, config)
+        RenderTask(start, min(start + FACES_A_TASK, last), seed, size, config, folders)
         for start in range(first, last, FACES_A_TASK)
     ]
     sizes = iter([task.end - task.start for task in tasks])
@@ -67,13 +77,14 @@ def synthesize(
     return time.monotonic() - started
 
 
-def _claim(output: str, config: SynthesisConfig, size: int, seed: int) -> None:
+def _claim(output: str, config: SynthesisConfig, size: int, seed: int, folders: bool) -> None:
     """Writes how this folder is made, or holds it against what stands there: one folder, one way."""
     record = {"conf": to_dict(config), "digest": digest(config), "size": size, "seed": seed, "code": code_version()}
+    record["folders"] = folders
     location = join(output, RECORD)
     if exists(location):
-        found = json.loads(read_bytes(location))
-        for key in ("digest", "size", "seed"):
+        found = {"folders": False} | json.loads(read_bytes(location))
+        for key in ("digest", "size", "seed", "folders"):
             if found[key] != record[key]:
                 raise FakeitError(
                     f"output {output} holds faces made with {key} {found[key]}, not {record[key]}; "
@@ -90,8 +101,10 @@ def render_task(task: RenderTask, output: str) -> int:
     """Renders and writes the faces of a task that do not stand yet. Returns how many it made."""
     made = 0
     for index in range(task.start, task.end):
-        if not exists(join(output, f"{index:06d}_ldmks.txt")):
-            write_face(render(index, task.seed, task.config, task.size), output, index)
+        folder = join(output, f"{index // 1000:04d}") if task.folders else output
+        if not exists(join(folder, f"{index:06d}_ldmks.txt")):
+            make_folder(folder)
+            write_face(render(index, task.seed, task.config, task.size), folder, index)
             made += 1
     return made
 

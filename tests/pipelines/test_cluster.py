@@ -246,6 +246,34 @@ def test_the_cluster_writes_the_bytes_of_a_local_run(cluster: Cluster, tmp_path:
     assert by_cluster.digest == by_hand.digest
 
 
+@pytest.mark.spark
+@pytest.mark.slow
+@pytest.mark.fault
+def test_an_executor_killed_half_way_costs_nothing(cluster: Cluster, tmp_path: Path) -> None:
+    """Its Python and its JVM die by SIGKILL while shards are made; speculation is on. Same digest, nothing twice."""
+    faces, made = draw_faces(tmp_path / "faces", 400), tmp_path / "cluster"
+    more = ["--set", "augment.variants=16"]
+    with cluster.submitted(*preprocess(faces, made), *more) as process:
+        until, killed = time.monotonic() + 120, 0
+        while not killed and time.monotonic() < until and process.poll() is None:
+            time.sleep(0.02)
+            if len(list(made.glob("train/*.parquet"))) >= 20:
+                _, first, _ = cluster.processes  # the master, two workers
+                for child in psutil.Process(first).children(recursive=True):
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        child.kill()
+                        killed += 1
+        stood = len(list(made.glob("train/*.parquet")))
+        stdout, stderr = process.communicate(timeout=280)
+    assert killed >= 2 and process.returncode == 0, stderr[-3000:]
+    local = [sys.executable, *preprocess(faces, tmp_path / "local"), *more, "--workers", "0"]
+    subprocess.run(local, check=True, capture_output=True, timeout=280)
+    by_cluster, by_hand = manifest.load(str(made)), manifest.load(str(tmp_path / "local"))
+    assert stood < len(by_hand.shards) and by_cluster.digest == by_hand.digest
+    manifest.verify(str(made), by_cluster.shards, hashes=True)
+    assert {p.relative_to(made).as_posix() for p in made.glob("*/*.parquet")} == {s.path for s in by_cluster.shards}
+
+
 def listening(processes: tuple[int, ...]) -> set[str]:
     """The addresses at which these processes, and those below them, take connections."""
     every = [p for pid in processes for p in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True))]

@@ -11,7 +11,7 @@ import pytest
 
 from fakeit.model.kaggle.imputation import fill_in
 from fakeit.model.kaggle.shard_imputation import FillConfig
-from fakeit.pipelines import preprocess, runners, shard_task
+from fakeit.pipelines import preprocess, runners, shard_plan
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.outputs import Sources, inside
 from fakeit.pipelines.rewrite import rewrite
@@ -64,7 +64,7 @@ def test_resume_makes_anew_what_other_code_made(faces: Path, tmp_path: Path, mon
     stood = {p: p.stat().st_mtime_ns for p in (tmp_path / "d").rglob("*.parquet")}
     made = make(faces, tmp_path / "d", existing="resume")
     assert stood == {p: p.stat().st_mtime_ns for p in (tmp_path / "d").rglob("*.parquet")}
-    monkeypatch.setattr(shard_task, "code_hash", lambda: "another")
+    monkeypatch.setattr(shard_plan, "code_hash", lambda: "another")
     assert make(faces, tmp_path / "d", existing="resume").digest == made.digest
     assert all(p.stat().st_mtime_ns > before for p, before in stood.items())
 

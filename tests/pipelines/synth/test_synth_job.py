@@ -62,6 +62,19 @@ def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     assert _hashes(tmp_path / "killed") == before
 
 
+def test_faces_in_folders_of_a_thousand(tmp_path: Path) -> None:
+    """The same bytes as in one folder, read by the source; a folder is of one kind."""
+    here, flat, deep = runners.in_processes(0), tmp_path / "flat", tmp_path / "deep"
+    synthesize(SynthesisConfig(), 3, 64, 1, str(flat), here, 998)
+    synthesize(SynthesisConfig(), 3, 64, 1, str(deep), here, 998, folders=True)
+    found = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in deep.glob("000*/*")}
+    assert found == _hashes(flat)
+    samples = open_source("face_synthetics", str(deep)).samples()
+    assert [s.id for s in samples] == ["0000/000998", "0000/000999", "0001/001000"]
+    with pytest.raises(FakeitError, match="made with folders True, not False"):
+        synthesize(SynthesisConfig(), 3, 64, 1, str(deep), here, 998)
+
+
 def test_one_folder_one_conf(tmp_path: Path) -> None:
     here = runners.in_processes(0)
     synthesize(SynthesisConfig(), 1, 64, 1, str(tmp_path), here)
