@@ -155,7 +155,7 @@ def rank_rate(folder: Path, backend: str, ranks: int, name: str, size: int, epoc
     """Images/s of all ranks together over the last epochs of a real job, one core each."""
     output = folder / f"{backend}-{ranks}"
     options = {"network.name": name, "train.epochs": epochs, "train.threads": 1, "tracking.uri": ""}
-    options["train.validate_every"] = 99
+    options |= {"train.validate_every": 99, "train.precision": "float32"}
     said = sets(*(f"{key}={json.dumps(value)}" for key, value in options.items()))
     command = job(backend, ranks, str(folder / f"set{size}"), output, *said)
     done = go(command, 3600, {**os.environ, "OMP_NUM_THREADS": "1"})
@@ -204,7 +204,9 @@ def main() -> None:
     peak = matmul_tflops(options.precision, options.device)
     on = torch.cuda.get_device_name() if options.device != "cpu" else f"{options.threads} CPU thread(s)"
     print(f"{on}, {options.precision}: a large matrix product reaches {peak:.3g} TFLOP/s")
-    print(f"{'network':16}{'step':>10}{'loop':>10}{'loop/step':>11}{'loop/plain':>12}{'TFLOP/s':>9}{'mfu':>7}{'MiB':>8}")
+    print(
+        f"{'network':16}{'step':>10}{'loop':>10}{'loop/step':>11}{'loop/plain':>12}{'TFLOP/s':>9}{'mfu':>7}{'MiB':>8}"
+    )
     rows: dict[str, dict[str, Any]] = {}
     for name in options.networks:
         found = measure(name, config, options)
