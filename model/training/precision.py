@@ -20,7 +20,7 @@ from fakeit.pipelines.faces.crop import CropConfig
 
 Precision = Literal["float32", "bf16", "fp16"]
 PAYS = 1.1  # times as quick as float32: less is a timing's noise, and float32 rounds less
-SECONDS = 0.5  # of timing, both together; at least two steps each, on fewer images where a batch takes too long
+SECONDS = 0.5  # of timing, both together; at least three steps each, on fewer images where a batch takes too long
 
 
 def choose(
@@ -88,7 +88,7 @@ def rates(network: NetworkConfig, points: int, crop: CropConfig, batch: int) -> 
         plain: list[float] = []
         halved: list[float] = []
         ends = time.perf_counter() + SECONDS
-        while len(plain) < 2 or time.perf_counter() < ends:
+        while len(plain) < 3 or time.perf_counter() < ends:
             plain.append(_seconds(timed, crop, count, half=False))
             halved.append(_seconds(timed, crop, count, half=True))
     return count / min(plain), count / min(halved)
