@@ -80,7 +80,13 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=6)
     arguments = parser.parse_args()
     options = [f"train.epochs={arguments.epochs}", f"data.images={arguments.images}", "train.checkpoint_minutes=0.02"]
-    options += ["train.minutes=0", "train.validate_every=99", 'tracking.uri=""', "data.batch_size=64"]
+    options += [
+        "train.minutes=0",
+        "train.validate_every=99",
+        'tracking.uri=""',
+        "data.batch_size=64",
+        "train.precision=float32",
+    ]
     steps = -(-arguments.images // 64) * arguments.epochs
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -155,7 +155,7 @@ def rank_rate(folder: Path, backend: str, ranks: int, name: str, size: int, epoc
     """Images/s of all ranks together over the last epochs of a real job, one core each."""
     output = folder / f"{backend}-{ranks}"
     options = {"network.name": name, "train.epochs": epochs, "train.threads": 1, "tracking.uri": ""}
-    options["train.validate_every"] = 99
+    options |= {"train.validate_every": 99, "train.precision": "float32"}
     said = sets(*(f"{key}={json.dumps(value)}" for key, value in options.items()))
     command = job(backend, ranks, str(folder / f"set{size}"), output, *said)
     done = go(command, 3600, {**os.environ, "OMP_NUM_THREADS": "1"})

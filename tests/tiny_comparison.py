@@ -20,6 +20,7 @@ lr = 1e-3
 [train]
 epochs = 2
 monitor = "nme"
+precision = "float32"
 """
 
 

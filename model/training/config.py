@@ -25,7 +25,8 @@ class LoopConfig:
         monitor: the validation figure that chooses the best checkpoint; the lowest wins.
         patience: epochs without a better one until training stops; 0 is never.
         validate_every: epochs between validations. validate_batch: rows a rank.
-        precision: of the forward pass; weights stay float32.
+        precision: of the forward pass; weights stay float32. "auto" is bf16 where this network's step is quicker with
+            it on this machine (`fakeit.model.training.precision`); a run that is resumed keeps its choice.
         compile: torch.compile the network. sync_batchnorm: batch norms see the whole world's batch.
         freeze_norms: after this share of the session's epochs batch norms keep their statistics and train as they will
             be used. A batch's own statistics hide faces that make activations explode (docs/LOG.md).
@@ -43,7 +44,7 @@ class LoopConfig:
     patience: int = 0
     validate_every: int = 1
     validate_batch: int = 128
-    precision: Literal["float32", "bf16", "fp16"] = "float32"
+    precision: Literal["auto", "float32", "bf16", "fp16"] = "auto"
     compile: bool = False
     sync_batchnorm: bool = False
     freeze_norms: float = 1.0

@@ -113,9 +113,8 @@ class TrainLoop:
         if restored is not None and restored.scaler:
             self.scaler.load_state_dict(restored.scaler)
         self._autocast: Any = nullcontext
-        if config.train.precision != "float32":
-            kind, dtype = loader.device.type, DTYPES[config.train.precision]
-            self._autocast = lambda: torch.autocast(kind, dtype)
+        if (dtype := DTYPES.get(config.train.precision)) is not None:  # "auto" is the trainer's to settle
+            self._autocast = lambda: torch.autocast(loader.device.type, dtype)
 
     @property
     def learning_rate(self) -> float:

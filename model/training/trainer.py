@@ -24,6 +24,7 @@ from fakeit.model.data.loader import Loader
 from fakeit.model.distributed.communicator import Comm, all_reduce
 from fakeit.model.networks import LandmarkNetwork, parameter_count
 from fakeit.model.tracking import mlflow_tracker
+from fakeit.model.training import precision
 from fakeit.model.training.background import BackgroundSaver
 from fakeit.model.training.checkpoint import BEST, Checkpoint, CheckpointManager, Position, load
 from fakeit.model.training.config import TrainConfig
@@ -137,6 +138,8 @@ class Trainer:
         if restored is not None:
             check_fits(restored, self.scheme.name, self.crop, self.training.manifests[0].digest)
             self.position, self.progress = restored.position, Progress(**restored.progress)
+        chosen = precision.choose(config, self.scheme.count, self.crop, comm, self.device, restored)
+        self.config = config = replace(config, train=replace(config.train, precision=chosen))
         self.network = make_network(config, self.training, self.crop, comm, self.device, restored, init)
         self._restored = restored
         self._start_tracking(restored, dataset)

@@ -28,7 +28,7 @@ network = { name = "lenet", dropout = 0.1 }
 data = { batch_size = 7, shuffle_block_shards = 1, mixup = 0.2 }
 optimiser = { name = "adam", lr = 3e-3, ema = 0.9 }
 schedule = { name = "cosine", warmup = 0.5 }
-train = { epochs = 3, checkpoint_minutes = 0.0, validate_batch = 4, threads = 1 }
+train = { epochs = 3, checkpoint_minutes = 0.0, validate_batch = 4, threads = 1, precision = "float32" }
 tracking = { uri = "" }
 [augment]
 rotation = { range = [-20.0, 20.0] }

@@ -17,7 +17,7 @@ network = { name = "resnet_lean", width = 0.25, head = "gaussian", pool = "grid"
 data = { batch_size = 16 }
 loss = { terms = { l1 = 1.0, gnll = 0.05 } }
 optimiser = { lr = 2e-3, ema = 0.9, clip = 1.0 }
-train = { epochs = 6, validate_batch = 16 }
+train = { epochs = 6, validate_batch = 16, precision = "float32" }
 tracking = { uri = "" }
 second = { epochs = 2, batch_size = 32, lr = 5e-4 }
 [augment]

@@ -38,7 +38,7 @@ CONFIG = TrainConfig(
     data=DataConfig(batch_size=8, shuffle_block_shards=1),
     optimiser=OptimiserConfig(lr=3e-3, ema=0.9),
     schedule=ScheduleConfig("cosine", warmup=0.5),
-    train=LoopConfig(epochs=3, checkpoint_minutes=0.0, keep=50, validate_batch=4),
+    train=LoopConfig(epochs=3, checkpoint_minutes=0.0, keep=50, validate_batch=4, precision="float32"),
     tracking=TrackingConfig(uri=""),
 )
 ROTATION = AugmentConfig(rotation=Block((-20, 20)), iso_noise=Block((0.0, 0.05)), flip=Block(probability=0.5))

@@ -60,7 +60,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "conf.toml").write_text(
         'network = { name = "lenet" }\ndata = { batch_size = 7 }\ntracking = { uri = "" }\n'
         'optimiser = { name = "sgd", lr = 0.05 }\n'
-        "train = { epochs = 2, validate_batch = 2, checkpoint_minutes = 0.0 }\n"
+        'train = { epochs = 2, validate_batch = 2, checkpoint_minutes = 0.0, precision = "float32" }\n'
         "[augment]\nrotation = { range = [-20.0, 20.0] }\nflip = { probability = 0.5 }\n"
     )
     return tmp_path
