@@ -30,7 +30,9 @@ fi
 # Java takes the encoding of file names from the locale: without one, "größe" becomes "gr????e".
 [ "$(locale charmap 2>/dev/null)" = UTF-8 ] || export LC_ALL=C.UTF-8
 
-venv=${FAKEIT_VENV:-$root/.venv} python="${FAKEIT_VENV:-$root/.venv}/bin/python"
+venv=${FAKEIT_VENV:-$root/.venv}
+[ -n "${FAKEIT_VENV:-}" ] || [ -x "$venv/bin/python" ] || [ ! -x "$root/.venv-modern/bin/python" ] || venv=$root/.venv-modern
+python="$venv/bin/python"
 [ -x "$python" ] || fail "no environment at $venv; run: make setup"
 conf="$root/conf/spark/$cluster.conf"
 [ -f "$conf" ] || conf=$cluster

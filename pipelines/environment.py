@@ -179,7 +179,8 @@ def java_version(home: Path) -> int | None:
 
 def _remedy(stack: Stack) -> str:
     root = Path(__file__).resolve().parent.parent
-    python = root / (".venv" if stack is CLASSIC else f".venv-{stack.name}") / "bin" / "python"
+    made = (".venv", ".venv-modern") if stack is CLASSIC else (f".venv-{stack.name}",)
+    python = next((p for p in (root / name / "bin" / "python" for name in made) if p.is_file()), root / made[0])
     if python.is_file() and Path(sys.prefix).resolve() != python.parent.parent.resolve():
         return f"use {python} (for Spark: export PYSPARK_PYTHON={python})"
     return f"run `{stack.remedy}` in {root}"
