@@ -14,11 +14,15 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from benchmarks.ingredients import ROOT, job
+from fakeit.model.comparison.grid import toml
+from fakeit.pipelines.store import manifest
+
 SHARED = ROOT.parent / "shared" / "data"
 # Benchmark → (source, folder, whose labels its adapter is fitted on).
 REAL = {
@@ -28,30 +32,16 @@ REAL = {
 }
 
 
-def job(name: str, *options: object) -> None:
-    """Runs a job of this checkout; ends the program with its last lines where it fails."""
-    command = [sys.executable, str(ROOT / "jobs" / name), *map(str, options)]
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    if ran.returncode:
-        raise SystemExit(f"error: {' '.join(command)}\n{ran.stderr[-2000:]}")
-
-
-def rows(dataset: str) -> int:
-    """Training rows of a dataset."""
-    manifest = json.loads(Path(dataset, "manifest.json").read_text())
-    return sum(shard["rows"] for shard in manifest["shards"] if shard["split"] == "train")
-
-
 def cell(name: str, datasets: list[str], seed: int, options: argparse.Namespace) -> dict[str, float]:
     """NME in per cent: `afw`, `afw adapted` and so on."""
     place = options.output / f"{name}-seed{seed}"
     kept = place / "scores.json"
     if not kept.exists():
-        samples = sum(map(rows, datasets))
+        samples = sum(manifest.load(dataset).rows("train") for dataset in datasets)
         plan = {"train.epochs": max(1, round(options.samples / samples)), "train.seed": seed, "tracking.uri": ""}
         plan |= {"network.width": options.width, "input.size": options.size, "train.threads": options.threads}
         plan |= {"data.mix": [{"path": other} for other in datasets[1:]]}
-        sets = [part for key, value in plan.items() for part in ("--set", f"{key}={_toml(value)}")]
+        sets = [part for key, value in plan.items() for part in ("--set", f"{key}={toml(value)}")]
         place.mkdir(parents=True, exist_ok=True)
         resume = ["--resume"] if any((place / "run" / "checkpoints").glob("step-*.pt")) else []
         job("train.py", "--config", "conf/train/box.toml", "--dataset", datasets[0], "--output", place / "run", *sets,
@@ -69,12 +59,6 @@ def cell(name: str, datasets: list[str], seed: int, options: argparse.Namespace)
             scores[f"{benchmark} adapted"] = next(v for k, v in figures.items() if "adapter/nme" in k)
         kept.write_text(json.dumps(scores))
     return dict(json.loads(kept.read_text()))
-
-
-def _toml(value: object) -> str:
-    if isinstance(value, list):
-        return "[" + ", ".join(f"{{path = {json.dumps(item['path'])}}}" for item in value) + "]"
-    return json.dumps(value)
 
 
 def main() -> None:

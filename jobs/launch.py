@@ -45,12 +45,8 @@ def launch(launcher: str, ranks: int, work: Callable[..., int], arguments: tuple
             launchers.bind_torch_distributor()
             distributor = TorchDistributor(num_processes=ranks, local_mode=master.startswith("local"), use_gpu=False)
             return int(distributor.run(_rank, folder, work, arguments) or 0)
-        import horovod.spark
-
-        launchers.bind_horovod()
         call = (folder, work, arguments)
-        nics = {launchers.loopback_interface()} if master.startswith("local") else None
-        return int(horovod.spark.run(_rank, call, num_proc=ranks, env=dict(os.environ), verbose=0, nics=nics)[0] or 0)
+        return int(launchers.horovod_on_spark(_rank, call, ranks, local=master.startswith("local")) or 0)
     except FakeitError:
         raise
     except Exception as error:  # both launchers raise bare RuntimeErrors around a rank's own error

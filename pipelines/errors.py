@@ -12,6 +12,11 @@ def _said(message: object) -> str:
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 600]} … {text[-500:]}"
 
 
+def one_line(error: BaseException, most: int) -> str:
+    """What an error of somebody else's says, in one line of at most `most` characters."""
+    return " ".join(str(error).split())[:most]
+
+
 class FakeitError(ValueError):
     """The job cannot go on. The message is one line for the user: file, field, what was found, what would be right.
 

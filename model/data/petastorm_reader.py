@@ -22,7 +22,7 @@ from fakeit.model.data.shard_reader import OpenShard, from_columns
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.storage import exists, is_url, list_files
 from fakeit.pipelines.store import old_parquet
-from fakeit.pipelines.store.schema import RowShape, petastorm_schema
+from fakeit.pipelines.store.schema import RowShape
 
 FIELDS = ["image_id", "variant", "image", "landmarks", "weight"]
 _SCHEMA: ContextVar[Any] = ContextVar("schema")  # what Petastorm is told instead of the pickle, while we read
@@ -42,11 +42,28 @@ def schema_from_manifest(shape: RowShape) -> Iterator[None]:
 
         ours.replaced_by_fakeit = True  # type: ignore[attr-defined]
         dataset_metadata.depickle_legacy_package_name_compatible = ours
-    token = _SCHEMA.set(petastorm_schema(shape))
+    token = _SCHEMA.set(_unischema(shape))
     try:
         yield
     finally:
         _SCHEMA.reset(token)
+
+
+def _unischema(shape: RowShape) -> Any:
+    """The rows as Petastorm's `Unischema`, made from the manifest's shape alone."""
+    from petastorm.codecs import CompressedImageCodec, NdarrayCodec, ScalarCodec
+    from petastorm.unischema import Unischema, UnischemaField
+    from pyspark.sql.types import IntegerType, StringType
+
+    fields = [
+        UnischemaField("image_id", np.str_, (), ScalarCodec(StringType()), False),
+        UnischemaField("variant", np.int32, (), ScalarCodec(IntegerType()), False),
+    ]
+    for name, (dtype, dims) in shape.arrays().items():
+        png = name == "image" and shape.image_codec == "png"
+        codec = CompressedImageCodec("png") if png else NdarrayCodec()
+        fields.append(UnischemaField(name, np.dtype(dtype).type, dims, codec, False))
+    return Unischema("FaceRow", fields)
 
 
 def read(location: str, shape: RowShape) -> OpenShard:

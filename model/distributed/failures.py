@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fakeit.model.distributed.communicator import Comm
-from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.errors import FakeitError, one_line
 
 LOOK = 3.0  # seconds until a process that is ending is seen to be gone; launchers kill those that are left after five
 KINDS = ("HorovodInternalError", "DistBackendError", "DistNetworkError", "DistStoreError")
@@ -93,7 +93,7 @@ def is_lost_connection(error: Exception) -> bool:
 
 def _own(error: Exception, me: Peer, note: Path) -> str | None:
     """Writes down what happened to this rank; the line to say, or None where a lower rank says the same."""
-    line = str(error) if isinstance(error, FakeitError) else f"{me}: {type(error).__name__}: {_short(error)}"
+    line = str(error) if isinstance(error, FakeitError) else f"{me}: {type(error).__name__}: {one_line(error, 200)}"
     try:
         note.parent.mkdir(parents=True, exist_ok=True)
         note.write_text(f"{line}\n\n{''.join(traceback.format_exception(error))}")
@@ -124,7 +124,8 @@ def _lost(error: Exception, rank: int, peers: list[Peer], folder: Path) -> str |
     if gone:
         return f"{gone[0]} was killed or crashed without a word (out of memory?), so rank {rank} ended too; {stands}"
     who = ", ".join(map(str, others))
-    return f"rank {rank} had no answer from {who}: one is stuck, or lost with its machine ({_short(error)}); {stands}"
+    said = one_line(error, 200)
+    return f"rank {rank} had no answer from {who}: one is stuck, or lost with its machine ({said}); {stands}"
 
 
 def _tell_torchrun(error: Exception) -> None:
@@ -144,7 +145,3 @@ def _first_line(path: Path) -> str:
         return path.read_text().partition("\n")[0]
     except OSError:
         return ""
-
-
-def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

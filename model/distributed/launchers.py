@@ -43,6 +43,17 @@ def horovodrun(arguments: list[str]) -> None:
     launch.run_commandline()
 
 
+def horovod_on_spark(work: Callable[..., Any], arguments: tuple[Any, ...], ranks: int, local: bool) -> Any:
+    """`work(*arguments)` on `ranks` ranks of Spark's executors, servers bound as the module says; the first's result.
+
+    `local`: Spark runs on this machine alone."""
+    import horovod.spark
+
+    bind_horovod()
+    nics = {loopback_interface()} if local else None
+    return horovod.spark.run(work, arguments, num_proc=ranks, env=dict(os.environ), verbose=0, nics=nics)[0]
+
+
 def bind_horovod() -> None:
     """From here on the key-value servers of this process's Horovod listen where its ranks are told to look."""
     from horovod.runner import gloo_run

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakeit.pipelines.config import from_stored, to_dict
-from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.errors import FakeitError, one_line
 from fakeit.pipelines.extras import is_installed, remedy
 from fakeit.pipelines.faces.crop import CropConfig
 from fakeit.pipelines.landmarks import scheme
@@ -113,7 +113,8 @@ class OnnxBackend:
         try:
             self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime raises classes of its own without a common base
-            raise FakeitError(f"model {path}: not an ONNX file that onnxruntime reads ({_line(error)})") from error
+            reason = one_line(error, 160)
+            raise FakeitError(f"model {path}: not an ONNX file that onnxruntime reads ({reason})") from error
         found = self.session.get_modelmeta().custom_metadata_map
         if METADATA_KEY not in found:
             raise FakeitError(f"model {path}: an ONNX file without '{METADATA_KEY}' metadata; jobs/export.py writes it")
@@ -177,7 +178,3 @@ def open_backend(path: str | Path, threads: int = 1, device: str = "cpu") -> Bac
     if not is_installed("torch"):
         raise FakeitError(f"model {file}: a checkpoint needs torch ({remedy(['torch'])}); an .onnx of it does not")
     return TorchBackend(file, threads, device)
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:160]

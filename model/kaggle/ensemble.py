@@ -20,6 +20,7 @@ from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig
 from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.faces.box import Box
 from fakeit.pipelines.faces.crop import Picture, crop_from_source, equalise, from_unit
+from fakeit.pipelines.faces.locate import whole
 from fakeit.pipelines.faces.matrix import transform
 from fakeit.pipelines.landmarks import convert
 from fakeit.pipelines.sources import Sample, Source, read_sample
@@ -49,11 +50,6 @@ def open_member(text: str, flip: bool = True) -> Member:
     """`MODEL` or `MODEL=ADAPTER.npz` → a member. Raises FakeitError."""
     model, _, adapter = text.partition("=")
     return Member(open_backend(Path(model)), load_adapter(adapter) if adapter else None, flip=flip)
-
-
-def whole(picture: NDArray[np.uint8]) -> Box:
-    """The whole picture as a box, source pixels."""
-    return Box(-0.5, -0.5, float(picture.shape[1]), float(picture.shape[0]))
 
 
 def predict(

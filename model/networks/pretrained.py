@@ -6,7 +6,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.errors import FakeitError, one_line
 
 
 def load_backbone(backbone: nn.Module, path: str) -> None:
@@ -20,7 +20,7 @@ def load_backbone(backbone: nn.Module, path: str) -> None:
     except FileNotFoundError as error:
         raise FakeitError(f"network.pretrained: {path} does not exist") from error
     except Exception as error:  # torch's readers raise whatever the bytes lead them to
-        reason = " ".join(str(error).split())[:120]
+        reason = one_line(error, 120)
         raise FakeitError(f"network.pretrained: {path} is not a file of weights ({reason})") from error
     if isinstance(stored, dict) and isinstance(stored.get("state_dict"), dict):
         stored = stored["state_dict"]

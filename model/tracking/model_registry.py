@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from fakeit.model.tracking.mlflow_tracker import address
 from fakeit.pipelines.config import nearest
-from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.errors import FakeitError, one_line
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -62,7 +62,7 @@ def fetch(place: str) -> Path:
             try:
                 Path(download_artifacts(**where, dst_path=folder)).replace(kept)
             except (MlflowException, OSError) as error:
-                line = " ".join(str(error).split())[:160]
+                line = one_line(error, 160)
                 raise FakeitError(
                     f"model {place}: version {found.version} holds no {FOLDER}/{FILE} ({line})"
                 ) from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fakeit.pipelines.errors import one_line
+
 SILENT, REFUSES, FAILS = "does not answer", "refuses", "fails"
 
 
@@ -13,7 +15,7 @@ def trouble(error: Exception) -> tuple[str, str]:
     """What is wrong with the server, as the verb of a sentence, and the error in one line."""
     from mlflow.exceptions import MlflowException
 
-    line = " ".join(str(error).split())[:300]
+    line = one_line(error, 300)
     if isinstance(error, Refused):
         return REFUSES, line
     if isinstance(error, MlflowException):

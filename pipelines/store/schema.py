@@ -144,20 +144,3 @@ def from_table(table: pa.Table, shape: RowShape) -> Rows:
         png = name == "image" and shape.image_codec == "png"
         rows[name] = decode_png(column, dims) if png else decode_column(column, dtype, dims, name)
     return rows
-
-
-def petastorm_schema(shape: RowShape) -> Any:
-    """The rows as Petastorm's `Unischema`, made from the manifest's shape alone."""
-    from petastorm.codecs import CompressedImageCodec, NdarrayCodec, ScalarCodec
-    from petastorm.unischema import Unischema, UnischemaField
-    from pyspark.sql.types import IntegerType, StringType
-
-    fields = [
-        UnischemaField("image_id", np.str_, (), ScalarCodec(StringType()), False),
-        UnischemaField("variant", np.int32, (), ScalarCodec(IntegerType()), False),
-    ]
-    for name, (dtype, dims) in shape.arrays().items():
-        png = name == "image" and shape.image_codec == "png"
-        codec = CompressedImageCodec("png") if png else NdarrayCodec()
-        fields.append(UnischemaField(name, np.dtype(dtype).type, dims, codec, False))
-    return Unischema("FaceRow", fields)
