@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fakeit.model.data.pixel_ops import displayable
-from fakeit.model.inference.backends import METADATA_KEY, ModelMetadata, OnnxBackend
+from fakeit.model.inference.backends import METADATA_KEY, ModelMetadata, OnnxBackend, as_outputs
 from fakeit.model.networks import LandmarkNetwork
 from fakeit.pipelines.errors import FakeitError
 
@@ -45,17 +45,16 @@ class Exported:
 
 
 class _Flat(nn.Module):
-    """The network with plain outputs: points, and log σ where it has one. `nchw`: float (N, C, H, W) pixels in
-    instead, as OpenCV's blobs are."""
+    """The network with plain outputs, as `as_outputs` has them. `nchw`: float (N, C, H, W) pixels in instead, as
+    OpenCV's blobs are."""
 
-    def __init__(self, network: LandmarkNetwork, sigma: bool, nchw: bool) -> None:
+    def __init__(self, network: LandmarkNetwork, nchw: bool) -> None:
         super().__init__()
-        self.network, self.sigma, self.nchw = network, sigma, nchw
+        self.network, self.nchw = network, nchw
 
-    def forward(self, crops: Tensor) -> Any:
+    def forward(self, crops: Tensor) -> tuple[Tensor, ...]:
         pixels = crops if self.nchw else crops.permute(0, 3, 1, 2).float()
-        made = self.network(pixels)
-        return (made.points, made.log_sigma) if self.sigma else made.points
+        return tuple(as_outputs(self.network(pixels)).values())
 
 
 def export(
@@ -93,13 +92,16 @@ def export(
         crops = np.random.default_rng(0).integers(0, 256, (8, size, size, channels), dtype=np.uint8)
     sample = torch.from_numpy(np.ascontiguousarray(crops[:2]))
     with torch.no_grad():
-        sigma = network(sample).log_sigma is not None
-    metadata = replace(metadata, precision=precision, sigma=sigma)
+        names = list(as_outputs(network(sample)))
+    said = {name: name in names for name in ("log_sigma", "visibility", "dense")}
+    metadata = replace(
+        metadata, precision=precision, sigma=said["log_sigma"], visibility=said["visibility"], dense=said["dense"]
+    )
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         plain, made = Path(folder, "float32.onnx"), Path(folder, "made.onnx")
-        _trace(_Flat(network, sigma, nchw).eval(), sample, plain, sigma, nchw)
+        _trace(_Flat(network, nchw).eval(), sample, plain, names, nchw)
         convert = {"float32": _keep, "float16": _to_float16, "int8": _to_int8}[precision]
         convert(plain, made, calibration if calibration is not None else crops)
         _describe(made, metadata)
@@ -131,8 +133,7 @@ def _judged(network: LandmarkNetwork, made: Path, crops: NDArray[np.uint8], prec
     return Exported(target, made.stat().st_size, parity, mean, unsure)
 
 
-def _trace(module: nn.Module, crops: Tensor, path: Path, sigma: bool, nchw: bool) -> None:
-    names = ["points", "log_sigma"] if sigma else ["points"]
+def _trace(module: nn.Module, crops: Tensor, path: Path, names: list[str], nchw: bool) -> None:
     sample = crops.permute(0, 3, 1, 2).float() if nchw else crops
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # the newer exporter needs a package that we do not
@@ -182,16 +183,30 @@ def _to_int8(plain: Path, made: Path, crops: NDArray[np.uint8]) -> None:
 def _kept_float(path: Path) -> list[str]:
     """Names of the nodes that 8 bits would spoil.
 
-    Matrix products are the head, where 8 bits are a grid of half a pixel. Average pooling of odd maps (80-pixel crops
-    have them) counts the cells beyond the edge in onnxruntime's 8-bit kernel, which torch and its float kernel leave
-    out; with 8 bits on both sides of it that kernel is taken, so what follows a pooling stays float too.
+    Matrix products and votes are the head, where 8 bits are a grid of half a pixel. Average pooling of odd maps
+    (80-pixel crops have them) counts the cells beyond the edge in onnxruntime's 8-bit kernel, which torch and its float
+    kernel leave out; with 8 bits on both sides of it that kernel is taken, so what follows a pooling stays float too.
     """
     import onnx
 
     nodes = onnx.load(str(path)).graph.node
     pooled = {output for node in nodes if node.op_type == "AveragePool" for output in node.output}
     spoilt = ("Gemm", "MatMul", "AveragePool")
-    return [node.name for node in nodes if node.op_type in spoilt or pooled.intersection(node.input)]
+    voted = _after(nodes, next((n.output[0] for n in nodes if n.op_type == "Conv" and "/head/vote/" in n.name), None))
+    return [
+        node.name
+        for node in nodes
+        if node.op_type in spoilt or pooled.intersection(node.input) or voted.intersection(node.output)
+    ]
+
+
+def _after(nodes: Sequence[Any], output: str | None) -> set[str]:
+    """That output, and all that is made of it."""
+    found = {output}
+    for node in nodes:  # an ONNX graph is in order
+        if found.intersection(node.input):
+            found.update(node.output)
+    return {name for name in found if name}
 
 
 class _Calibration:
@@ -223,7 +238,7 @@ def _apart(
     for batch in (crops[:1], *(crops[i : i + 32] for i in range(0, len(crops), 32))):
         with torch.no_grad():
             wanted = network(torch.from_numpy(np.ascontiguousarray(batch)))
-        points, sigma = backend.run(batch)
+        points, sigma = backend.run(batch)[:2]
         apart.append(np.linalg.norm(wanted.points.numpy() - points, axis=2) * network.size)
         given = np.zeros_like(apart[-1]) if sigma is None else sigma
         unsure.append(np.abs((0 if wanted.log_sigma is None else wanted.log_sigma.numpy()) - given))

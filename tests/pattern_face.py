@@ -59,7 +59,7 @@ class Reader:
         found = [self._one(crop.astype(np.float64)) for crop in crops]
         points = np.stack([p for p, _ in found]).astype(np.float32)
         sigma = np.array([[-5.0 if good else 0.0] * len(POINTS) for _, good in found], np.float32)
-        return points, sigma
+        return Output(points, sigma)
 
     def _one(self, crop: NDArray[np.float64]) -> tuple[NDArray[np.float64], bool]:
         ys, xs = np.nonzero(crop[..., 2] > 254.5)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
+from fakeit.pipelines.dense_points import DENSE
 from fakeit.pipelines.faces.crop import CropConfig
 from fakeit.pipelines.landmarks import scheme
 from fakeit.pipelines.store import manifest as manifests
@@ -28,7 +29,12 @@ def make_rows(images: int, variants: int, shape: RowShape, seed: int, missing: f
             pixels[row, max(0, y - 1) : y + 2, max(0, x - 1) : x + 2] = 150 + 20 * (number % 5)
     visibility = np.where(random.random((rows, shape.points)) < missing, 0, 2).astype(np.uint8)
     points[visibility == 0] = np.nan
+    rows_of_dense: Rows = {}
+    if shape.dense:
+        rows_of_dense["dense"] = random.uniform(0.1, 0.9, (rows, shape.dense, 3)).astype(np.float32)
+        rows_of_dense["dense_visibility"] = random.integers(1, 3, (rows, shape.dense)).astype(np.uint8)
     return {
+        **rows_of_dense,
         "image_id": [f"face-{seed}-{i // variants}" for i in range(rows)],
         "variant": np.tile(np.arange(variants, dtype=np.int32), images),
         "image": pixels,
@@ -53,10 +59,12 @@ def make_dataset(
     missing: float = 0.0,
     margin: float = 0.2,
     seed: int = 1,
+    dense: bool = False,
 ) -> Path:
     """Writes a dataset whose shards hold so many images; returns its folder."""
     crop = CropConfig(size=size, margin=margin, colour=colour)  # type: ignore[arg-type]
-    shape = RowShape(size, crop.channels, scheme(scheme_name).count, codec)
+    shape = RowShape(size, crop.channels, scheme(scheme_name).count, codec, DENSE if dense else 0)
+    conf = {"source": {"options": {"dense": True}}} if dense else {}
     shards = []
     for split, counts, repeat in (("train", train, variants), ("val", val, 1), ("test", test, 1)):
         if not counts:
@@ -70,5 +78,5 @@ def make_dataset(
             shards.append(Shard(path, split, images * repeat, images, size_, digest))
         groups = {f"shard-{n:05d}.parquet": 1 for n in range(len(counts))}
         pq.write_metadata(petastorm_metadata(shape, groups), folder / split / "_common_metadata")
-    manifests.write(str(folder), Manifest(scheme_name, crop, codec, seed, {}, "test", tuple(shards), ()))
+    manifests.write(str(folder), Manifest(scheme_name, crop, codec, seed, conf, "test", tuple(shards), ()))
     return folder

@@ -86,7 +86,7 @@ def predictions(
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
     """Crops (N, S, S, C) uint8, predicted and true points (N, K, 2) unit crop, of some rows."""
     images = np.empty((len(rows), store.shape.size, store.shape.size, store.shape.channels), np.uint8)
-    landmarks, weight = store.gather(rows, images)
+    landmarks, weight, _ = store.gather(rows, images)
     augmenter = Augmenter(store.crop, checkpoint.crop, scheme_named(checkpoint.scheme), None, 0, torch.device("cpu"))
     with torch.inference_mode():
         pixels, truth, _ = augmenter(torch.from_numpy(images), torch.from_numpy(landmarks))

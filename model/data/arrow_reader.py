@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from fakeit.model.data.shard_reader import MappedFile, OpenShard, from_columns
+from fakeit.model.data.shard_reader import MappedFile, OpenShard, columns, from_columns
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.storage import is_url
 from fakeit.pipelines.store.schema import RowShape, array_header, decode_column
@@ -48,10 +48,10 @@ def _mapped(location: str, shape: RowShape) -> OpenShard | None:
     images = _image_view(mapped, parquet, shape)
     if images is None:
         return None
-    table = parquet.read(columns=["image_id", "variant", "landmarks", "weight"], use_threads=False)
+    table = parquet.read(columns=["image_id", "variant", *columns(shape)], use_threads=False)
     arrays = shape.arrays()
     rows: dict[str, Any] = {"image_id": table["image_id"].to_pylist(), "variant": table["variant"].to_numpy()}
-    for name in ("landmarks", "weight"):
+    for name in columns(shape):
         column = table[name].combine_chunks()
         column = column.chunk(0) if isinstance(column, pa.ChunkedArray) else column
         rows[name] = decode_column(column, *arrays[name], name)

@@ -31,6 +31,7 @@ from fakeit.model.data.pixel_ops import (
     lost_resolution,
     motion_kernels,
 )
+from fakeit.pipelines.dense_points import dense_mirror
 from fakeit.pipelines.faces.augment import BLOCKS, AugmentConfig, Block
 from fakeit.pipelines.faces.crop import CropConfig
 from fakeit.pipelines.landmarks import Scheme
@@ -79,7 +80,8 @@ class Augmenter:
         self.stored, self.wanted, self.config, self.seed, self.device = stored, wanted, config, seed, device
         self.ratio = (1 + 2 * wanted.margin) / (1 + 2 * stored.margin)
         self.recrops = self.ratio != 1 or wanted.size != stored.size
-        self._flip = torch.tensor(scheme.flip)  # on the CPU
+        dense = scheme.count + dense_mirror()  # dense points follow the scheme's, where they are asked for
+        self._flip = torch.tensor([*scheme.flip, *dense.tolist()])  # on the CPU
         self.flip = self._flip.to(device)
         self.basis = jpeg_basis().to(device)
         self.luma = torch.tensor(LUMA, device=device).reshape(1, 3, 1, 1)
@@ -102,7 +104,7 @@ class Augmenter:
 
         Args:
             images: (N, H, W, C) uint8, stored crops.
-            landmarks: (N, K, 2) float32, unit crop of those.
+            landmarks: (N, K, 2) float32, unit crop of those; or K + 400, with the dense points.
 
         Returns:
             (N, C', S, S) float32 in 0–255, channels-last; landmarks in the network's unit crop; and (N, K) the order
@@ -115,7 +117,7 @@ class Augmenter:
             matrix, flipped = self._matrix(len(images), active)
             pixels = self._warp(pixels, matrix)
             landmarks = _transform(landmarks, self._send(matrix), self.ratio)
-            order = torch.where(self._send(flipped)[:, None], self.flip, order)
+            order = torch.where(self._send(flipped)[:, None], self.flip[: landmarks.shape[1]], order)
             landmarks = landmarks.gather(1, order[..., None].expand_as(landmarks))
         if active is not None:
             pixels = self._photometric(pixels, active).clamp_(0, 255)
@@ -151,7 +153,7 @@ class Augmenter:
         """
         if self.config is not None:
             _, flipped = self.strength("flip", draws)
-            weight = torch.where(flipped[:, None], weight[:, self._flip], weight)
+            weight = torch.where(flipped[:, None], weight[:, self._flip[: weight.shape[1]]], weight)
         return float(torch.minimum(weight, weight.roll(1, 0)).sum(dtype=torch.float64))
 
     def _matrix(self, count: int, draws: Draws | None) -> tuple[Tensor, Tensor]:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from fakeit.model.data import arrow_reader, petastorm_reader
 from fakeit.model.data.batch_plan import DataSource
-from fakeit.model.data.shard_reader import OpenShard, Reader, check, in_scheme
+from fakeit.model.data.shard_reader import Labels, OpenShard, Reader, check, in_scheme, without_dense
+from fakeit.pipelines.dense_points import DENSE
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.crop import CropConfig
 from fakeit.pipelines.landmarks import scheme as scheme_named
@@ -60,6 +61,7 @@ class ShardedDataset:
         scheme: of the points that come out; None: the first dataset's.
         images: use the first so many images of each dataset only (its shards are fair draws); 0 is all.
         keep: shards held in memory where they are not mapped.
+        dense: labels include the 400 dense points; rows of datasets without them have NaN of weight 0.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class ShardedDataset:
         scheme: str | None = None,
         images: int = 0,
         keep: int = 24,
+        dense: bool = False,
     ) -> None:
         self.mix, self.split, self._read, self._keep = tuple(mix), split, READERS[reader], keep
         self.manifests = tuple(manifests.load(item.path) for item in mix)
@@ -84,7 +87,13 @@ class ShardedDataset:
         ]
         self.used = tuple(_first_images(manifest.of(split), images) for manifest in self.manifests)
         self.firsts = np.concatenate(([0], np.cumsum([rows for part in self.used for rows in part]))).astype(np.int64)
-        self._points = scheme_named(self.scheme).count
+        self.points = scheme_named(self.scheme).count  # of the scheme; dense ones come behind them
+        self._dense = DENSE if dense else 0
+        if dense and not any(manifest.shape.dense for manifest in self.manifests):
+            raise FakeitError(
+                f"dataset {mix[0].path} has no dense points, which loss.dense and network.dense_modes need; "
+                "preprocess it with --set source.options.dense=true"
+            )
         self._row_weight = np.full(self.rows, np.nan)  # Σ weight of a row's points; filled when its shard is opened
         self._opened: OrderedDict[int, Future[OpenShard]] = OrderedDict()
         self._pool = ThreadPoolExecutor(1, "shards")
@@ -109,13 +118,17 @@ class ShardedDataset:
 
     def _open(self, index: int) -> OpenShard:
         place = self.places[index]
-        opened = self._read(place.location, place.manifest.shape)
+        shape = place.manifest.shape
+        opened = self._read(place.location, shape if self._dense else replace(shape, dense=0))
         check(opened, place.shard, place.location)
         opened = in_scheme(opened, place.manifest.scheme, self.scheme)
+        if self._dense and not shape.dense:
+            opened = without_dense(opened, self._dense)
         span = slice(self.firsts[index], self.firsts[index + 1])
         used = int(span.stop - span.start)
-        self._row_weight[span] = opened.weight[:used].sum(1, dtype=np.float64)
-        return replace(opened, landmarks=opened.landmarks[:used], weight=opened.weight[:used])
+        self._row_weight[span] = opened.weight[:used, : self.points].sum(1, dtype=np.float64)
+        labels = {name: getattr(opened, name)[:used] for name in Labels._fields}
+        return replace(opened, **labels)
 
     def _shards_of(self, rows: Rows) -> NDArray[np.int64]:
         return np.searchsorted(self.firsts, rows, "right") - 1
@@ -146,7 +159,7 @@ class ShardedDataset:
         return self._opened[index].result()
 
     def row_weights(self, rows: Rows) -> float:
-        """Σ weight of all points of these rows."""
+        """Σ weight of all points of these rows, dense ones not counted."""
         weights = self._row_weight[rows]
         if np.isnan(weights).any():
             for index in set(self._shards_of(rows).tolist()):
@@ -155,22 +168,27 @@ class ShardedDataset:
         return float(weights.sum())
 
     def weights(self, rows: Rows) -> NDArray[np.float32]:
-        """(N, K) weight of each point of these rows."""
-        return self._labels(rows)[1]
+        """(N, K) weight of each point of these rows, and of each dense one."""
+        return self._labels(rows).weight
 
-    def _labels(self, rows: Rows) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Landmarks (N, K, 2) and weight (N, K), from their shards: of ten million rows they would take 8 GB."""
-        landmarks = np.empty((len(rows), self._points, 2), np.float32)
-        weight = np.empty((len(rows), self._points), np.float32)
+    def _labels(self, rows: Rows) -> Labels:
+        """The labels of these rows, from their shards: of ten million rows they would take 8 GB."""
+        points = self.points + self._dense
+        labels = Labels(
+            np.empty((len(rows), points, 2), np.float32),
+            np.empty((len(rows), points), np.float32),
+            np.empty((len(rows), points), np.uint8),
+        )
         shards = self._shards_of(rows)
         for index in np.unique(shards).tolist():
             here = np.flatnonzero(shards == index)
             opened, inside = self.opened(index), rows[here] - self.firsts[index]
-            landmarks[here], weight[here] = opened.landmarks[inside], opened.weight[inside]
-        return landmarks, weight
+            for name, values in labels._asdict().items():
+                values[here] = getattr(opened, name)[inside]
+        return labels
 
-    def gather(self, rows: Rows, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Copies the rows' pixels into `images` (N, H, W, C); returns landmarks (N, K, 2) and weight (N, K)."""
+    def gather(self, rows: Rows, images: NDArray[np.uint8]) -> Labels:
+        """Copies the rows' pixels into `images` (N, H, W, C); returns their labels."""
         shards = self._shards_of(rows)
         inside = (rows - self.firsts[shards]).tolist()
         numbers = shards.tolist()

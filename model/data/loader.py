@@ -20,6 +20,7 @@ from torch import Tensor
 from fakeit.model.data.batch_plan import Plan, bounds, rank_bounds
 from fakeit.model.data.dataset import Rows, ShardedDataset
 from fakeit.model.data.device import pinned, send
+from fakeit.model.data.shard_reader import Labels
 from fakeit.pipelines.errors import FakeitError
 
 T = TypeVar("T")
@@ -31,9 +32,10 @@ class Batch:
 
     Attributes:
         images: (N, H, W, C) uint8.
-        landmarks: (N, K, 2) float32 unit crop, NaN where missing.
-        weight: (N, K) float32; rows that only fill an empty part weigh nothing.
-        total_weight: Σ weight over the global batch, on all ranks.
+        landmarks: (N, K, 2) float32 unit crop, NaN where missing; with dense points (N, K + 400, 2), they come last.
+        weight: (N, K or K + 400) float32; rows that only fill an empty part weigh nothing.
+        visibility: (N, K or K + 400) uint8: 0 unknown, 1 hidden, 2 visible.
+        total_weight: Σ weight of the K points over the global batch, on all ranks.
         global_weight: for mixup, which makes it less: (global size, K) float32 on the CPU, of the whole global batch.
         rows: global row numbers, the halo's too.
         number: of the global batch in its epoch.
@@ -48,6 +50,7 @@ class Batch:
     images: Tensor
     landmarks: Tensor
     weight: Tensor
+    visibility: Tensor
     total_weight: float
     rows: Rows
     number: int
@@ -60,7 +63,7 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """Moves the tensors, asynchronously where they are pinned."""
-        for name in ("images", "landmarks", "weight"):
+        for name in ("images", *Labels._fields):
             setattr(self, name, getattr(self, name).to(device, non_blocking=True))
         return self
 
@@ -122,23 +125,23 @@ class Loader:
         total = self.store.row_weights(order[start:end])
         everyone = None
         if self.mixup_halo:
-            everyone = torch.from_numpy(self.store.weights(order[start:end]))
+            everyone = torch.from_numpy(self.store.weights(order[start:end])[:, : self.store.points])
             rows = np.concatenate((order[low - 1 : low] if low > start else order[end - 1 : end], rows))
-        images, landmarks, weight = self._gather(rows)
+        images, landmarks, weight, visibility = self._gather(rows)
         if filler:
             weight = torch.zeros_like(weight)
         part = low - start, end - start, filler, self.mixup_halo, everyone
-        return Batch(images, landmarks, weight, total, rows, number, end, *part)
+        return Batch(images, landmarks, weight, visibility, total, rows, number, end, *part)
 
-    def _gather(self, rows: Rows) -> tuple[Tensor, Tensor, Tensor]:
+    def _gather(self, rows: Rows) -> list[Tensor]:
+        """Pixels, and each of `Labels`."""
         if self._resident is not None:
             index = send(torch.from_numpy(rows), self.device)
-            images, landmarks, weight = (column.index_select(0, index) for column in self._resident)
-            return images, landmarks, weight
+            return [column.index_select(0, index) for column in self._resident]
         shape = (len(rows), self.store.shape.size, self.store.shape.size, self.store.shape.channels)
         target = torch.empty(shape, dtype=torch.uint8, pin_memory=self.device.type == "cuda")
-        landmarks_, weight_ = self.store.gather(rows, target.numpy())
-        return target, pinned(torch.from_numpy(landmarks_), self.device), pinned(torch.from_numpy(weight_), self.device)
+        labels = self.store.gather(rows, target.numpy())
+        return [target, *(pinned(torch.from_numpy(values), self.device) for values in labels)]
 
     def check_seen(self, seen: NDArray[np.int32], epoch: int) -> None:
         """Holds the rows seen by all ranks together against the plan.
@@ -159,19 +162,17 @@ class Loader:
             )
 
 
-def _upload(store: ShardedDataset, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """The whole split on the device: images, landmarks, weight."""
+def _upload(store: ShardedDataset, device: torch.device) -> list[Tensor]:
+    """The whole split on the device: pixels, and each of `Labels`."""
     rows, shape = store.rows, store.shape
     images = torch.empty((rows, shape.size, shape.size, shape.channels), dtype=torch.uint8, device=device)
-    landmarks, weights = [], []
+    labels = []
     for index in range(len(store.places)):
         span = np.arange(store.firsts[index], store.firsts[index + 1])
         pixels = np.empty((len(span), *images.shape[1:]), np.uint8)
-        points, weight = store.gather(span, pixels)
+        labels.append(store.gather(span, pixels))
         images[span[0] : span[-1] + 1] = torch.from_numpy(pixels).to(device)
-        landmarks.append(torch.from_numpy(points))
-        weights.append(torch.from_numpy(weight))
-    return images, torch.cat(landmarks).to(device), torch.cat(weights).to(device)
+    return [images, *(torch.from_numpy(np.concatenate(part)).to(device) for part in zip(*labels, strict=True))]
 
 
 def prefetch(make: Callable[[int], T], numbers: range, depth: int = 3) -> Iterator[T]:

@@ -18,13 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from fakeit.model.data.shard_reader import OpenShard, from_columns
+from fakeit.model.data.shard_reader import OpenShard, columns, from_columns
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.storage import exists, is_url, list_files
 from fakeit.pipelines.store import old_parquet
 from fakeit.pipelines.store.schema import RowShape
 
-FIELDS = ["image_id", "variant", "image", "landmarks", "weight"]
 _SCHEMA: ContextVar[Any] = ContextVar("schema")  # what Petastorm is told instead of the pickle, while we read
 
 
@@ -90,7 +89,7 @@ def read(location: str, shape: RowShape) -> OpenShard:
             reader = stack.enter_context(
                 make_reader(
                     url,
-                    schema_fields=FIELDS,
+                    schema_fields=["image_id", "variant", "image", *columns(shape)],
                     reader_pool_type="dummy",
                     shuffle_row_groups=False,
                     cur_shard=shards.index(name),  # Petastorm's shards are row_group % count: one group each
@@ -104,8 +103,7 @@ def read(location: str, shape: RowShape) -> OpenShard:
     stacked = {
         "image_id": [row.image_id for row in rows],
         "variant": np.array([row.variant for row in rows], np.int32),
-        "landmarks": np.stack([row.landmarks for row in rows]),
-        "weight": np.stack([row.weight for row in rows]),
+        **{name: np.stack([getattr(row, name) for row in rows]) for name in columns(shape)},
     }
     dims = shape.arrays()["image"][1]  # a grey PNG comes without its axis of colours
     return from_columns(stacked, np.stack([row.image.reshape(dims) for row in rows]))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,8 +53,10 @@ class OpenShard:
 
     Attributes:
         images: (R, H, W, C) uint8; may be a view of a mapped file.
-        landmarks: (R, K, 2) float32 unit crop, NaN where missing.
-        weight: (R, K) float32, 0 where missing.
+        landmarks: (R, K, 2) float32 unit crop, NaN where missing; where dense points are read too, they follow:
+            (R, K + 400, 2).
+        weight: (R, K or K + 400) float32, 0 where missing; dense points weigh 1.
+        visibility: (R, K or K + 400) uint8: 0 unknown, 1 hidden, 2 visible.
         image_ids: R ids.
         variants: (R,) int32.
         mapped: the file in which the images lie; then they cost no memory to keep.
@@ -63,9 +65,18 @@ class OpenShard:
     images: NDArray[np.uint8]
     landmarks: NDArray[np.float32]
     weight: NDArray[np.float32]
+    visibility: NDArray[np.uint8]
     image_ids: list[str]
     variants: NDArray[np.int32]
     mapped: MappedFile | None = None
+
+
+class Labels(NamedTuple):
+    """What is known of some rows' points; see `OpenShard`."""
+
+    landmarks: NDArray[np.float32]
+    weight: NDArray[np.float32]
+    visibility: NDArray[np.uint8]
 
 
 class Reader(Protocol):
@@ -78,11 +89,21 @@ class Reader(Protocol):
 
 def from_columns(rows: dict[str, Any], images: NDArray[np.uint8], mapped: MappedFile | None = None) -> OpenShard:
     """A shard's columns, as `fakeit.pipelines.store` names them → OpenShard; points that are missing weigh nothing."""
-    landmarks, weight = rows["landmarks"], rows["weight"]
+    landmarks, weight, visibility = rows["landmarks"], rows["weight"], rows["visibility"]
+    if "dense" in rows:
+        dense = rows["dense"][..., :2]
+        landmarks = np.concatenate((landmarks, dense), 1)
+        weight = np.concatenate((weight, np.ones(dense.shape[:2], np.float32)), 1)
+        visibility = np.concatenate((visibility, rows["dense_visibility"]), 1)
     missing = ~np.isfinite(landmarks).all(-1)
     if missing.any():
         weight = np.where(missing, np.float32(0), weight)
-    return OpenShard(images, landmarks, weight, rows["image_id"], rows["variant"], mapped)
+    return OpenShard(images, landmarks, weight, visibility, rows["image_id"], rows["variant"], mapped)
+
+
+def columns(shape: RowShape) -> list[str]:
+    """The columns of labels that are read of rows of this shape."""
+    return ["landmarks", "weight", "visibility", *(["dense", "dense_visibility"] if shape.dense else [])]
 
 
 def check(opened: OpenShard, shard: Shard, location: str) -> None:
@@ -96,19 +117,39 @@ def check(opened: OpenShard, shard: Shard, location: str) -> None:
 
 def in_scheme(opened: OpenShard, source: str, target: str) -> OpenShard:
     """The shard's points in another scheme: mapped where a mapping leads there, else those points of the target that
-    are the source's own (68 of 70), the rest missing. Raises FakeitError where the schemes have nothing in common."""
+    are the source's own (68 of 70), the rest missing; dense points stay. Raises FakeitError where the schemes have
+    nothing in common."""
     if source == target:
         return opened
-    rows = len(opened.landmarks)
-    landmarks = np.full((rows, scheme(target).count, 2), np.nan, np.float32)
-    weight = np.zeros(landmarks.shape[:2], np.float32)
+    rows, points, own = len(opened.landmarks), scheme(target).count, scheme(source).count
+    landmarks = np.full((rows, points, 2), np.nan, np.float32)
+    weight = np.zeros((rows, points), np.float32)
+    visibility = np.zeros((rows, points), np.uint8)
     try:
         for index, indices in enumerate(mapping(source, target)):
             landmarks[:, index] = opened.landmarks[:, list(indices)].mean(1)
             weight[:, index] = opened.weight[:, list(indices)].min(1)
+            visibility[:, index] = opened.visibility[:, list(indices)].min(1)
     except FakeitError:
         for index, indices in enumerate(mapping(target, source)):
             if len(indices) == 1:
                 landmarks[:, indices[0]] = opened.landmarks[:, index]
                 weight[:, indices[0]] = opened.weight[:, index]
-    return OpenShard(opened.images, landmarks, weight, opened.image_ids, opened.variants, opened.mapped)
+                visibility[:, indices[0]] = opened.visibility[:, index]
+    return replace(
+        opened,
+        landmarks=np.concatenate((landmarks, opened.landmarks[:, own:]), 1),
+        weight=np.concatenate((weight, opened.weight[:, own:]), 1),
+        visibility=np.concatenate((visibility, opened.visibility[:, own:]), 1),
+    )
+
+
+def without_dense(opened: OpenShard, count: int) -> OpenShard:
+    """The shard with `count` dense points that are not known."""
+    rows = len(opened.landmarks)
+    return replace(
+        opened,
+        landmarks=np.concatenate((opened.landmarks, np.full((rows, count, 2), np.nan, np.float32)), 1),
+        weight=np.concatenate((opened.weight, np.zeros((rows, count), np.float32)), 1),
+        visibility=np.concatenate((opened.visibility, np.zeros((rows, count), np.uint8)), 1),
+    )

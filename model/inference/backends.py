@@ -9,23 +9,42 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fakeit.pipelines.config import from_stored, to_dict
+from fakeit.pipelines.dense_points import dense_mirror
 from fakeit.pipelines.errors import FakeitError, one_line
 from fakeit.pipelines.extras import is_installed, remedy
 from fakeit.pipelines.faces.crop import CropConfig
 from fakeit.pipelines.landmarks import scheme
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from fakeit.model.networks import LandmarkNetwork
+    from fakeit.model.networks.network import Prediction
 
 METADATA_KEY = "fakeit"
 FORMAT = 1
-Output = tuple[NDArray[np.float32], "NDArray[np.float32] | None"]
+
+
+class Output(NamedTuple):
+    """What a network says about N crops; what it does not give is None.
+
+    Attributes:
+        points: (N, K, 2) float32 in the unit crop, (0, 0) its upper left corner, (1, 1) its lower right.
+        log_sigma: (N, K) float32, the natural logarithm of each point's standard deviation there.
+        visibility: (N, K) float32, the chance of each point's being visible.
+        dense: (N, 400, 2) float32 unit crop, the places of fakeit.pipelines.dense_points.
+    """
+
+    points: NDArray[np.float32]
+    log_sigma: NDArray[np.float32] | None = None
+    visibility: NDArray[np.float32] | None = None
+    dense: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -38,6 +57,7 @@ class ModelMetadata:
         network: the network's registered name, for reports.
         precision: "float32", "float16" or "int8".
         sigma: whether the network gives log σ (unit crop) for each point beside the points.
+        visibility, dense: whether it gives each point's visibility, and the dense points.
         version: of this description.
     """
 
@@ -46,6 +66,8 @@ class ModelMetadata:
     network: str = ""
     precision: str = "float32"
     sigma: bool = False
+    visibility: bool = False
+    dense: bool = False
     version: int = FORMAT
 
     RENAMED: ClassVar = {"normalisation": None}  # was always the same
@@ -78,26 +100,21 @@ class Backend(Protocol):
         Args:
             crops: (N, size, size, channels) uint8, made as `metadata.crop` says; any N ≥ 1, any memory layout.
 
-        Returns:
-            Points (N, K, 2) float32 in the unit crop ((0, 0) its upper left corner, (1, 1) its lower right), and the
-            natural logarithm of each point's standard deviation there, (N, K) float32, or None.
         """
 
 
 def run_mirrored(backend: Backend, crops: NDArray[np.uint8]) -> Output:
-    """What a network says about the mirrored crops, brought back: points exchanged with their mirror pairs.
-
-    Args:
-        backend: the network.
-        crops: (N, size, size, channels) uint8, not mirrored.
-
-    Returns:
-        (N, K, 2) float32 unit crop of `crops`, and log σ (N, K) or None.
-    """
+    """What a network says about the mirrored crops, (N, size, size, channels) uint8 as they are, brought back: points
+    exchanged with their mirror pairs."""
     order = list(scheme(backend.metadata.scheme).flip)
-    points, log_sigma = backend.run(np.ascontiguousarray(crops[:, :, ::-1]))
-    points = points[:, order] * np.array([-1, 1], np.float32) + np.array([1, 0], np.float32)
-    return points, None if log_sigma is None else log_sigma[:, order]
+    mirror, shift = np.array([-1, 1], np.float32), np.array([1, 0], np.float32)
+    said = backend.run(np.ascontiguousarray(crops[:, :, ::-1]))
+    return Output(
+        said.points[:, order] * mirror + shift,
+        None if said.log_sigma is None else said.log_sigma[:, order],
+        None if said.visibility is None else said.visibility[:, order],
+        None if said.dense is None else said.dense[:, dense_mirror()] * mirror + shift,
+    )
 
 
 class OnnxBackend:
@@ -121,13 +138,17 @@ class OnnxBackend:
         self.metadata = metadata_from_json(found[METADATA_KEY], f"model {path}")
         asked = self.session.get_inputs()[0]
         self._input, self._planes = asked.name, asked.type != "tensor(uint8)"  # jobs/export.py --layout nchw
+        self._outputs = [output.name for output in self.session.get_outputs()]
         self._count = scheme(self.metadata.scheme).count
 
     def run(self, crops: NDArray[np.uint8]) -> Output:
         given = crops.transpose(0, 3, 1, 2).astype(np.float32) if self._planes else crops
-        outputs = self.session.run(None, {self._input: np.ascontiguousarray(given)})
-        points = np.asarray(outputs[0], np.float32).reshape(len(crops), self._count, 2)
-        return points, np.asarray(outputs[1], np.float32) if self.metadata.sigma else None
+        said = self.session.run(None, {self._input: np.ascontiguousarray(given)})
+        found = dict(zip(self._outputs, (np.asarray(values, np.float32) for values in said), strict=True))
+        return Output(
+            found["points"].reshape(len(crops), self._count, 2),
+            **{name: found.get(name) for name in Output._fields[1:]},
+        )
 
 
 class TorchBackend:
@@ -145,9 +166,15 @@ class TorchBackend:
         import torch
 
         with torch.inference_mode():
-            made: Any = self.network(torch.from_numpy(np.ascontiguousarray(crops)).to(self.device))
-        sigma = None if made.log_sigma is None else made.log_sigma.float().cpu().numpy()
-        return made.points.float().cpu().numpy(), sigma
+            made = as_outputs(self.network(torch.from_numpy(np.ascontiguousarray(crops)).to(self.device)))
+        return Output(**{name: values.float().cpu().numpy() for name, values in made.items()})
+
+
+def as_outputs(made: Prediction) -> dict[str, Tensor]:
+    """What a network gave, by the names of `Output`; no more than it has."""
+    seen = None if made.visibility is None else made.visibility.sigmoid()
+    named = {"points": made.points, "log_sigma": made.log_sigma, "visibility": seen, "dense": made.dense}
+    return {name: values for name, values in named.items() if values is not None}
 
 
 def load_network(path: str | Path) -> tuple[LandmarkNetwork, ModelMetadata]:
@@ -157,8 +184,15 @@ def load_network(path: str | Path) -> tuple[LandmarkNetwork, ModelMetadata]:
     stored = checkpoint.load(path)
     scheme(stored.scheme)
     network = stored.build()
-    sigma = stored.network.head == "gaussian"
-    return network, ModelMetadata(stored.scheme, stored.crop, stored.network.name, sigma=sigma)
+    return network, describe(network, stored.scheme, stored.crop)
+
+
+def describe(network: LandmarkNetwork, scheme_name: str, crop: CropConfig) -> ModelMetadata:
+    """The metadata of a network for points of `scheme_name` on crops made as `crop` says."""
+    config = network.config
+    return ModelMetadata(
+        scheme_name, crop, config.name, sigma=config.sigma, visibility=config.visibility, dense=config.dense_modes > 0
+    )
 
 
 def open_backend(path: str | Path, threads: int = 1, device: str = "cpu") -> Backend:

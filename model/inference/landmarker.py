@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakeit.model.inference.adapter import Adapter, beside
-from fakeit.model.inference.backends import Backend, ModelMetadata, open_backend, run_mirrored
+from fakeit.model.inference.backends import Backend, ModelMetadata, Output, open_backend, run_mirrored
 from fakeit.model.inference.found import Faces
 from fakeit.model.inference.results import Face
 from fakeit.model.tracking import catalogue, model_registry
@@ -199,39 +199,40 @@ class Landmarker:
             return []
         picture = Picture(pixels, self.metadata.crop.colour)
         crops = [(box, 0.0) for box in boxes]
-        made, confidence = self._pass(picture, crops)
+        made = self._pass(picture, crops)
         passes = self.config.refine if refine is None else refine
         if refine is None and self.metadata.crop.align == "eyes":
             passes = max(passes, 1)
         for _ in range(passes):
-            crops = [self._again(points, crop) for points, crop in zip(made, crops, strict=True)]
-            made, confidence = self._pass(picture, crops)
-        return [self._face(points, trust, box) for points, trust, (box, _) in zip(made, confidence, crops, strict=True)]
+            crops = [self._again(face.points, crop) for face, crop in zip(made, crops, strict=True)]
+            made = self._pass(picture, crops)
+        return [self._adapted(face) for face in made]
 
     def predict_many(self, pictures: Sequence[NDArray[np.uint8]], boxes: Sequence[Sequence[Box]]) -> list[list[Face]]:
         """`predict_boxes` for several pictures: their faces go through the network at once where one pass is enough."""
         if self.config.refine or self.metadata.crop.align == "eyes":
             return [self.predict_boxes(pixels, found) for pixels, found in zip(pictures, boxes, strict=True)]
-        config, crops, back = self.metadata.crop, [], []
-        for pixels, found in zip(pictures, boxes, strict=True):
-            picture = Picture(pixels, config.colour)
-            matrices = [crop_from_source(box, config, 0.0) for box in found]
-            crops += [equalise(picture.warp(m, config.size), config.equalise) for m in matrices]
-            back += [inverse(m) for m in matrices]
-        if not crops:
+        cut = [
+            self._cut(Picture(pixels, self.metadata.crop.colour), [(box, 0.0) for box in found])
+            for pixels, found in zip(pictures, boxes, strict=True)
+            if found
+        ]
+        if not cut:
             return [[] for _ in pictures]
-        points, log_sigma = self.run_crops(np.stack(crops))
-        source = [transform(from_unit(p, config.size), m).astype(np.float32) for p, m in zip(points, back, strict=True)]
-        trust = [np.ones(len(p), np.float32) for p in source] if log_sigma is None else list(confidence(log_sigma))
-        made = iter(zip(source, trust, strict=True))
-        return [[self._face(*next(made), box) for box in found] for found in boxes]
+        images, matrices = np.concatenate([part[0] for part in cut]), [m for part in cut for m in part[1]]
+        made = iter(self._faces(self.run_crops(images), matrices, [box for found in boxes for box in found]))
+        return [[self._adapted(next(made)) for _ in found] for found in boxes]
 
-    def _face(self, points: NDArray[np.float32], confidence: NDArray[np.float32], box: Box) -> Face:
-        face = Face(points, confidence, box, self.metadata.scheme)
+    def _adapted(self, face: Face) -> Face:
         if self.adapter is None:
             return face
-        points, confidence = self.adapter.apply(points), self.adapter.confidence(confidence)
-        return replace(face, points=points, confidence=confidence, scheme=self.adapter.target)
+        return replace(
+            face,
+            points=self.adapter.apply(face.points),
+            confidence=self.adapter.confidence(face.confidence),
+            scheme=self.adapter.target,
+            visibility=None if face.visibility is None else self.adapter.confidence(face.visibility),
+        )
 
     def _again(self, points: NDArray[np.float32], crop: tuple[Box, float]) -> tuple[Box, float]:
         try:
@@ -241,28 +242,40 @@ class Landmarker:
         turn = self.metadata.crop.align == "eyes"
         return box, eye_angle(points, self.metadata.scheme) if turn else 0.0
 
-    def _pass(
-        self, picture: Picture, crops: Sequence[tuple[Box, float]]
-    ) -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]:
+    def _pass(self, picture: Picture, crops: Sequence[tuple[Box, float]]) -> list[Face]:
+        """The faces of one pass, before the adapter."""
+        images, matrices = self._cut(picture, crops)
+        return self._faces(self.run_crops(images), matrices, [box for box, _ in crops])
+
+    def _cut(self, picture: Picture, crops: Sequence[tuple[Box, float]]) -> tuple[NDArray[np.uint8], list[Matrix]]:
+        """Crops (N, size, size, channels) of boxes turned by angles, and the matrices that made them."""
         config = self.metadata.crop
         matrices = [crop_from_source(box, config, angle) for box, angle in crops]
-        images = np.stack([equalise(picture.warp(m, config.size), config.equalise) for m in matrices])
-        points, log_sigma = self.run_crops(images)
-        back: list[Matrix] = [inverse(m) for m in matrices]
-        source = [transform(from_unit(p, config.size), m).astype(np.float32) for p, m in zip(points, back, strict=True)]
-        if log_sigma is None:
-            return source, [np.ones(len(p), np.float32) for p in source]
-        return source, list(confidence(log_sigma))
+        return np.stack([equalise(picture.warp(m, config.size), config.equalise) for m in matrices]), matrices
 
-    def run_crops(self, crops: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-        """Crops (N, size, size, channels) uint8 → points (N, K, 2) unit crop and log σ (N, K) or None."""
-        points, log_sigma = self.backend.run(crops)
+    def _faces(self, said: Output, matrices: Sequence[Matrix], boxes: Sequence[Box]) -> list[Face]:
+        """What the network said of crops that `matrices` made, as faces in their pictures."""
+        size, faces = self.metadata.crop.size, []
+        trust = np.ones(said.points.shape[:2], np.float32) if said.log_sigma is None else confidence(said.log_sigma)
+        for index, (matrix, box) in enumerate(zip(matrices, boxes, strict=True)):
+            back = inverse(matrix)
+
+            def in_picture(points: NDArray[np.float32], back: Matrix = back) -> NDArray[np.float32]:
+                return transform(from_unit(points, size), back).astype(np.float32)
+
+            seen = None if said.visibility is None else said.visibility[index]
+            dense = None if said.dense is None else in_picture(said.dense[index])
+            faces.append(Face(in_picture(said.points[index]), trust[index], box, self.metadata.scheme, seen, dense))
+        return faces
+
+    def run_crops(self, crops: NDArray[np.uint8]) -> Output:
+        """What the network says of crops (N, size, size, channels) uint8; the mean with the mirrored ones where the
+        conf says `flip`."""
+        said = self.backend.run(crops)
         if not self.config.flip:
-            return points, log_sigma
-        mirrored, mirrored_sigma = run_mirrored(self.backend, crops)
-        if log_sigma is not None and mirrored_sigma is not None:
-            log_sigma = (log_sigma + mirrored_sigma) / 2
-        return (points + mirrored) / 2, log_sigma
+            return said
+        both = zip(said, run_mirrored(self.backend, crops), strict=True)
+        return Output(*(None if one is None or other is None else (one + other) / 2 for one, other in both))  # type: ignore[arg-type]
 
 
 def confidence(log_sigma: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -22,12 +22,18 @@ class Face:
             as the network itself judges; all 1 for a network that does not judge.
         box: the face, source pixels: tight around the points it was cropped by.
         scheme: the numbering of the points, a key of `fakeit.pipelines.landmarks.SCHEMES`.
+        visibility: (K,) float32 in [0, 1]: the chance of each point's being visible; None where the network does not
+            say.
+        dense: (400, 2) float32, source pixels: the places of `fakeit.pipelines.dense_points`; None where the network
+            does not give them.
     """
 
     points: NDArray[np.float32]
     confidence: NDArray[np.float32]
     box: Box
     scheme: str
+    visibility: NDArray[np.float32] | None = None
+    dense: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)

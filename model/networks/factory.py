@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from torch import nn
 
-from fakeit.model.networks.heads import build_head
+from fakeit.model.networks.heads import build_dense, build_head
 from fakeit.model.networks.kaggle_cnn import KaggleCNN
 from fakeit.model.networks.lenet import LeNet
 from fakeit.model.networks.mobilenet_v2 import MobileNetV2
@@ -52,7 +52,7 @@ def build(config: NetworkConfig, points: int, channels: int, size: int) -> Landm
         load_backbone(backbone, config.pretrained)
         config = replace(config, normalise="imagenet")
     head = build_head(config, backbone, points, channels, size)
-    return LandmarkNetwork(config, backbone, head, channels, size)
+    return LandmarkNetwork(config, backbone, head, build_dense(config, backbone, channels, size), channels, size)
 
 
 def _initialise(backbone: nn.Module) -> None:

@@ -1,14 +1,16 @@
-"""Heads: features → points in the unit crop, in four ways, chosen by `NetworkConfig.head`."""
+"""Heads: features → points in the unit crop, in ways chosen by `NetworkConfig.head`. They take a backbone's pyramid."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from fakeit.model.networks.network import Backbone, NetworkConfig, Prediction
+from fakeit.pipelines.dense_points import DENSE
 from fakeit.pipelines.errors import FakeitError
 
 OUTSIDE = 0.25  # how far beyond the crop's edges maps reach, share of the crop: points may lie outside
@@ -46,7 +48,8 @@ class DirectHead(nn.Module):
         self.dropout = Dropout(config.dropout)
         self.linear = nn.Linear(features, points * (3 if self.gaussian else 2))
 
-    def forward(self, features: Tensor) -> Prediction:
+    def forward(self, maps: Sequence[Tensor]) -> Prediction:
+        features = maps[-1]
         if features.ndim == 4:
             features = features.mean((2, 3)) if self.average else features.flatten(1)
         out = self.linear(self.dropout(features)).float()
@@ -56,8 +59,8 @@ class DirectHead(nn.Module):
         return Prediction(points, out[:, 2 * self.points :].clamp(*SIGMA_RANGE))
 
     @torch.no_grad()
-    def stretched(self, weight: Tensor) -> Tensor | None:
-        """Another head's `linear.weight`, learnt on a grid of another size, for this head's grid.
+    def stretched(self, name: str, weight: Tensor) -> Tensor | None:
+        """Another head's weights, learnt on a grid of another size, for this head's grid.
 
         Weights are read between the old cells, their sum kept, so that like features give like answers: a
         network may start on small crops, where samples are cheap, and go on with larger ones.
@@ -65,6 +68,8 @@ class DirectHead(nn.Module):
         Returns:
             (outputs, features), or None where the other head has other points, other channels or no square grid.
         """
+        if name != "linear.weight":
+            return None
         channels = self.channels
         old, new = (math.isqrt(features // channels) for features in (weight.shape[1], self.linear.in_features))
         if len(weight) != len(self.linear.weight) or weight.shape[1] != channels * old * old or self.average:
@@ -111,12 +116,12 @@ class HeatmapHead(nn.Module):
             nn.ConvTranspose2d(width, width, 4, 2, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
         )
 
-    def forward(self, features: Tensor) -> Prediction:
-        maps = self.maps(self.up(features)).float()
-        weight = (maps * self.temperature).flatten(2).softmax(-1).reshape(maps.shape)
+    def forward(self, maps: Sequence[Tensor]) -> Prediction:
+        heat = self.maps(self.up(maps[-1])).float()
+        weight = (heat * self.temperature).flatten(2).softmax(-1).reshape(heat.shape)
         x = soft_expectation(weight.sum(2))
         y = soft_expectation(weight.sum(3))
-        return Prediction(torch.stack((x, y), -1), None, maps)
+        return Prediction(torch.stack((x, y), -1), None, heat)
 
 
 def soft_expectation(weight: Tensor) -> Tensor:
@@ -136,10 +141,88 @@ class SimccHead(nn.Module):
         self.mix = nn.LazyLinear(width)
         self.out = nn.ModuleList(nn.Linear(width, self.bins) for _ in range(2))
 
-    def forward(self, features: Tensor) -> Prediction:
-        embedded = functional.relu(self.mix(self.embed(features).flatten(2)))
-        maps = torch.stack([axis(embedded) for axis in self.out], 2).float()
-        return Prediction(soft_argmax(maps, -OUTSIDE, 1 + OUTSIDE), None, maps)
+    def forward(self, maps: Sequence[Tensor]) -> Prediction:
+        embedded = functional.relu(self.mix(self.embed(maps[-1]).flatten(2)))
+        bins = torch.stack([axis(embedded) for axis in self.out], 2).float()
+        return Prediction(soft_argmax(bins, -OUTSIDE, 1 + OUTSIDE), None, bins)
+
+
+class VotesHead(nn.Module):
+    """Every cell of a map votes for each point: where it lies, and how much the vote counts. The point is the mean of
+    all votes, weighted by the softmax of their scores.
+
+    Scores and offsets are PIPNet's (Jin et al., arXiv 2003.03771), read as an expectation over all cells (integral
+    regression, arXiv 1711.08229) instead of at the best one: so the loss acts on the points themselves. The map is the
+    finest of the pyramid, with the coarser ones added from above (arXiv 1612.03144).
+
+    Args:
+        shapes: (channels, side) of each map of the pyramid, finest first.
+        points: K. visibility: whether cells also vote for each point's visibility.
+        width: channels of the merged map.
+    """
+
+    START = 0.15  # standard deviation of the votes' weights about the mean shape before training, of the crop's side
+
+    def __init__(self, shapes: Sequence[tuple[int, int]], points: int, visibility: bool, width: int = 96) -> None:
+        super().__init__()
+        self.points, self.visible, side = points, visibility, shapes[0][1]
+        self.lateral = nn.ModuleList(
+            nn.Conv2d(channels, width, 1, bias=level == 0) for level, (channels, _) in enumerate(shapes)
+        )
+        self.merge = nn.Sequential(
+            nn.ReLU(inplace=True),
+            nn.Conv2d(width, width, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(inplace=True),
+        )
+        self.vote = nn.Conv2d(width, points * (4 + visibility), 1)  # score, x, y, log sigma and the visibility's logit
+        self.prior = nn.Parameter(torch.zeros(points, side, side))
+        centre = (torch.arange(side) + 0.5) / side
+        y, x = torch.meshgrid(centre, centre, indexing="ij")
+        self.cells: Tensor
+        self.register_buffer("cells", torch.stack((x, y)).reshape(2, 1, -1), persistent=False)
+
+    def forward(self, maps: Sequence[Tensor]) -> Prediction:
+        merged = self.lateral[0](maps[0])
+        for lateral, coarse in zip(list(self.lateral)[1:], maps[1:], strict=True):
+            above = functional.interpolate(lateral(coarse), merged.shape[-2:], mode="bilinear", align_corners=False)
+            merged = merged + above
+        votes = self.vote(self.merge(merged)).float().reshape(-1, 4 + self.visible, self.points, self.cells.shape[-1])
+        weight = (votes[:, 0] + self.prior.flatten(1)).softmax(-1)
+        points = torch.stack([(weight * (self.cells[axis] + votes[:, 1 + axis])).sum(-1) for axis in (0, 1)], -1)
+        visibility = (weight * votes[:, 4]).sum(-1) if self.visible else None
+        return Prediction(points, (weight * votes[:, 3]).sum(-1).clamp(*SIGMA_RANGE), None, visibility)
+
+    @torch.no_grad()
+    def stretched(self, name: str, weight: Tensor) -> Tensor | None:
+        """Another head's `prior`, of a map of another size, for this one's; None for other weights."""
+        if name != "prior" or weight.shape[0] != self.points:
+            return None
+        return functional.interpolate(weight[None], self.prior.shape[1:], mode="bilinear", align_corners=False)[0]
+
+    @torch.no_grad()
+    def start_at(self, mean_shape: Tensor) -> None:
+        """Makes an untrained head listen to the cells about the mean shape (K, 2) first, NaN where unknown."""
+        self.vote.weight.mul_(0.1)
+        assert self.vote.bias is not None
+        self.vote.bias.zero_()
+        self.vote.bias[3 * self.points : 4 * self.points] = -2.5
+        apart = (self.cells.squeeze(1).T[None] - mean_shape.nan_to_num(0.5)[:, None]).square().sum(-1)
+        self.prior.copy_((-apart / (2 * self.START**2)).reshape(self.prior.shape))
+
+
+class DenseHead(nn.Module):
+    """The last maps → the 400 dense points, as weights of some modes of their shape about a mean."""
+
+    def __init__(self, features: int, modes: int) -> None:
+        super().__init__()
+        self.weigh, self.modes = nn.Linear(features, modes), nn.Linear(modes, 2 * DENSE)
+        with torch.no_grad():
+            self.modes.weight.mul_(0.1)
+            self.modes.bias.fill_(0.5)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return self.modes(self.weigh(maps.flatten(1))).float().reshape(-1, DENSE, 2)  # type: ignore[no-any-return]
 
 
 def build_head(config: NetworkConfig, backbone: Backbone, points: int, channels: int, size: int) -> nn.Module:
@@ -149,23 +232,33 @@ def build_head(config: NetworkConfig, backbone: Backbone, points: int, channels:
     if config.head in ("direct", "gaussian"):
         features = backbone.channels
         if not backbone.flat and config.pool == "grid":
-            features = _probe(backbone, channels, size).flatten(1).shape[1]
+            features = _probe(backbone, channels, size)[-1].flatten(1).shape[1]
         return DirectHead(config, backbone.channels, features, points)
     if backbone.flat:
         raise FakeitError(f"network.head '{config.head}' needs maps, which {config.name} does not give; use 'direct'")
     if config.head == "heatmap":
         return HeatmapHead(backbone.channels, points)
+    if config.head == "votes":
+        shapes = [(maps.shape[1], maps.shape[3]) for maps in _probe(backbone, channels, size)]
+        return VotesHead(shapes, points, config.visibility)
     head = SimccHead(backbone.channels, points, size)
     with torch.no_grad():
         head(_probe(backbone, channels, size))  # the lazy layer learns the grid's size
     return head
 
 
-def _probe(backbone: Backbone, channels: int, size: int) -> Tensor:
-    """Features of one empty crop, to read shapes from."""
+def build_dense(config: NetworkConfig, backbone: Backbone, channels: int, size: int) -> DenseHead | None:
+    """The dense points' head, where `config` asks for it."""
+    if not config.dense_modes:
+        return None
+    return DenseHead(_probe(backbone, channels, size)[-1].flatten(1).shape[1], config.dense_modes)
+
+
+def _probe(backbone: Backbone, channels: int, size: int) -> list[Tensor]:
+    """The pyramid of one empty crop, to read shapes from."""
     was = backbone.training
     backbone.eval()
     with torch.no_grad():
-        features: Tensor = backbone(torch.zeros(1, channels, size, size))
+        maps = backbone.pyramid(torch.zeros(1, channels, size, size))
     backbone.train(was)
-    return features
+    return maps

@@ -27,8 +27,13 @@ class NetworkConfig:
         activation: replaces the network's own, for networks that offer it (lenet, kaggle_cnn, resnet_lean, Xceptions).
         dropout: before the last linear layer.
         head: "direct" regresses points; "gaussian" also each point's log sigma, so that every point has a confidence;
-            "heatmap" takes the soft-argmax of one map a point; "simcc" classifies x and y apart (arXiv 2107.03332).
+            "heatmap" takes the soft-argmax of one map a point; "simcc" classifies x and y apart (arXiv 2107.03332);
+            "votes" lets every cell of a map vote for each point, with log sigmas too: the best of them at equal
+            minutes (docs/LOG.md).
         pool: what the direct heads see of the last maps: their average, or the whole grid.
+        visibility: with "votes": give each point's visibility too; loss.visibility teaches it.
+        dense_modes: give the 400 dense points too, as so many modes of their shape, from the last maps; loss.dense
+            teaches them. 0: none.
         pretrained: a file with a state dict under the reference's names (torchvision's, for resnet and mobilenet).
         normalise: "half" maps 0–255 to -1…1; "imagenet" is what pretrained weights expect.
     """
@@ -37,8 +42,10 @@ class NetworkConfig:
     width: float = 1.0
     activation: Literal["relu", "leaky_relu", "elu", "selu"] | None = None
     dropout: float = 0.0
-    head: Literal["direct", "gaussian", "heatmap", "simcc"] = "direct"
+    head: Literal["direct", "gaussian", "heatmap", "simcc", "votes"] = "direct"
     pool: Literal["average", "grid"] = "average"
+    visibility: bool = False
+    dense_modes: int = 0
     pretrained: str | None = None
     normalise: Literal["half", "imagenet"] = "half"
 
@@ -47,6 +54,15 @@ class NetworkConfig:
             raise FakeitError(f"network.dropout is {self.dropout}; it must lie in 0 to 1")
         if not 0.05 <= self.width <= 8:
             raise FakeitError(f"network.width is {self.width}; 0.05 to 8 are possible")
+        if self.visibility and self.head != "votes":
+            raise FakeitError(f"network.visibility needs network.head = 'votes', which is '{self.head}'")
+        if not 0 <= self.dense_modes <= 800:
+            raise FakeitError(f"network.dense_modes is {self.dense_modes}; 0 to 800 are possible")
+
+    @property
+    def sigma(self) -> bool:
+        """Whether each point comes with its log sigma."""
+        return self.head in ("gaussian", "votes")
 
 
 class Prediction(NamedTuple):
@@ -56,11 +72,15 @@ class Prediction(NamedTuple):
         points: (N, K, 2) float32, unit crop.
         log_sigma: (N, K) natural logarithm of each point's standard deviation in unit crop, or None.
         maps: heads with maps give them raw: "heatmap" (N, K, h, w), "simcc" (N, K, 2, bins); else None.
+        visibility: (N, K) logit of each point's being visible, or None.
+        dense: (N, 400, 2) float32 unit crop, the places of fakeit.pipelines.dense_points, or None.
     """
 
     points: Tensor
     log_sigma: Tensor | None = None
     maps: Tensor | None = None
+    visibility: Tensor | None = None
+    dense: Tensor | None = None
 
 
 class Backbone(nn.Module):
@@ -68,6 +88,11 @@ class Backbone(nn.Module):
 
     channels: int
     flat: bool = False
+
+    def pyramid(self, pixels: Tensor) -> list[Tensor]:
+        """Maps of falling resolution; the last is what `forward` gives. Backbones of stages give three, of strides 8,
+        16 and 32; the others the last alone."""
+        return [self(pixels)]
 
 
 class LandmarkNetwork(nn.Module):
@@ -80,10 +105,18 @@ class LandmarkNetwork(nn.Module):
     mean: Tensor
     scale: Tensor
 
-    def __init__(self, config: NetworkConfig, backbone: Backbone, head: nn.Module, channels: int, size: int) -> None:
+    def __init__(
+        self,
+        config: NetworkConfig,
+        backbone: Backbone,
+        head: nn.Module,
+        dense: nn.Module | None,
+        channels: int,
+        size: int,
+    ) -> None:
         super().__init__()
         self.config, self.channels, self.size = config, channels, size
-        self.backbone, self.head = backbone, head
+        self.backbone, self.head, self.dense = backbone, head, dense
         imagenet = config.normalise == "imagenet"
         mean = torch.tensor(IMAGENET_MEAN if imagenet else (0.5, 0.5, 0.5))
         std = torch.tensor(IMAGENET_STD if imagenet else (0.5, 0.5, 0.5))
@@ -95,9 +128,10 @@ class LandmarkNetwork(nn.Module):
     def forward(self, images: Tensor) -> Prediction:
         if images.dtype == torch.uint8:
             images = images.permute(0, 3, 1, 2).float()  # NHWC memory is channels-last already: no copy
-        prediction = self.head(self.backbone((images - self.mean) * self.scale))
+        maps = self.backbone.pyramid((images - self.mean) * self.scale)
+        prediction = self.head(maps)
         assert isinstance(prediction, Prediction)
-        return prediction
+        return prediction if self.dense is None else prediction._replace(dense=self.dense(maps[-1]))
 
 
 def parameter_count(module: nn.Module) -> int:

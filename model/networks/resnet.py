@@ -69,10 +69,14 @@ class ResNet(Backbone):
         self.channels = inputs
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        return self.pyramid(x)[-1]
+
+    def pyramid(self, pixels: Tensor) -> list[Tensor]:
+        """Maps of strides 8, 16 and 32."""
+        maps = [self.maxpool(self.relu(self.bn1(self.conv1(pixels))))]
         for stage in range(1, 5):
-            x = self.get_submodule(f"layer{stage}")(x)
-        return x
+            maps.append(self.get_submodule(f"layer{stage}")(maps[-1]))
+        return maps[-3:]
 
 
 def resnet18(config: NetworkConfig, channels: int, size: int) -> Backbone:

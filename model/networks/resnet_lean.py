@@ -12,6 +12,8 @@ from torch.nn import functional
 from fakeit.model.networks.network import Backbone, NetworkConfig, activation
 
 WIDTHS, DEPTHS = (32, 64, 128, 256), (2, 2, 2, 2)
+STEM = 3  # layers before the first block
+STAGE_ENDS = tuple(STEM + sum(DEPTHS[:stage]) - 1 for stage in (2, 3, 4))  # of strides 8, 16, 32
 
 
 class Halve(nn.Module):
@@ -64,3 +66,12 @@ class ResNetLean(Backbone):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x)  # type: ignore[no-any-return]
+
+    def pyramid(self, pixels: Tensor) -> list[Tensor]:
+        """Maps of strides 8, 16 and 32."""
+        maps = []
+        for index, layer in enumerate(self.layers):
+            pixels = layer(pixels)
+            if index in STAGE_ENDS:
+                maps.append(pixels)
+        return maps

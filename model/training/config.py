@@ -88,6 +88,18 @@ class TrainConfig:
     comm: CommConfig = field(default_factory=CommConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
+    def __post_init__(self) -> None:
+        if (self.loss.dense > 0) != (self.network.dense_modes > 0):
+            raise FakeitError(
+                f"loss.dense is {self.loss.dense:g} and network.dense_modes {self.network.dense_modes}: "
+                "the one teaches what the other gives, so set both or none"
+            )
+        if (self.loss.visibility > 0) != self.network.visibility:
+            raise FakeitError(
+                f"loss.visibility is {self.loss.visibility:g} and network.visibility {self.network.visibility}: "
+                "the one teaches what the other gives, so set both or none"
+            )
+
     def session(self, index: int) -> TrainConfig:
         """The conf of session 0, or of session 1 with what `second` changes."""
         if index == 0 or self.second is None:

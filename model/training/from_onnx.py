@@ -60,8 +60,11 @@ def network_from_onnx(path: str | Path) -> tuple[LandmarkNetwork, str, CropConfi
             norm.running_var.copy_(variance)  # type: ignore[union-attr]
             norm.weight.copy_(torch.sqrt(variance + norm.eps))
             norm.bias.copy_(bias + mean)
-        for part, value in network.head.state_dict().items():
-            value.copy_(_shaped(folded, f"head.{part}", path))
+        normed = {f"{name}.{part}" for name, _, _ in pairs(network) for part in ("weight", "bias")}
+        norms = tuple(f"{name}." for name, module in network.named_modules() if isinstance(module, nn.BatchNorm2d))
+        for name, value in network.state_dict().items():
+            if name not in normed and not name.startswith(norms):
+                value.copy_(_shaped(folded, name, path))
     return network, told["scheme"], crop
 
 
@@ -116,6 +119,9 @@ def opened(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             values = [numpy_helper.to_array(stored[name]).copy() for name in node.input[1:] if name in stored]
             for part, value in zip(("weight", "bias"), values, strict=False):
                 found[f"{_module(node.name)}.{part}"] = torch.from_numpy(value)
+    for name, tensor in stored.items():  # what is no layer's keeps its own name
+        if name.startswith("network."):
+            found.setdefault(name.removeprefix("network."), torch.from_numpy(numpy_helper.to_array(tensor).copy()))
     return told, found
 
 

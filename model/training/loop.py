@@ -27,7 +27,7 @@ from fakeit.model.networks.heads import Dropout
 from fakeit.model.training.checkpoint import Checkpoint
 from fakeit.model.training.config import TrainConfig
 from fakeit.model.training.guard import StepGuard, spoilt_unless_finite
-from fakeit.model.training.losses import per_point, weighted_sum
+from fakeit.model.training.losses import auxiliary, per_point, weighted_sum
 from fakeit.model.training.optim import ModelEma, lr_factor, make_optimiser, scaled_lr
 from fakeit.pipelines.errors import FakeitError
 
@@ -231,14 +231,18 @@ class TrainLoop:
             draws = self.augmenter.draw(epoch, batch.number, first, count, batch.global_size)
         with torch.no_grad():
             pixels, landmarks, order = self.augmenter(batch.images, batch.landmarks, draws)
-            weight = batch.weight.gather(1, order)
+            weight, visibility = batch.weight.gather(1, order), batch.visibility.gather(1, order)
             if self.config.data.mixup and draws is not None:
                 pixels, landmarks, weight = mixup(pixels, landmarks, weight, self.config.data.mixup, draws)
+                visibility = torch.zeros_like(visibility[1:])  # of two faces in one there is none
         for dropout in self._dropouts:
             dropout.first, dropout.total = batch.first, batch.global_size
         with self._autocast():
             prediction = self.module(pixels)
-        return weighted_sum(per_point(prediction, landmarks, weight, self.config.loss), weight)
+        points, loss = prediction.points.shape[1], self.config.loss
+        own = weight[:, :points]
+        summed = weighted_sum(per_point(prediction, landmarks[:, :points], own, loss), own)
+        return summed + auxiliary(prediction, landmarks, weight, visibility, loss)
 
     def _signals(self, local: Tensor, norm: Tensor) -> Tensor:
         now, control = time.monotonic(), self.control

@@ -18,6 +18,7 @@ from fakeit.model.networks.heads import OUTSIDE
 from fakeit.model.networks.network import Prediction
 from fakeit.pipelines.config import nearest
 from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.sources import VISIBLE
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,9 @@ class LossConfig:
         wing_width, wing_curvature: w and ε of Wing, hundredths of the crop.
         soft_wing_inner, soft_wing_outer, soft_wing_curvature: ω1, ω2, ε of SoftWing.
         map_sigma: standard deviation of the target of map losses, in cells of the map.
+        dense: factor of the dense points' L1, a mean over them; needs network.dense_modes, and datasets with dense
+            labels (rows without weigh nothing). visibility: of the visibility's cross entropy, where it is known; needs
+            network.visibility.
     """
 
     terms: dict[str, float] = field(default_factory=lambda: {"mse": 1.0})
@@ -38,6 +42,8 @@ class LossConfig:
     soft_wing_outer: float = 20.0
     soft_wing_curvature: float = 0.5
     map_sigma: float = 1.5
+    dense: float = 0.0
+    visibility: float = 0.0
 
     def __post_init__(self) -> None:
         if not self.terms:
@@ -65,6 +71,31 @@ def per_point(prediction: Prediction, truth: Tensor, weight: Tensor, config: Los
 def weighted_sum(points: Tensor, weight: Tensor) -> Tensor:
     """Σ weight · loss over a batch: divide by the global batch's Σ weight for the loss."""
     return (points * weight).sum()
+
+
+def auxiliary(prediction: Prediction, truth: Tensor, weight: Tensor, visibility: Tensor, config: LossConfig) -> Tensor:
+    """What is learnt beside the points, on the scale of `weighted_sum` of per-point losses: a sum over the batch.
+
+    Args:
+        prediction: of the network.
+        truth: (N, K + 400, 2) unit crop: the points, then the dense ones; (N, K, 2) without those.
+        weight: (N, K or K + 400) ≥ 0.
+        visibility: (N, K or K + 400) uint8: 0 unknown, 1 hidden, 2 visible.
+    """
+    points = prediction.points.shape[1]
+    total = prediction.points.new_zeros(())
+    if config.dense and prediction.dense is not None:
+        weight_ = weight[:, points:]
+        error = (prediction.dense - truth[:, points:]).abs().mean(-1)
+        dense = torch.where(weight_ > 0, error, torch.zeros_like(error)) * weight_
+        total = total + config.dense * points / dense.shape[1] * dense.sum()
+    if config.visibility and prediction.visibility is not None:
+        known = visibility[:, :points]
+        entropy = functional.binary_cross_entropy_with_logits(
+            prediction.visibility, (known == VISIBLE).to(prediction.visibility.dtype), reduction="none"
+        )
+        total = total + config.visibility * (entropy * (known > 0) * (weight[:, :points] > 0)).sum()
+    return total
 
 
 def _mse(p: Prediction, truth: Tensor, weight: Tensor, config: LossConfig) -> Tensor:
@@ -100,7 +131,9 @@ def _soft_wing(p: Prediction, truth: Tensor, weight: Tensor, config: LossConfig)
 
 def _log_sigma(p: Prediction) -> Tensor:
     if p.log_sigma is None:
-        raise FakeitError("losses gnll and laplace need each point's uncertainty: set network.head = 'gaussian'")
+        raise FakeitError(
+            "losses gnll and laplace need each point's uncertainty: set network.head = 'votes' or 'gaussian'"
+        )
     return p.log_sigma
 
 

@@ -18,7 +18,7 @@ from fakeit.model.data.dataset import ShardedDataset
 from fakeit.model.distributed.communicator import Comm
 from fakeit.model.distributed.sync_batchnorm import synchronise
 from fakeit.model.networks import LandmarkNetwork, build
-from fakeit.model.networks.heads import DirectHead
+from fakeit.model.networks.heads import DirectHead, VotesHead
 from fakeit.model.training.checkpoint import Checkpoint, CheckpointManager, load
 from fakeit.model.training.config import TrainConfig
 from fakeit.pipelines.config import to_dict
@@ -150,7 +150,7 @@ def make_network(
         except RuntimeError as error:
             raise FakeitError(f"the checkpoint is of {restored.network}, the conf says {wanted}") from error
     else:
-        if isinstance(network.head, DirectHead):
+        if isinstance(network.head, DirectHead | VotesHead):
             network.head.start_at(_mean_shape(store, crop))
         if init is not None:  # its head too, unless it has other points
             _take_weights(network, init, comm.rank == 0)
@@ -162,11 +162,11 @@ def _take_weights(network: LandmarkNetwork, init: str, tell: bool) -> None:
     """Takes over a checkpoint's weights as far as names and shapes fit. Raises FakeitError where most do not."""
     stored = load(init)
     given = dict(stored.ema if stored.ema is not None else stored.weights)
-    head = given.get("head.linear.weight")
-    if isinstance(network.head, DirectHead) and head is not None and stored.crop.size != network.size:
-        stretched = network.head.stretched(head)
-        if stretched is not None:
-            given["head.linear.weight"] = stretched
+    if isinstance(network.head, DirectHead | VotesHead) and stored.crop.size != network.size:
+        for name, value in list(given.items()):
+            stretched = network.head.stretched(name.removeprefix("head."), value) if name.startswith("head.") else None
+            if stretched is not None:
+                given[name] = stretched
     own = network.state_dict()
     fitting = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
     if 2 * len(fitting) < len(own):
@@ -181,6 +181,6 @@ def _take_weights(network: LandmarkNetwork, init: str, tell: bool) -> None:
 def _mean_shape(store: ShardedDataset, crop: CropConfig) -> Tensor:
     """(K, 2) mean of the first shard's points, in the network's unit crop."""
     index = next(i for i, end in enumerate(store.firsts[1:]) if end > 0)
-    points = torch.from_numpy(store.opened(index).landmarks.copy())
+    points = torch.from_numpy(store.opened(index).landmarks[:, : store.points].copy())
     ratio = (1 + 2 * crop.margin) / (1 + 2 * store.crop.margin)
     return (points.nanmean(0) - 0.5) / ratio + 0.5

@@ -123,7 +123,8 @@ class Trainer:
         mix = (DatasetSpec(dataset, config.data.passes_per_epoch), *config.data.mix)
         reader, points = config.data.reader, config.input.scheme
         keep = 3 * config.data.shuffle_block_shards * len(mix)
-        self.training = ShardedDataset(mix, "train", reader, points, config.data.images, keep)
+        dense = config.loss.dense > 0
+        self.training = ShardedDataset(mix, "train", reader, points, config.data.images, keep, dense)
         # The whole split, however much of the training rows an epoch sees.
         self.validation = ShardedDataset([DatasetSpec(dataset)], "val", reader, self.training.scheme)
         verify_datasets((self.training, self.validation), comm)

@@ -38,7 +38,7 @@ def some_predictions(
     """The first `count` faces of a split: pixels (N, S, S, C) uint8 and predicted points (N, K, 2) unit crop."""
     network.eval()
     images = np.empty((min(count, loader.store.rows), *_row(loader)), np.uint8)
-    landmarks, _ = loader.store.gather(np.arange(len(images)), images)
+    landmarks = loader.store.gather(np.arange(len(images)), images).landmarks
     pixels, _, _ = augmenter(torch.from_numpy(images).to(loader.device), torch.from_numpy(landmarks).to(loader.device))
     points = network(pixels).points
     return displayable(pixels).cpu().numpy(), points.float().cpu().numpy()

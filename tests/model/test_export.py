@@ -43,21 +43,37 @@ def recipe(size: int = 64, colour: str = "rgb") -> ModelMetadata:
     return ModelMetadata("face70", CropConfig(size=size, margin=0.25, colour=colour), "resnet_lean")  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("head", ["direct", "gaussian", "simcc", "heatmap"])
+@pytest.mark.parametrize("head", ["direct", "gaussian", "simcc", "heatmap", "votes"])
 def test_onnx_says_what_torch_says(head: str, tmp_path: Path) -> None:
     net = network(head)
     made = export(net, recipe(), tmp_path / "m.onnx", crops=crops(8))
     assert made.parity <= PARITY and made.bytes == made.path.stat().st_size
     backend = OnnxBackend(made.path)
     assert backend.metadata.crop == recipe().crop and backend.metadata.scheme == "face70"
-    assert backend.metadata.sigma == (head == "gaussian")
+    assert backend.metadata.sigma == (head in ("gaussian", "votes"))
     with torch.no_grad():
         wanted = net(torch.from_numpy(crops(5)))
-    points, sigma = backend.run(crops(5))
+    points, sigma = backend.run(crops(5))[:2]
     assert np.abs(points - wanted.points.numpy()).max() * 64 <= PARITY
     assert (sigma is not None) == (wanted.log_sigma is not None)
     for count in (1, 3, 32):  # any number of faces
         assert backend.run(crops(count))[0].shape == (count, 70, 2)
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_what_stands_beside_the_points_is_exported_too(precision: str, tmp_path: Path) -> None:
+    config = NetworkConfig("resnet_lean", width=0.25, head="votes", visibility=True, dense_modes=8)
+    torch.manual_seed(0)
+    net = build(config, 70, 3, 64).eval()
+    made = export(net, recipe(), tmp_path / "m.onnx", precision, crops(16))  # type: ignore[arg-type]
+    assert made.mean < 0.3
+    said, straight = OnnxBackend(made.path).run(crops(5)), net(torch.from_numpy(crops(5)))
+    near = 1e-4 if precision == "float32" else 0.05
+    assert said.visibility is not None and said.dense is not None and straight.visibility is not None
+    assert np.abs(said.visibility - straight.visibility.sigmoid().detach().numpy()).max() < near
+    assert np.abs(said.dense - straight.dense.detach().numpy()).max() < near  # type: ignore[union-attr]
+    (face,) = Landmarker.load(made.path).predict_boxes(np.full((80, 90, 3), 90, np.uint8), [Box(20, 20, 40, 40)])
+    assert face.visibility is not None and face.dense is not None and face.dense.shape == (400, 2)
 
 
 def test_grey_networks_too(tmp_path: Path) -> None:

@@ -41,9 +41,7 @@ def test_as_json_and_not_at_all(
         assert said[1] == {"what": "train", "done": 40, "total": 100, "unit": "steps", "left_s": 66.0, "note": ""}
 
 
-@pytest.mark.parametrize(
-    ("seconds", "said"), [(5, "5 s"), (300, "5 min"), (9000, "2.5 h"), (400_000, "4.6 days")]
-)
+@pytest.mark.parametrize(("seconds", "said"), [(5, "5 s"), (300, "5 min"), (9000, "2.5 h"), (400_000, "4.6 days")])
 def test_durations_as_people_say_them(seconds: float, said: str) -> None:
     assert progress.duration(seconds) == said
 

@@ -7,6 +7,7 @@ import gc
 import os
 import pickle
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import numpy as np
@@ -186,12 +187,30 @@ def test_datasets_are_mixed_in_one_scheme(tmp_path: Path) -> None:
     sixty_eight = make_dataset(tmp_path / "b", scheme_name="ibug68", train=(3,), val=(), seed=2)
     store = open_store(seventy, sixty_eight)
     rows = np.arange(7)
-    landmarks, weight = store.gather(rows, np.empty((7, 32, 32, 3), np.uint8))
+    landmarks, weight, seen = store.gather(rows, np.empty((7, 32, 32, 3), np.uint8))
     assert landmarks.shape == (7, 70, 2) and (weight[4:, 68:] == 0).all() and (weight[4:, :68] == 1).all()
+    assert (seen[4:, 68:] == 0).all() and (seen[4:, :68] == 2).all()
     five = open_store(seventy, sixty_eight, scheme="five")
     assert five.gather(rows, np.empty((7, 32, 32, 3), np.uint8))[0].shape == (7, 5, 2)
     with pytest.raises(FakeitError, match="crop.size is 32 .* and 48"):
         open_store(seventy, make_dataset(tmp_path / "c", size=48, scheme_name="face70"))
+
+
+@pytest.mark.parametrize("reader", ["arrow", "petastorm"])
+def test_dense_points_follow_the_schemes_where_they_are_asked_for(tmp_path: Path, reader: Any) -> None:
+    with_them = make_dataset(tmp_path / "a", train=(4,), val=(), dense=True)
+    without = make_dataset(tmp_path / "b", train=(3,), val=(), seed=2)
+    mix = [DatasetSpec(str(with_them)), DatasetSpec(str(without))]
+    store, rows = ShardedDataset(mix, "train", reader, dense=True), np.arange(7)
+    landmarks, weight, seen = store.gather(rows, np.empty((7, 32, 32, 3), np.uint8))
+    assert landmarks.shape == (7, 405, 2) and seen.shape == (7, 405)
+    assert np.isfinite(landmarks[:4]).all() and np.isnan(landmarks[4:, 5:]).all()
+    assert (weight[:4, 5:] == 1).all() and (weight[4:, 5:] == 0).all() and set(seen[:4, 5:].ravel().tolist()) == {1, 2}
+    assert store.row_weights(rows) == 7 * 5, "dense points do not count in a row's weight"
+    plain = ShardedDataset(mix, "train", reader).gather(rows, np.empty((7, 32, 32, 3), np.uint8))
+    assert np.array_equal(plain.landmarks, landmarks[:, :5])
+    with pytest.raises(FakeitError, match=r"has no dense points.*source\.options\.dense=true"):
+        ShardedDataset(mix[1:], "train", reader, dense=True)
 
 
 def test_subsets_are_nested(tmp_path: Path) -> None:
@@ -253,7 +272,7 @@ def test_labels_lie_in_memory_only_while_their_shard_is_open(tmp_path: Path, mon
     folder = make_dataset(tmp_path / "set", train=(3,) * 20, val=())
     store = ShardedDataset([DatasetSpec(str(folder))], "train")
     rows = np.arange(store.rows)[::-1]
-    landmarks, weight = store.gather(rows, np.empty((len(rows), 32, 32, 3), np.uint8))
+    landmarks, weight, _ = store.gather(rows, np.empty((len(rows), 32, 32, 3), np.uint8))
     made = [read_shard(str(folder / s.path), store.shape) for s in store.manifests[0].of("train")]
     assert np.array_equal(landmarks, np.concatenate([m["landmarks"] for m in made])[::-1], equal_nan=True)
     assert np.array_equal(weight, store.weights(rows)) and store.row_weights(rows) == weight.sum(dtype=np.float64)

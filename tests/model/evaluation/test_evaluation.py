@@ -116,9 +116,7 @@ def test_agrees_with_the_independent_scorer(shared: Path, tmp_path: Path) -> Non
     command = [sys.executable, "-c", shim + run, str(tmp_path / "truth.csv"), str(tmp_path / "predicted.csv")]
     made = subprocess.run(command, capture_output=True, text=True, check=True)
     theirs = json.loads(made.stdout)
-    ours = metrics.summarise(
-        metrics.face_errors(predicted, truth, metrics.normaliser(truth, "ibug68", "inter-ocular"))
-    )
+    ours = metrics.summarise(metrics.face_errors(predicted, truth, metrics.normaliser(truth, "ibug68", "inter-ocular")))
     assert ours.nme == pytest.approx(theirs["nme"], abs=1e-3) and ours.p90 == pytest.approx(theirs["p90"], abs=1e-3)
     assert ours.auc[0.1] == pytest.approx(theirs["auc10"], abs=2e-3)
     assert ours.failures[0.1] == pytest.approx(theirs["fr10"], abs=1e-2)

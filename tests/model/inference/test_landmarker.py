@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fakeit.model.inference.backends import ModelMetadata, metadata_from_json, open_backend
+from fakeit.model.inference.backends import ModelMetadata, Output, metadata_from_json, open_backend
 from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig, as_pixels, confidence
 from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.faces.box import Box, from_landmarks
@@ -99,15 +99,15 @@ def test_flip_averages_the_mirrored_crop() -> None:
     made = landmarker(flip=True)
 
     class Crooked(Reader):
-        def run(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        def run(self, crops: np.ndarray) -> Output:
             if self.runs:  # the mirrored crop: answer with mirrored points, in mirrored order
                 from fakeit.pipelines.landmarks import scheme
 
-                points, sigma = super().run(np.ascontiguousarray(crops[:, :, ::-1]))
+                points, sigma = super().run(np.ascontiguousarray(crops[:, :, ::-1]))[:2]
                 points = points[:, list(scheme("face70").flip)] * [-1, 1] + [1, 0]
-                return (points + [0.02, 0.0]).astype(np.float32), sigma
-            points, sigma = super().run(crops)
-            return (points + [0.02, 0.0]).astype(np.float32), sigma
+                return Output((points + [0.02, 0.0]).astype(np.float32), sigma)
+            points, sigma = super().run(crops)[:2]
+            return Output((points + [0.02, 0.0]).astype(np.float32), sigma)
 
     made.backend = Crooked()
     (face,) = made.predict_boxes(image, [from_landmarks(true)], refine=0)

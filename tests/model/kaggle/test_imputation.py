@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fakeit.model.inference.backends import ModelMetadata
+from fakeit.model.inference.backends import ModelMetadata, Output
 from fakeit.model.kaggle import imputation, shard_imputation
 from fakeit.model.kaggle.imputation import fill_in as fill
 from fakeit.model.kaggle.shard_imputation import FillConfig, Predictor
@@ -43,8 +43,8 @@ class Fake:
         self.metadata = ModelMetadata("kaggle15", CropConfig(size=96, margin=0.0, colour="grey"))
         self.offset = offset
 
-    def run(self, crops: NDArray[np.uint8]) -> tuple[NDArray[np.float32], None]:
-        return np.repeat(FACE[None] + np.float32(self.offset), len(crops), 0), None
+    def run(self, crops: NDArray[np.uint8]) -> Output:
+        return Output(np.repeat(FACE[None] + np.float32(self.offset), len(crops), 0))
 
 
 @pytest.fixture(scope="module")

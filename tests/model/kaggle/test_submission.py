@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fakeit.model.inference.backends import ModelMetadata
+from fakeit.model.inference.backends import ModelMetadata, Output
 from fakeit.model.kaggle.ensemble import Member, fit_labels, predict
 from fakeit.model.kaggle.submission import mean_points, score, score_by_labels, submit, test_points, write_submission
 from fakeit.pipelines.errors import FakeitError
@@ -31,9 +31,9 @@ class Constant:
         self.metadata = ModelMetadata(scheme, CropConfig(size=96, margin=0.0, colour="grey"))
         self.points = points.astype(np.float32)
 
-    def run(self, crops: NDArray[np.uint8]) -> tuple[NDArray[np.float32], None]:
+    def run(self, crops: NDArray[np.uint8]) -> Output:
         assert crops.shape[1:] == (96, 96, 1)
-        return np.repeat(self.points[None], len(crops), 0), None
+        return Output(np.repeat(self.points[None], len(crops), 0))
 
 
 @pytest.fixture(scope="module")

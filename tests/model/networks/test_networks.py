@@ -52,17 +52,40 @@ def test_every_network_takes_any_size_colour_and_scheme(name: str, channels: int
     assert torch.equal(from_bytes, from_pixels)
 
 
-@pytest.mark.parametrize("head", ["direct", "gaussian", "heatmap", "simcc"])
+@pytest.mark.parametrize("head", ["direct", "gaussian", "heatmap", "simcc", "votes"])
 @pytest.mark.parametrize("pool", ["average", "grid"])
 def test_every_head_gives_points_and_gradients(head: str, pool: str) -> None:
     config = NetworkConfig(name="mobilenet_v2", width=0.25, head=head, pool=pool)  # type: ignore[arg-type]
     network = build(config, 5, 3, 64)
     prediction = network(torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8))
     assert prediction.points.shape == (2, 5, 2)
-    assert (prediction.log_sigma is not None) == (head == "gaussian")
+    assert (prediction.log_sigma is not None) == (head in ("gaussian", "votes"))
     assert (prediction.maps is not None) == (head in ("heatmap", "simcc"))
     prediction.points.square().sum().backward()
     assert all(p.grad is not None for p in network.backbone.parameters())
+
+
+@pytest.mark.parametrize("name", ["resnet_lean", "resnet18", "mobilenet_v2"])
+def test_votes_begin_about_the_mean_shape_and_say_what_is_hidden(name: str) -> None:
+    config = NetworkConfig(name=name, width=0.25, head="votes", visibility=True, dense_modes=8)
+    network = build(config, 5, 3, 64)
+    mean = torch.tensor([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.4, 0.8], [0.6, 0.8]])
+    network.head.start_at(mean)
+    prediction = network(torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8))
+    far = (prediction.points.mean(0) - 0.5).norm(dim=-1) < (mean - 0.5).norm(dim=-1) + 0.2
+    assert far.all() and (prediction.points[:, 0, 0] < prediction.points[:, 1, 0]).all()
+    assert prediction.visibility.shape == (2, 5) and prediction.dense.shape == (2, 400, 2)
+    (prediction.visibility.sum() + prediction.dense.sum() + prediction.points.sum()).backward()
+    assert all(p.grad is not None for p in network.parameters() if p is not network.head.vote.bias)
+
+
+def test_a_pyramid_has_strides_8_16_and_32_and_ends_with_what_forward_gives() -> None:
+    for name in ("resnet_lean", "resnet18"):
+        backbone = build(NetworkConfig(name=name, width=0.25), 5, 3, 64).eval().backbone
+        maps = backbone.pyramid(torch.rand(1, 3, 64, 64))
+        assert [m.shape[-1] for m in maps] == [8, 4, 2]
+        pixels = torch.rand(1, 3, 64, 64)
+        assert torch.equal(backbone.pyramid(pixels)[-1], backbone(pixels))
 
 
 def test_the_activation_is_an_option() -> None:
@@ -99,6 +122,7 @@ def test_a_file_that_does_not_fit_is_refused_in_one_line(tmp_path: Path) -> None
     [
         (NetworkConfig(name="resnet_18"), "did you mean 'resnet18'"),
         (NetworkConfig(name="lenet", head="heatmap"), "needs maps"),
+        (NetworkConfig(name="lenet", head="votes"), "needs maps"),
     ],
 )
 def test_a_network_that_cannot_be_is_refused(config: NetworkConfig, message: str) -> None:

@@ -20,6 +20,7 @@ from fakeit.model.data.batch_plan import Plan
 from fakeit.model.data.config import DataConfig
 from fakeit.model.data.dataset import DatasetSpec, ShardedDataset
 from fakeit.model.data.loader import Loader
+from fakeit.model.data.shard_reader import Labels
 from fakeit.model.distributed.communicator import Single
 from fakeit.model.networks.network import Prediction
 from fakeit.model.training.config import LoopConfig, TrainConfig
@@ -71,10 +72,10 @@ def test_missing_points_do_not_shrink_the_loss_of_mixed_faces(
     """Every point is 0.25 off, so the loss is 0.25, however many are missing; mixup made it 0.125 of half of them."""
     gather = ShardedDataset.gather
 
-    def level(self: ShardedDataset, rows: np.ndarray, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        landmarks, weight = gather(self, rows, images)
+    def level(self: ShardedDataset, rows: np.ndarray, images: np.ndarray) -> Labels:
+        labels = gather(self, rows, images)
         points = np.float32([0.25, 0.75]) if flip is None else np.float32([0.5, 1.0])
-        return np.where(np.isfinite(landmarks), points, landmarks), weight
+        return labels._replace(landmarks=np.where(np.isfinite(labels.landmarks), points, labels.landmarks))
 
     monkeypatch.setattr(ShardedDataset, "gather", level)
     data, optimiser = DataConfig(batch_size=16, mixup=0.2), OptimiserConfig("sgd", lr=1e-12, accumulate=accumulate)

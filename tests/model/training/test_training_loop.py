@@ -187,6 +187,11 @@ def test_larger_crops_start_from_what_smaller_ones_learnt(
             "loss": {"terms": {"l1": 1, "adaptive_wing": 1}},
         },
         {"network": {"name": "resnet_lean", "width": 0.25, "head": "simcc"}, "loss": {"terms": {"simcc": 1.0}}},
+        {
+            "network": {"name": "resnet_lean", "width": 0.25, "head": "votes", "visibility": True, "dense_modes": 8},
+            "loss": {"terms": {"l1": 8.0, "laplace": 0.3}, "dense": 0.3, "visibility": 0.1},
+            "augment": {"flip": {"probability": 0.5}},
+        },
         {"network": {"name": "lenet"}, "data": {"resident": True, "mixup": 0.2, "reader": "petastorm"}},
         {
             "network": {"name": "lenet"},
@@ -194,9 +199,11 @@ def test_larger_crops_start_from_what_smaller_ones_learnt(
             "train": {"precision": "bf16"},
         },
     ],
-    ids=["gaussian", "heatmap", "simcc", "resident", "recropped"],
+    ids=["gaussian", "heatmap", "simcc", "votes", "resident", "recropped"],
 )
 def test_every_way_to_train_runs(dataset: str, tmp_path: Path, values: dict[str, Any]) -> None:
+    if "dense" in values.get("loss", {}):
+        dataset = str(make_dataset(tmp_path / "dense", train=(25,), val=(9,), dense=True))
     loop = {"epochs": 1, "validate_batch": 8, **values.get("train", {})}
     data = {"batch_size": 8, **values.get("data", {})}
     config = from_dict({**values, "train": loop, "data": data, "tracking": {"uri": ""}}, TrainConfig)
@@ -252,7 +259,7 @@ def test_validation_is_that_of_the_saved_network(dataset: str, tmp_path: Path) -
 
     store = ShardedDataset([DatasetSpec(dataset)], "val")
     images = torch.empty((store.rows, 32, 32, 3), dtype=torch.uint8)
-    landmarks, weight = store.gather(np.arange(store.rows), images.numpy())
+    landmarks, weight, _ = store.gather(np.arange(store.rows), images.numpy())
     with torch.no_grad():
         points = load(outcome.best).build()(images).points
     present, truth = torch.from_numpy(weight) > 0, torch.from_numpy(landmarks)
@@ -418,7 +425,10 @@ def test_a_place_that_cannot_be_written_is_named(dataset: str) -> None:
     ("change", "message"),
     [
         ({"data": {"batch_size": 0}}, "data.batch_size"),
-        ({"loss": {"terms": {"gnll": 1.0}}, "network": {"name": "lenet"}}, "network.head = 'gaussian'"),
+        ({"loss": {"terms": {"gnll": 1.0}}, "network": {"name": "lenet"}}, "network.head = 'votes' or 'gaussian'"),
+        ({"network": {"head": "votes", "visibility": True}}, "set both or none"),
+        ({"loss": {"dense": 0.3}}, "set both or none"),
+        ({"network": {"visibility": True}}, "network.visibility needs network.head = 'votes'"),
         ({"network": {"name": "lenett"}}, "did you mean 'lenet'"),
         ({"train": {"device": "cuda"}}, "no GPU"),
         ({"train": {"device": "cpu", "precision": "fp16"}}, "needs a GPU; 'bf16' works"),
