@@ -134,7 +134,7 @@ class LightConfig:
     ambient: Range = (0.15, 0.7)
     lights: tuple[int, int] = (1, 3)
     shadows: float = 0.7  # share of faces whose first light casts shadows
-    exposure_sd: float = 0.42  # of the natural logarithm
+    exposure_sd: float = 0.2  # of the natural logarithm
 
     def __post_init__(self) -> None:
         _share("light", shadows=self.shadows, measured=self.measured)
@@ -162,8 +162,8 @@ class EffectConfig:
     depth_blur: float = 0.3
     motion_blur: float = 0.06
     contrast: Range = (0.1, 0.8)  # of an S about the middle of the tone curve
-    saturation: Range = (0.6, 1.2)
-    grey: float = 0.02  # share of pictures in black and white
+    saturation: Range = (0.55, 1.4)
+    grey: float = 0.03  # share of pictures in black and white
     noise: Range = (0.0, 6.0)  # standard deviation in 8-bit steps; most have little
     sharpen: float = 0.3
     vignette: float = 0.2

@@ -19,7 +19,7 @@ from fakeit.pipelines.synth.background import draw_background
 from fakeit.pipelines.synth.baked import baked
 from fakeit.pipelines.synth.camera import draw_camera
 from fakeit.pipelines.synth.cards import draw_cards
-from fakeit.pipelines.synth.coat import CLOTH, draw_coat, draw_tone
+from fakeit.pipelines.synth.coat import CLOTH, SKIN, draw_coat, draw_tone
 from fakeit.pipelines.synth.complexion import draw_texture, on_photograph, tone_of
 from fakeit.pipelines.synth.config import SynthesisConfig
 from fakeit.pipelines.synth.dense import label
@@ -42,6 +42,8 @@ _HIDDEN_BY = 0.6  # cm that a point may lie behind the surface that is seen and 
 _DENSE_HIDDEN_BY = 0.3  # a dense point lies on the surface itself; hair that is lifted off it is told by its class
 _SMOOTH = np.linalg.qr(np.vander(np.linspace(-1, 1, 5), 3))[0]
 _SMOOTH = _SMOOTH @ _SMOOTH.T  # five heights → the parabola through them
+_MEAN_SKIN = 0.3  # linear; of darker skin cameras make a darker picture, though less so than it is
+_DARK_STAYS_DARK = 0.35
 _EYE_BACK = 0.25  # cm that eyeballs draw back under closed lids, which are too thin for some identities
 
 
@@ -162,7 +164,8 @@ def render(index: int, seed: int, config: SynthesisConfig, size: int) -> Face:
     some = owner[::4, ::3]
     seen = image[::4, ::3][(some >= 0) & (some < len(head.triangles))]
     shown = float(np.median(cv2.reduce(seen, 1, cv2.REDUCE_MAX))) if len(seen) else 0.3
-    exposure = min(lighting.exposure / max(shown, 0.02), 4.0)
+    meant = lighting.exposure * (float(coat.colours[SKIN].mean()) / _MEAN_SKIN) ** _DARK_STAYS_DARK
+    exposure = min(meant / max(shown, 0.02), 4.0)
     picture = photograph(image, exposure, config.effects, stream(seed, index, "effects"))
     return Face(picture, points[:, :2].astype(np.float32), visibility, classes, dense)
 
