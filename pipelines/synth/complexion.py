@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fakeit.pipelines.synth.brows import Brows
 from fakeit.pipelines.synth.cards import finer
 from fakeit.pipelines.synth.coat import BROW, LIP, LIPA, SKIN, Coat
 from fakeit.pipelines.synth.config import SkinConfig
@@ -116,7 +117,7 @@ def tone_of(person: Person, random: np.random.Generator) -> float:
 
 
 def draw_texture(
-    head: Head, person: Person, colour: Floats, tone: float, brow_shift: Floats, scale: float, config: SkinConfig,
+    head: Head, person: Person, colour: Floats, tone: float, brows: Brows, scale: float, config: SkinConfig,
     random: np.random.Generator,
 ) -> Texture:  # fmt: skip
     """The texture of one face.
@@ -126,7 +127,7 @@ def draw_texture(
         person: whose age and sex the skins suit.
         colour: (3,) linear RGB that the skin is brought to.
         tone: of it, 0 light to 1 dark.
-        brow_shift: (10,) cm that brows sit above their mean place.
+        brows: where they lie.
         scale: pixels a centimetre of the picture to be rendered, which says how fine a texture it needs.
         config: strength of freckles.
         random: the complexion's own stream.
@@ -142,7 +143,7 @@ def draw_texture(
     _spots(skin, 0.5**level, tone, person, config, random)
     mean = share * known.means[first] + (1 - share) * known.means[second]
     table, mean = _towards(colour * _YELLOW ** person.origins[1], mean)
-    _lay_brows(skin, head, known, person, brow_shift, level, random)
+    _lay_brows(skin, head, known, person, brows, level, random)
     iris = known.irises[_which_iris(known, person, random)]
     grey = iris.mean(axis=2, keepdims=True) * np.array([1.05, 1.0, 0.92])
     iris = (grey + (iris - grey) * random.uniform(0.25, 0.7)) * np.exp(random.normal(-0.5, 0.25))
@@ -219,28 +220,29 @@ def _spots(
 
 
 def _lay_brows(
-    skin: Bytes, head: Head, known: Skins, person: Person, shift: Floats, level: int, random: np.random.Generator
+    skin: Bytes, head: Head, known: Skins, person: Person, brows: Brows, level: int, random: np.random.Generator
 ) -> None:
-    """One style's strands, thick or thin, moved up or down so that they lie just below the brow points; in place."""
+    """One style's strands, thick or thin, moved and stretched so that they end where the brow points do and lie just
+    below them; in place."""
     likely = known.brow_shares
     style = known.brows[int(random.choice(len(likely), p=likely))]
     if random.random() < 0.5:
         style = np.maximum(style, known.brows[int(random.choice(len(likely), p=likely))])
-    places = head.texels[17:27]  # x runs towards the chin on MakeHuman's skin, y across the face
+    places = brows.along(head.texels[17:27])  # x runs towards the chin on MakeHuman's skin, y across the face
     left, top, right, bottom = _BROWS
+    rows, columns = np.arange(top, bottom, dtype=np.float32), np.arange(left, right, dtype=np.float32)
     order = np.argsort(places[:, 1])
-    rows = np.arange(top, bottom, dtype=np.float32)
-    target = np.interp(rows, places[order, 1], (places[:, 0] - shift * _TEXELS)[order])
-    columns = np.arange(left, right, dtype=np.float32)
+    target = np.interp(rows, places[order, 1], (places[:, 0] - brows.up * _TEXELS)[order])
     sums = np.stack([style @ columns, style.sum(axis=1)], axis=1)
     sums = np.asarray(cv2.GaussianBlur(sums, (1, 0), 0, sigmaY=14), np.float32)
     solid = sums[:, 1] > 0.08 * sums[:, 1].max()
-    middle = np.interp(rows, rows[solid], sums[solid, 0] / sums[solid, 1]).astype(np.float32)
+    own = _style_rows(rows, style.sum(axis=1), places[:, 1])
+    middle = np.interp(own, rows[solid], sums[solid, 0] / sums[solid, 1]).astype(np.float32)
     thick = float(np.exp(random.normal(0.25 - 0.15 * person.female, 0.2)))
     drop = random.uniform(*_DROP) * _TEXELS
     wanted = (target + drop)[:, None]
     at_x = (columns[None] - wanted) / thick + middle[:, None] - left
-    at_y = np.repeat((rows - top)[:, None], len(columns), axis=1)
+    at_y = np.repeat((own - top)[:, None], len(columns), axis=1)
     moved = cv2.remap(style, at_x.astype(np.float32), at_y.astype(np.float32), cv2.INTER_LINEAR)
     dense = (
         random.uniform(0.7, 1.8)
@@ -253,6 +255,25 @@ def _lay_brows(
         laid = cv2.resize(laid, None, fx=0.5**level, fy=0.5**level, interpolation=cv2.INTER_AREA)
     x, y = left >> level, top >> level
     skin[y : y + laid.shape[0], x : x + laid.shape[1], 3] = laid
+
+
+def _style_rows(rows: Floats, hairs: Floats, ends: Floats) -> Floats:
+    """Which row of a brow style lies on each of `rows`, so that its brows end at the points' ends.
+
+    Args:
+        rows: (R,) texels. hairs: (R,) how much hair the style has there.
+        ends: (10,) rows of the brow points; 0 and 9 the outer ends, 4 and 5 the inner ones.
+    """
+    between = (ends[4] + ends[5]) / 2
+    wanted, own = [], []
+    for side in sorted((ends[:5], ends[5:]), key=np.min):
+        part = (rows < between) == (side.mean() < between)
+        there = rows[part & (hairs > 0.12 * hairs[part].max())]
+        wanted += [side.min(), side.max()]
+        own += [there[0], there[-1]]
+    beyond = 400.0  # straight on beyond the outer ends
+    wanted, own = [wanted[0] - beyond, *wanted, wanted[-1] + beyond], [own[0] - beyond, *own, own[-1] + beyond]
+    return np.interp(rows, wanted, own).astype(np.float32)
 
 
 def on_photograph(coat: Coat, skin: Floats, years: float) -> Coat:

@@ -25,6 +25,7 @@ class HeadConfig:
     identity_sd: float = 1.5  # of the model's own: wider than people are
     stretch_sd: float = 0.07  # of width, height and depth of the whole head
     brow_sd: float = 0.3  # cm, how far brows sit above or below their mean place
+    brow_ends_sd: float = 0.26  # how far they reach beyond their mean ends, in quarters of their length
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class ExpressionConfig:
     """How faces move."""
 
     neutral: float = 0.25  # share of faces at rest
-    smile: float = 0.45
+    smile: float = 0.55
     jaw_open_sd: float = 0.3
     blink: float = 0.07  # both eyes shut
     units: float = 0.6  # largest strength of MakeHuman's own expression units, of which a moved face has up to three
