@@ -1,8 +1,9 @@
 """Skin, brows and irises as pictures: what lies on a head whose triangles have places on a texture (`Head.uv`).
 
 Eleven photographed skins become thousands: two that suit a person are blended, an old one's wrinkles and a few freckles
-and moles are laid on, and a table takes each channel to the skin colour that was drawn. Brows are photographed strands,
-moved so that they lie where this face's brow points are.
+and moles are laid on, and a table takes each channel to the skin colour that was drawn. No photograph shows a dark
+woman: a light skin becomes a dark one by melanin, which darkens all of it and hides its redness. Brows are
+photographed strands, moved so that they lie where this face's brow points are.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fakeit.pipelines.synth.brows import Brows
 from fakeit.pipelines.synth.cards import finer
 from fakeit.pipelines.synth.coat import BROW, LIP, LIPA, SKIN, Coat
 from fakeit.pipelines.synth.config import SkinConfig
@@ -27,9 +29,13 @@ Bytes = NDArray[np.uint8]
 _TEXELS = 20.0  # a centimetre of the face, at level 0
 _LASH_TEXELS = 48.0  # of their pictures, a centimetre
 _TOWARDS = 0.6  # how far a photographed skin goes to the drawn colour: all the way it turns to chalk or to ink
+_MELANIN_TOWARDS = 0.9  # from light to dark: the rest of the way is the photograph's own
+_BLOODLESS = np.array([0.95, 0.72, 0.68])  # power of each channel's contrasts below much melanin: lips are less red
+_YELLOW = np.array([1.0, 0.99, 0.88])  # of East Asians' skins, against others as light
 _PIGMENT = np.array([0.6, 0.85, 1.0])  # how much of each channel a brown spot takes
 _CHEEKS = np.s_[590:815, 430:545]  # of the cropped texture: the face without its rim, whose mean is "the" colour
 _BROWS = (334, 540, 446, 860)  # left, top, right, bottom of the part that brows lie in, level 0
+_DROP = (0.3, 0.56)  # cm from the points to the middle of the strands: annotators mark a brow's upper edge
 _IRIS_EDGE, _PUPIL_EDGE = 0.9, 0.28  # of the iris pictures, as shares of their half side
 
 
@@ -106,12 +112,12 @@ def skins(file: str) -> Skins:
 
 def tone_of(person: Person, random: np.random.Generator) -> float:
     """Lightest 0 to darkest 1, by origin, with wide margins."""
-    middle = person.origins @ np.array([0.78, 0.4, 0.22])
+    middle = person.origins @ np.array([0.8, 0.34, 0.24])
     return float(np.clip(middle + random.normal(0, 0.14), 0, 1))
 
 
 def draw_texture(
-    head: Head, person: Person, colour: Floats, tone: float, brow_shift: Floats, scale: float, config: SkinConfig,
+    head: Head, person: Person, colour: Floats, tone: float, brows: Brows, scale: float, config: SkinConfig,
     random: np.random.Generator,
 ) -> Texture:  # fmt: skip
     """The texture of one face.
@@ -121,7 +127,7 @@ def draw_texture(
         person: whose age and sex the skins suit.
         colour: (3,) linear RGB that the skin is brought to.
         tone: of it, 0 light to 1 dark.
-        brow_shift: (10,) cm that brows sit above their mean place.
+        brows: where they lie.
         scale: pixels a centimetre of the picture to be rendered, which says how fine a texture it needs.
         config: strength of freckles.
         random: the complexion's own stream.
@@ -136,10 +142,8 @@ def draw_texture(
         skin = _wrinkled(skin, known.wrinkles[level], depth)
     _spots(skin, 0.5**level, tone, person, config, random)
     mean = share * known.means[first] + (1 - share) * known.means[second]
-    gain = np.clip((colour / mean) ** _TOWARDS, 0.25, 3.0)
-    values = (np.arange(STEPS) / (STEPS - 1)) ** 2.2
-    table = np.minimum(values[None] * gain[:, None], 0.95)
-    _lay_brows(skin, head, known, person, brow_shift, level, random)
+    table, mean = _towards(colour * _YELLOW ** person.origins[1], mean)
+    _lay_brows(skin, head, known, person, brows, level, random)
     iris = known.irises[_which_iris(known, person, random)]
     grey = iris.mean(axis=2, keepdims=True) * np.array([1.05, 1.0, 0.92])
     iris = (grey + (iris - grey) * random.uniform(0.25, 0.7)) * np.exp(random.normal(-0.5, 0.25))
@@ -148,17 +152,28 @@ def draw_texture(
     return Texture(
         picture=np.asarray(skin, np.uint8),
         scale=0.5**level,
-        table=np.ascontiguousarray(table, np.float32),
+        table=table,
         iris=np.asarray(iris, np.float32),
         lashes=np.minimum(lashes * np.float32(dense), 1),
-        colour=np.asarray(mean * gain, np.float32),
+        colour=mean,
         lash_colour=np.array([0.03, 0.02, 0.015], np.float32) * np.float32(random.uniform(0.3, 2)),
     )
 
 
+def _towards(colour: Floats, mean: Floats) -> tuple[Floats, Floats]:
+    """The table (3, STEPS) that brings a skin of mean colour (3,) to `colour`, and the mean that it comes to."""
+    darker = float(np.clip(np.log(mean.mean() / colour.mean()) / 1.6, 0, 1))  # 1.6: a light skin to a dark one
+    gain = np.clip((colour / mean) ** (_TOWARDS + darker * (_MELANIN_TOWARDS - _TOWARDS)), 0.08, 3.0)
+    power = 1 + darker * (_BLOODLESS - 1)
+    values = (np.arange(STEPS) / (STEPS - 1)) ** 2.2
+    table = (mean * gain)[:, None] * (values[None] / mean[:, None]) ** power[:, None]
+    return np.ascontiguousarray(np.minimum(table, 0.95), np.float32), np.asarray(mean * gain, np.float32)
+
+
 def _suiting(known: Skins, person: Person, tone: float, random: np.random.Generator) -> tuple[int, int]:
-    """Two skins of like tone; age and sex make a skin likelier."""
-    dark = known.dark if random.random() < np.clip((tone - 0.4) / 0.3, 0, 1) else ~known.dark
+    """Two skins of like tone; age and sex make a skin likelier. The dark ones were taken from men."""
+    sure = np.interp(person.female, (0.2, 0.8), (0.7, 0.15)) * (0.3 if person.years < 15 else 1.0)
+    dark = known.dark if random.random() < sure * np.clip((tone - 0.4) / 0.3, 0, 1) else ~known.dark
     years = np.clip(person.years, 24, 75)
     likely = np.exp(-(((known.ages - years) / 22) ** 2)) + 0.02
     same = np.where(known.female, person.female, 1 - person.female) + 0.15
@@ -205,28 +220,29 @@ def _spots(
 
 
 def _lay_brows(
-    skin: Bytes, head: Head, known: Skins, person: Person, shift: Floats, level: int, random: np.random.Generator
+    skin: Bytes, head: Head, known: Skins, person: Person, brows: Brows, level: int, random: np.random.Generator
 ) -> None:
-    """One style's strands, thick or thin, moved up or down so that they lie just below the brow points; in place."""
+    """One style's strands, thick or thin, moved and stretched so that they end where the brow points do and lie just
+    below them; in place."""
     likely = known.brow_shares
     style = known.brows[int(random.choice(len(likely), p=likely))]
     if random.random() < 0.5:
         style = np.maximum(style, known.brows[int(random.choice(len(likely), p=likely))])
-    places = head.texels[17:27]  # x runs towards the chin on MakeHuman's skin, y across the face
+    places = brows.along(head.texels[17:27])  # x runs towards the chin on MakeHuman's skin, y across the face
     left, top, right, bottom = _BROWS
+    rows, columns = np.arange(top, bottom, dtype=np.float32), np.arange(left, right, dtype=np.float32)
     order = np.argsort(places[:, 1])
-    rows = np.arange(top, bottom, dtype=np.float32)
-    target = np.interp(rows, places[order, 1], (places[:, 0] - shift * _TEXELS)[order])
-    columns = np.arange(left, right, dtype=np.float32)
+    target = np.interp(rows, places[order, 1], (places[:, 0] - brows.up * _TEXELS)[order])
     sums = np.stack([style @ columns, style.sum(axis=1)], axis=1)
     sums = np.asarray(cv2.GaussianBlur(sums, (1, 0), 0, sigmaY=14), np.float32)
     solid = sums[:, 1] > 0.08 * sums[:, 1].max()
-    middle = np.interp(rows, rows[solid], sums[solid, 0] / sums[solid, 1]).astype(np.float32)
-    thick = float(np.exp(random.normal(-0.05 - 0.15 * person.female, 0.2)))
-    drop = random.uniform(0.08, 0.28) * _TEXELS
+    own = _style_rows(rows, style.sum(axis=1), places[:, 1])
+    middle = np.interp(own, rows[solid], sums[solid, 0] / sums[solid, 1]).astype(np.float32)
+    thick = float(np.exp(random.normal(0.25 - 0.15 * person.female, 0.2)))
+    drop = random.uniform(*_DROP) * _TEXELS
     wanted = (target + drop)[:, None]
     at_x = (columns[None] - wanted) / thick + middle[:, None] - left
-    at_y = np.repeat((rows - top)[:, None], len(columns), axis=1)
+    at_y = np.repeat((own - top)[:, None], len(columns), axis=1)
     moved = cv2.remap(style, at_x.astype(np.float32), at_y.astype(np.float32), cv2.INTER_LINEAR)
     dense = (
         random.uniform(0.7, 1.8)
@@ -239,6 +255,25 @@ def _lay_brows(
         laid = cv2.resize(laid, None, fx=0.5**level, fy=0.5**level, interpolation=cv2.INTER_AREA)
     x, y = left >> level, top >> level
     skin[y : y + laid.shape[0], x : x + laid.shape[1], 3] = laid
+
+
+def _style_rows(rows: Floats, hairs: Floats, ends: Floats) -> Floats:
+    """Which row of a brow style lies on each of `rows`, so that its brows end at the points' ends.
+
+    Args:
+        rows: (R,) texels. hairs: (R,) how much hair the style has there.
+        ends: (10,) rows of the brow points; 0 and 9 the outer ends, 4 and 5 the inner ones.
+    """
+    between = (ends[4] + ends[5]) / 2
+    wanted, own = [], []
+    for side in sorted((ends[:5], ends[5:]), key=np.min):
+        part = (rows < between) == (side.mean() < between)
+        there = rows[part & (hairs > 0.12 * hairs[part].max())]
+        wanted += [side.min(), side.max()]
+        own += [there[0], there[-1]]
+    beyond = 400.0  # straight on beyond the outer ends
+    wanted, own = [wanted[0] - beyond, *wanted, wanted[-1] + beyond], [own[0] - beyond, *own, own[-1] + beyond]
+    return np.interp(rows, wanted, own).astype(np.float32)
 
 
 def on_photograph(coat: Coat, skin: Floats, years: float) -> Coat:

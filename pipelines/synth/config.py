@@ -25,6 +25,7 @@ class HeadConfig:
     identity_sd: float = 1.5  # of the model's own: wider than people are
     stretch_sd: float = 0.07  # of width, height and depth of the whole head
     brow_sd: float = 0.3  # cm, how far brows sit above or below their mean place
+    brow_ends_sd: float = 0.26  # how far they reach beyond their mean ends, in quarters of their length
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class ExpressionConfig:
     """How faces move."""
 
     neutral: float = 0.25  # share of faces at rest
-    smile: float = 0.45
+    smile: float = 0.55
     jaw_open_sd: float = 0.3
     blink: float = 0.07  # both eyes shut
     units: float = 0.6  # largest strength of MakeHuman's own expression units, of which a moved face has up to three
@@ -134,7 +135,7 @@ class LightConfig:
     ambient: Range = (0.15, 0.7)
     lights: tuple[int, int] = (1, 3)
     shadows: float = 0.7  # share of faces whose first light casts shadows
-    exposure_sd: float = 0.42  # of the natural logarithm
+    exposure_sd: float = 0.2  # of the natural logarithm
 
     def __post_init__(self) -> None:
         _share("light", shadows=self.shadows, measured=self.measured)
@@ -162,8 +163,8 @@ class EffectConfig:
     depth_blur: float = 0.3
     motion_blur: float = 0.06
     contrast: Range = (0.1, 0.8)  # of an S about the middle of the tone curve
-    saturation: Range = (0.6, 1.2)
-    grey: float = 0.02  # share of pictures in black and white
+    saturation: Range = (0.55, 1.4)
+    grey: float = 0.03  # share of pictures in black and white
     noise: Range = (0.0, 6.0)  # standard deviation in 8-bit steps; most have little
     sharpen: float = 0.3
     vignette: float = 0.2

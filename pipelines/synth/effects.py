@@ -19,6 +19,7 @@ from fakeit.pipelines.synth.noise import SIDE, tiles
 Floats = NDArray[np.float32]
 Picture = NDArray[np.uint8]
 _STEPS = 4096  # of the tone curve's table
+_PIXEL = 0.3  # sigma of a sensor's pixels: what is drawn has steps at its edges, however small the picture
 _WHITE = 6.0  # of its light
 
 
@@ -26,7 +27,7 @@ def photograph(image: Floats, exposure: float, config: EffectConfig, random: np.
     """(H, W, 3) float32 linear RGB → uint8 sRGB-like. `exposure` multiplies the light; highlights roll off softly."""
     size = len(image)
     chance = random.random(6)
-    sigma = random.uniform(*config.blur) * size / 512
+    sigma = float(np.hypot(random.uniform(*config.blur) * size / 512, _PIXEL))
     filmic, contrast = random.random(), random.uniform(*config.contrast)
     if chance[0] < config.motion_blur:
         image = _motion_blur(image, random.uniform(3, 10) * size / 512, random.uniform(0, 180))
@@ -34,8 +35,7 @@ def photograph(image: Floats, exposure: float, config: EffectConfig, random: np.
         image = image * _vignette(size, random.uniform(0.2, 0.6))[..., None]
     saturation = 0.0 if chance[3] < config.grey else random.uniform(*config.saturation)
     picture = _develop(image, exposure, _curve(filmic, contrast), saturation)
-    if sigma > 0.2:
-        picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), sigma), np.uint8)  # on bytes: a tenth of the time
+    picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), sigma), np.uint8)  # on bytes: a tenth of the time
     deviation = config.noise[0] + (config.noise[1] - config.noise[0]) * random.random() ** 2.5  # little light is rare
     picture = _add_noise(picture, deviation, random)
     if chance[4] < config.sharpen:

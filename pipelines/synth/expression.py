@@ -60,8 +60,13 @@ def draw_expression(config: ExpressionConfig, random: np.random.Generator) -> di
     still = random.random() < config.neutral
     if not still:
         if random.random() < config.smile:
-            both("mouthSmile", random.uniform(0.1, 1), 0.15)
+            smile = random.uniform(0.1, 1)
+            both("mouthSmile", smile, 0.15)
             both("cheekSquint", random.uniform(0, 0.7))
+            if random.random() < smile:  # a broad one draws the lips apart and shows teeth
+                both("mouthStretch", random.uniform(0, 1.2))
+                both("mouthUpperUp", random.uniform(0, 0.8))
+                both("mouthLowerDown", random.uniform(0, 0.8))
         elif random.random() < 0.3:
             both("mouthFrown", random.uniform(0.1, 0.9))
         if random.random() < 0.5:

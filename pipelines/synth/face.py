@@ -17,9 +17,10 @@ from fakeit.pipelines.sources import HIDDEN, VISIBLE
 from fakeit.pipelines.synth.accessories import draw_accessories, draw_clothes
 from fakeit.pipelines.synth.background import draw_background
 from fakeit.pipelines.synth.baked import baked
+from fakeit.pipelines.synth.brows import Brows
 from fakeit.pipelines.synth.camera import draw_camera
 from fakeit.pipelines.synth.cards import draw_cards
-from fakeit.pipelines.synth.coat import CLOTH, draw_coat, draw_tone
+from fakeit.pipelines.synth.coat import CLOTH, SKIN, draw_coat, draw_tone
 from fakeit.pipelines.synth.complexion import draw_texture, on_photograph, tone_of
 from fakeit.pipelines.synth.config import SynthesisConfig
 from fakeit.pipelines.synth.dense import label
@@ -42,6 +43,8 @@ _HIDDEN_BY = 0.6  # cm that a point may lie behind the surface that is seen and 
 _DENSE_HIDDEN_BY = 0.3  # a dense point lies on the surface itself; hair that is lifted off it is told by its class
 _SMOOTH = np.linalg.qr(np.vander(np.linspace(-1, 1, 5), 3))[0]
 _SMOOTH = _SMOOTH @ _SMOOTH.T  # five heights → the parabola through them
+_MEAN_SKIN = 0.3  # linear; of darker skin cameras make a darker picture, though less so than it is
+_DARK_STAYS_DARK = 0.35
 _EYE_BACK = 0.25  # cm that eyeballs draw back under closed lids, which are too thin for some identities
 
 
@@ -76,7 +79,7 @@ def render(index: int, seed: int, config: SynthesisConfig, size: int) -> Face:
     cv2.setNumThreads(0)
     head = load_head(config.head.kind, config.head.file)
     made = baked(head)
-    vertices, brow_shift, person = _draw_shape(head, config, stream(seed, index, "shape"))
+    vertices, brows, person = _draw_shape(head, config, stream(seed, index, "shape"))
     strength = draw_expression(config.expression, stream(seed, index, "expression"))
     if person is not None:
         strength = by_origin(strength, person.origins)
@@ -87,8 +90,8 @@ def render(index: int, seed: int, config: SynthesisConfig, size: int) -> Face:
     hair = draw_hair(config.hair, head.canonical, tone, stream(seed, index, "hair"))
     skin = stream(seed, index, "skin")
     coat = draw_coat(config, tone, hair, gaze, skin, stream(seed, index, "clothes"))
-    layers = paint(head, brow_shift, config.skin, skin, 1.0 if person is None else person.bearded)
-    landmarks = _points(head, vertices, brow_shift, gaze)
+    layers = paint(head, brows, config.skin, skin, 1.0 if person is None else person.bearded)
+    landmarks = _points(head, vertices, brows, gaze)
     normals = np.asarray(vertex_normals(vertices, head.triangles), np.float32)
     grown = vertices + normals * hair.lift[:, None]
     wearing = stream(seed, index, "accessories")
@@ -101,7 +104,7 @@ def render(index: int, seed: int, config: SynthesisConfig, size: int) -> Face:
     texture = None
     if person is not None:
         complexion = stream(seed, index, "complexion")
-        texture = draw_texture(head, person, coat.colours[0], tone, brow_shift, camera.scale, config.skin, complexion)
+        texture = draw_texture(head, person, coat.colours[0], tone, brows, camera.scale, config.skin, complexion)
         coat = on_photograph(coat, texture.colour, person.years)
     lighting = draw_lighting(config.light, stream(seed, index, "light"))
 
@@ -162,7 +165,8 @@ def render(index: int, seed: int, config: SynthesisConfig, size: int) -> Face:
     some = owner[::4, ::3]
     seen = image[::4, ::3][(some >= 0) & (some < len(head.triangles))]
     shown = float(np.median(cv2.reduce(seen, 1, cv2.REDUCE_MAX))) if len(seen) else 0.3
-    exposure = min(lighting.exposure / max(shown, 0.02), 4.0)
+    meant = lighting.exposure * (float(coat.colours[SKIN].mean()) / _MEAN_SKIN) ** _DARK_STAYS_DARK
+    exposure = min(meant / max(shown, 0.02), 4.0)
     picture = photograph(image, exposure, config.effects, stream(seed, index, "effects"))
     return Face(picture, points[:, :2].astype(np.float32), visibility, classes, dense)
 
@@ -197,17 +201,19 @@ def _draw_other(image: Floats, index: int, seed: int, config: SynthesisConfig) -
 
 def _draw_shape(
     head: Head, config: SynthesisConfig, random: np.random.Generator
-) -> tuple[Floats, Floats, Person | None]:
-    """An identity: vertices (V, 3) at rest, how far (10,) the brows sit above their mean place, cm, and who it is."""
+) -> tuple[Floats, Brows, Person | None]:
+    """An identity: vertices (V, 3) at rest, cm, where the brows lie, and who it is."""
     spread = np.clip(random.normal(0, config.head.identity_sd, len(head.identity)), -3, 3).astype(np.float32)
     stretch = (1 + random.normal(0, config.head.stretch_sd, 3)).astype(np.float32)
     single = random.normal(0, config.head.brow_sd / 2, 5)
     shift = random.normal(0, config.head.brow_sd) + np.concatenate([single, single[::-1]])
+    inner, outer = random.normal(0, config.head.brow_ends_sd, 2)
     if head.people is None:
-        return head.shape(spread, {}) * stretch, shift.astype(np.float32), None
+        return head.shape(spread, {}) * stretch, Brows(shift.astype(np.float32), inner, outer), None
     coarse, person = head.people.draw(config.people, random)
     bow = shift[:5] @ _SMOOTH  # photographed strands follow the points, and brows have no corners
-    return head.fine(coarse) * stretch, np.concatenate([bow, bow[::-1]]).astype(np.float32), person
+    brows = Brows(np.concatenate([bow, bow[::-1]]).astype(np.float32), inner, outer)
+    return head.fine(coarse) * stretch, brows, person
 
 
 def _express(head: Head, vertices: Floats, strength: dict[str, float]) -> Floats:
@@ -218,10 +224,10 @@ def _express(head: Head, vertices: Floats, strength: dict[str, float]) -> Floats
     return shaped
 
 
-def _points(head: Head, vertices: Floats, brow_shift: Floats, gaze: Floats) -> Floats:
+def _points(head: Head, vertices: Floats, brows: Brows, gaze: Floats) -> Floats:
     """The 70 points (70, 3) in the head's frame. Pupils lie on the eyeballs, where the gaze leaves them."""
     points = vertices[head.landmarks].copy()
-    points[17:27, 1] += brow_shift
+    points[17:27] = brows.at(points[17:27])
     for eye, (first, index) in enumerate(((36, 68), (42, 69))):
         if head.landmarks[index] >= 0:
             continue

@@ -61,7 +61,7 @@ def draw_lighting(config: LightConfig, random: np.random.Generator) -> Lighting:
         sun = around.place.colour * sun / around.harmonics[0].mean()
         colours = np.concatenate([sun[None], added])
     mean = harmonics[0] + 0.4 * (colours.sum(axis=0) if not measured else colours[0])
-    white = (mean / mean.mean()) ** -random.uniform(0.5, 1.0)
+    white = (mean / mean.mean()) ** -random.uniform(0.3, 1.0)
     harmonics = harmonics * white
     colours = np.concatenate([colours[:1] * white, colours[1:] * (1 if measured else white)])
     balance = white / around.harmonics[0].mean() if measured else np.ones(3)
@@ -72,7 +72,7 @@ def draw_lighting(config: LightConfig, random: np.random.Generator) -> Lighting:
         wrap=random.uniform(0, 0.3, 3)[: len(directions)].astype(np.float32),
         shadows=bool(random.random() < config.shadows and colours[0].mean() > _FAINT * harmonics[0].mean()),
         softness=float(random.uniform(0.7, 3.0)),
-        exposure=float(0.34 * np.exp(random.normal(0, config.exposure_sd))),
+        exposure=float(0.28 * np.exp(random.normal(0, config.exposure_sd))),
         around=around if measured else None,
         balance=balance.astype(np.float32),
     )

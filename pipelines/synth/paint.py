@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fakeit.pipelines.synth.brows import Brows
 from fakeit.pipelines.synth.config import SkinConfig
 from fakeit.pipelines.synth.head import Head
 
@@ -93,14 +94,12 @@ def _beard(points: Floats, random: np.random.Generator) -> Floats:
     return _polygon(np.array(outline, np.float32), random.uniform(1, 3))
 
 
-def paint(
-    head: Head, brow_shift: Floats, config: SkinConfig, random: np.random.Generator, bearded: float = 1.0
-) -> Floats:
+def paint(head: Head, brows: Brows, config: SkinConfig, random: np.random.Generator, bearded: float = 1.0) -> Floats:
     """The layers of one face.
 
     Args:
         head: whose canonical points guide the brush.
-        brow_shift: (10,) cm that the brows sit above their points' mean place.
+        brows: where they lie.
         config: shares of beard and make-up.
         random: the skin's own stream.
         bearded: what the share of beards is multiplied by: women and children have none.
@@ -109,7 +108,7 @@ def paint(
         (SIDE, SIDE, 9) float32 in [0, 1], one plane a `Layer`.
     """
     canonical = head.canonical[head.landmarks[:68]].copy()
-    canonical[17:27, 1] += brow_shift
+    canonical[17:27] = brows.at(canonical[17:27])
     points = to_texels(canonical)
     layers = np.zeros((SIDE, SIDE, len(Layer)), np.float32)
     shaky = points + random.normal(0, 0.25, points.shape)

@@ -20,7 +20,9 @@ Floats = NDArray[np.float32]
 ORIGINS = ("african", "asian", "caucasian")
 _AGES = {"baby": 1.0, "child": 11.0, "young": 25.0, "old": 88.0}  # years
 # The mean of MakeHuman's details against the mean faces of AFW and HELEN: its noses are long, its mouths low.
-_CENTRES = {"nose-scale-vert+": -0.35, "mouth-trans+": 0.25, "mouth-angles+": 0.25}
+_CENTRES = {"nose-scale-vert+": -0.35, "mouth-trans+": 0.4, "mouth-angles+": 0.25}
+# What East Asians' eyes and noses have on top of MakeHuman's asian heads, whose lids are deeply folded.
+_EAST_ASIAN = {"eye-epicanthus+": 0.4, "eye-eyefold+": -0.3, "eye-height2+": -0.25, "eye-eyefold-angle+": 0.3}
 _ASYMMETRY = 0.5  # of the spread of the other details
 _RARE = 0.3  # share of people in whom a target without an opposite (a square head, a pointed ear) shows
 
@@ -77,7 +79,8 @@ class People:
         build = np.clip(random.normal(0.5, config.build_sd, 2), 0, 1)  # muscle, weight
         spread = np.array([_ASYMMETRY if name.startswith("asym") else 1.0 for name in self.detail_names])
         spread *= np.interp(person.years, (3, 16), (0.55, 1.0))  # faces grow apart
-        detail = centres(self.detail_names) + random.normal(0, config.detail_sd, len(spread)) * spread
+        detail = centres(self.detail_names) + person.origins[1] * _east_asian(self.detail_names)
+        detail = detail + random.normal(0, config.detail_sd, len(spread)) * spread
         detail = np.clip(detail, -1, 1).astype(np.float32)
         shown = random.random(len(spread)) < _RARE
         detail[~self.paired] = np.abs(detail[~self.paired]) * shown[~self.paired]
@@ -112,6 +115,10 @@ def draw_person(config: PeopleConfig, random: np.random.Generator) -> Person:
 def centres(names: tuple[str, ...]) -> Floats:
     """(D,) where each detail's distribution has its middle."""
     return np.array([_CENTRES.get(name, 0.0) for name in names], np.float32)
+
+
+def _east_asian(names: tuple[str, ...]) -> Floats:
+    return np.array([_EAST_ASIAN.get(name, 0.0) for name in names], np.float32)
 
 
 def macro_weights(names: tuple[str, ...], person: Person, muscle: float, weight: float) -> Floats:

@@ -93,7 +93,7 @@ def test_flip_pairs_mirror_the_mean_head(head: Head) -> None:
 
 
 def test_the_mean_head_resembles_afw(shared: Path, head: Head) -> None:
-    """As ICT's: no point of brows, eyes, nose, mouth further off than 8 % of the eyes' distance, none than 12 %."""
+    """As ICT's: no point further off than 7 % of the eyes' distance; brows, eyes, nose, mouth 2 % on average."""
     faces = []
     for path in sorted((shared / "data/afw_68").glob("*.pts")):
         text = path.read_text()
@@ -101,8 +101,8 @@ def test_the_mean_head_resembles_afw(shared: Path, head: Head) -> None:
         faces.append(_by_eyes(face))
     upright = np.mean([face for face in faces if abs(face[30, 0]) < 0.06], axis=0)
     gap = np.linalg.norm(_by_eyes(head.neutral[head.landmarks[:68], :2] * [1, -1]) - upright, axis=1)
-    assert gap[17:].max() < 0.08
-    assert gap.max() < 0.12
+    assert gap[17:].max() < 0.065 and gap[17:].mean() < 0.02
+    assert gap.max() < 0.07
 
 
 def test_points_lie_on_their_parts() -> None:
@@ -118,7 +118,23 @@ def test_points_lie_on_their_parts() -> None:
                 near[part].append(away[y, x] <= (1.5 if part in ("lips", "nose") else 3.5))
     shares = {part: float(np.mean(hits)) for part, hits in near.items()}
     assert min(shares[part] for part in ("lips", "nose")) > 0.97, shares
-    assert min(shares.values()) > 0.88, shares
+    assert min(shares.values()) > 0.83, shares  # plucked brows lie below their points
+
+
+def test_a_light_skin_comes_to_a_dark_colour_by_melanin() -> None:
+    """No photographed skin is a dark woman's: hers is moved all the way, and her lips are less red."""
+    woman = Person(30, 1.0, np.array([1.0, 0.0, 0.0]))
+    dark, light = np.array([0.16, 0.075, 0.04], np.float32), np.array([0.6, 0.4, 0.3], np.float32)
+    head, config, shift = load_head("makehuman"), SkinConfig(), np.zeros(10, np.float32)
+    spread = []
+    for seed in range(8):
+        both = []
+        for colour, tone in ((dark, 0.85), (light, 0.2)):
+            texture = draw_texture(head, woman, colour, tone, shift, 10.0, config, np.random.default_rng(seed))
+            both.append(texture)
+        assert abs(np.log(both[0].colour.mean() / dark.mean())) < 0.35
+        spread.append([float(t.table[1, 600] / t.table[1, 300]) for t in both])
+    assert np.mean(spread, axis=0)[0] < 0.9 * np.mean(spread, axis=0)[1]
 
 
 def test_a_blink_closes_the_lids_and_a_jaw_parts_the_lips(head: Head) -> None:
