@@ -17,6 +17,7 @@ import pytest
 from fakeit.pipelines import runners
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.landmarks import scheme
+from fakeit.pipelines.synth.brows import Brows
 from fakeit.pipelines.synth.cards import draw_cards
 from fakeit.pipelines.synth.complexion import draw_texture, tone_of
 from fakeit.pipelines.synth.config import (
@@ -52,6 +53,7 @@ PLAIN = replace(
     expression=ExpressionConfig(neutral=1.0, blink=0.0),
     effects=EffectConfig(motion_blur=0, noise=(0.0, 0.0), jpeg=0),
 )
+LEVEL = Brows(np.zeros(10, np.float32))
 AN_ADULT = Person(30, 0.5, np.full(3, 1 / 3))
 
 
@@ -125,7 +127,7 @@ def test_a_light_skin_comes_to_a_dark_colour_by_melanin() -> None:
     """No photographed skin is a dark woman's: hers is moved all the way, and her lips are less red."""
     woman = Person(30, 1.0, np.array([1.0, 0.0, 0.0]))
     dark, light = np.array([0.16, 0.075, 0.04], np.float32), np.array([0.6, 0.4, 0.3], np.float32)
-    head, config, shift = load_head("makehuman"), SkinConfig(), np.zeros(10, np.float32)
+    head, config, shift = load_head("makehuman"), SkinConfig(), LEVEL
     spread = []
     for seed in range(8):
         both = []
@@ -244,7 +246,7 @@ def test_textures_come_to_the_colour_and_brows_to_their_points(head: Head) -> No
     random = np.random.default_rng(4)
     shift = np.full(10, 0.5, np.float32)
     middles, tones = [], []
-    for raised in (np.zeros(10, np.float32), shift):
+    for raised in (LEVEL, Brows(shift)):
         random = np.random.default_rng(5)
         texture = draw_texture(head, AN_ADULT, colour, 0.4, raised, 20.0, SkinConfig(), random)
         alpha = texture.picture[..., 3].astype(float)
@@ -259,11 +261,29 @@ def test_textures_come_to_the_colour_and_brows_to_their_points(head: Head) -> No
     assert tones[0] > tones[1] > tones[2]
 
 
+def test_brows_and_their_points_end_together(head: Head) -> None:
+    """Strands reach as far out and in as the points do, whatever the style."""
+    colour, rows = np.array([0.5, 0.3, 0.2], np.float32), []
+    for brows in (Brows(np.zeros(10, np.float32), -0.6, -0.6), LEVEL, Brows(np.zeros(10, np.float32), 0.6, 0.6)):
+        texture = draw_texture(head, AN_ADULT, colour, 0.4, brows, 20.0, SkinConfig(), np.random.default_rng(5))
+        hairs = texture.picture[..., 3].astype(float).sum(axis=1)
+        there = np.flatnonzero(hairs > 0.12 * hairs.max())
+        ends = brows.along(head.texels[17:27])[:, 1] * texture.scale
+        assert abs(there[0] - ends.min()) < 12 and abs(there[-1] - ends.max()) < 12
+        rows.append(there[-1] - there[0])
+    assert rows[0] < rows[1] - 8 and rows[1] < rows[2] - 8
+    points = np.stack([np.arange(10.0)] * 3, axis=1)
+    assert np.allclose(Brows(np.ones(10, np.float32)).at(points) - points, [0, 1, 0])
+    slid = Brows(np.zeros(10, np.float32), inner=1.0, outer=-0.5).along(points)
+    assert slid[0, 0] == pytest.approx(0.5) and slid[4, 0] == pytest.approx(5) and slid[9, 0] == pytest.approx(8.5)
+    assert slid[5, 0] == pytest.approx(4)
+
+
 def test_small_pictures_take_small_textures(head: Head) -> None:
     sizes = []
     for scale in (20.0, 10.0, 5.0, 1.0):
         texture = draw_texture(
-            head, AN_ADULT, np.full(3, 0.3, np.float32), 0.4, np.zeros(10, np.float32), scale, SkinConfig(),
+            head, AN_ADULT, np.full(3, 0.3, np.float32), 0.4, LEVEL, scale, SkinConfig(),
             np.random.default_rng(1),
         )  # fmt: skip
         sizes.append((texture.picture.shape[0], texture.scale))
