@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from fakeit.model.inference.backends import OnnxBackend
 from fakeit.model.networks.factory import build
 from fakeit.model.training.config import TrainConfig
-from fakeit.model.training.from_onnx import network_from_onnx, opened, pairs, statistics_path
+from fakeit.model.training.from_onnx import network_from_onnx, opened, pairs, statistics_path, take_unfolded
 from fakeit.pipelines.config import load, to_dict
 from fakeit.pipelines.faces.box import from_landmarks
 from fakeit.pipelines.faces.crop import CropConfig, Picture, crop_from_source
@@ -57,6 +57,7 @@ def measure(path: Path, conf: str, crops: np.ndarray) -> dict[str, np.ndarray]:
 
         return hook
 
+    take_unfolded(network, folded, path)
     with torch.no_grad():
         for name, convolution, norm in pairs(network):
             convolution.weight.copy_(folded[f"{name}.weight"])
@@ -83,7 +84,7 @@ def main() -> None:
     network, _, crop = network_from_onnx(arguments.model)
     with torch.no_grad():
         points = network(torch.from_numpy(crops)).points.numpy()
-    apart = np.abs(points - OnnxBackend(arguments.model).run(crops)[0]).max() * crop.size
+    apart = np.abs(points - OnnxBackend(arguments.model).run(crops).points).max() * crop.size
     print(f"{target}: {target.stat().st_size:,} bytes; on {len(crops)} crops {apart:.1e} pixels from the ONNX file")
 
 

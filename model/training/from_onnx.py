@@ -60,12 +60,18 @@ def network_from_onnx(path: str | Path) -> tuple[LandmarkNetwork, str, CropConfi
             norm.running_var.copy_(variance)  # type: ignore[union-attr]
             norm.weight.copy_(torch.sqrt(variance + norm.eps))
             norm.bias.copy_(bias + mean)
-        normed = {f"{name}.{part}" for name, _, _ in pairs(network) for part in ("weight", "bias")}
-        norms = tuple(f"{name}." for name, module in network.named_modules() if isinstance(module, nn.BatchNorm2d))
-        for name, value in network.state_dict().items():
-            if name not in normed and not name.startswith(norms):
-                value.copy_(_shaped(folded, name, path))
+        take_unfolded(network, folded, path)
     return network, told["scheme"], crop
+
+
+@torch.no_grad()
+def take_unfolded(network: LandmarkNetwork, folded: dict[str, Tensor], path: Path) -> None:
+    """Copies all that no normalisation was folded into: heads, mostly."""
+    normed = {f"{name}.{part}" for name, _, _ in pairs(network) for part in ("weight", "bias")}
+    norms = tuple(f"{name}." for name, module in network.named_modules() if isinstance(module, nn.BatchNorm2d))
+    for name, value in network.state_dict().items():
+        if name not in normed and not name.startswith(norms):
+            value.copy_(_shaped(folded, name, path))
 
 
 def pairs(network: LandmarkNetwork) -> Pairs:
@@ -126,14 +132,15 @@ def opened(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def _module(node: str) -> str:
-    """`/network/backbone/layers/layers.3/conv1/Conv` → `backbone.layers.3.conv1`: scopes repeat their parent's name."""
+    """`/network/backbone/layers/layers.3/conv1/Conv` → `backbone.layers.3.conv1`: scopes repeat their parent's name, and
+    a backbone's pyramid, which is not its `forward`, has none of its own."""
     parts: list[str] = []
     for part in node.strip("/").split("/")[1:-1]:
         if parts and part.startswith(f"{parts[-1]}."):
             parts[-1] = part
         else:
             parts.append(part)
-    return ".".join(parts)
+    return ".".join(parts if parts and parts[0] in ("backbone", "head", "dense") else ["backbone", *parts])
 
 
 def _shaped(folded: dict[str, Tensor], name: str, path: Path) -> Tensor:
