@@ -132,8 +132,8 @@ def opened(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def _module(node: str) -> str:
-    """`/network/backbone/layers/layers.3/conv1/Conv` → `backbone.layers.3.conv1`: scopes repeat their parent's name, and
-    a backbone's pyramid, which is not its `forward`, has none of its own."""
+    """`/network/backbone/layers/layers.3/conv1/Conv` → `backbone.layers.3.conv1`: scopes repeat their parent's name;
+    a backbone's pyramid, which is not its `forward`, has no scope of its own."""
     parts: list[str] = []
     for part in node.strip("/").split("/")[1:-1]:
         if parts and part.startswith(f"{parts[-1]}."):
