@@ -104,7 +104,7 @@ def export(
         _trace(_Flat(network, nchw).eval(), sample, plain, names, nchw)
         convert = {"float32": _keep, "float16": _to_float16, "int8": _to_int8}[precision]
         convert(plain, made, calibration if calibration is not None else crops)
-        _describe(made, metadata)
+        write_metadata(made, metadata)
         exported = _judged(network, made, crops[:256], precision, target)
         made.replace(target)
     return exported
@@ -220,7 +220,8 @@ class _Calibration:
         return None if batch is None else {"crops": np.ascontiguousarray(batch)}
 
 
-def _describe(path: Path, metadata: ModelMetadata) -> None:
+def write_metadata(path: Path, metadata: ModelMetadata) -> None:
+    """Writes what a model's user must know of it into its ONNX file."""
     import onnx
 
     model = onnx.load(str(path))

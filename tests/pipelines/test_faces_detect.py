@@ -46,7 +46,7 @@ def test_an_unknown_detector_names_the_nearest() -> None:
 
 
 def test_mtcnn_finds_what_facenet_pytorch_found() -> None:
-    """golden/mtcnn_faces.json is what facenet-pytorch 2.6.0 says of that sheet of rendered faces, in steps of a half."""
+    """golden/mtcnn_faces.json: what facenet-pytorch 2.6.0 says of that sheet of rendered faces, in steps of a half."""
     golden = Path(__file__).parent / "golden"
     found = Mtcnn(0.1, steps=(0.5, 0.5)).detect(read_image(str(golden / "mtcnn_faces.jpg")))
     wanted = json.loads((golden / "mtcnn_faces.json").read_text())
