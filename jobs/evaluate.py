@@ -46,7 +46,7 @@ def main(arguments: argparse.Namespace) -> None:
         print(runner.fit_adapter_on(landmarker, what, arguments.fit_adapter, arguments.model))
         return
     if arguments.fit_confidence:
-        check(["onnx", "torch"])
+        check(["onnx"])
         print(runner.fit_confidence_on(landmarker, what, arguments.model))
         return
     result = runner.benchmark(landmarker, what, str(arguments.model or "the model in the box"))

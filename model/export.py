@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fakeit.model.data.pixel_ops import displayable
-from fakeit.model.inference.backends import METADATA_KEY, ModelMetadata, OnnxBackend, as_outputs
+from fakeit.model.inference.backends import ModelMetadata, OnnxBackend, as_outputs, write_metadata
 from fakeit.model.networks import LandmarkNetwork
 from fakeit.pipelines.errors import FakeitError
 
@@ -218,16 +218,6 @@ class _Calibration:
     def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
         batch = next(self._batches, None)
         return None if batch is None else {"crops": np.ascontiguousarray(batch)}
-
-
-def write_metadata(path: Path, metadata: ModelMetadata) -> None:
-    """Writes what a model's user must know of it into its ONNX file."""
-    import onnx
-
-    model = onnx.load(str(path))
-    onnx.helper.set_model_props(model, {METADATA_KEY: metadata.to_json()})
-    model.producer_name = "fakeit"
-    onnx.save(model, str(path))
 
 
 def _apart(

@@ -64,8 +64,8 @@ def _evaluations(evaluations: Sequence[Evaluation]) -> list[str]:
     parts += ["<h2>By region</h2>", html_page.table(["NME %", *names], [_region_row(e, names) for e in evaluations])]
     parts += ["<h2>By point</h2>", _figure_points(evaluations)]
     if any(e.reliability for e in evaluations):
-        parts += ["<h2>What it says of itself</h2><p class=note>Confidence: the chance that a point lies within 3 % of "]
-        parts += ["the crop's side of the label; visibility: that it is seen. Honest is the diagonal.</p>"]
+        parts += ["<h2>What it says of itself</h2><p class=note>Confidence: the chance that a point lies within 3 % "]
+        parts += ["of the crop's side of the label; visibility: that it is seen. Honest is the diagonal.</p>"]
         parts.append(html_page.svg(reliability_figure(evaluations)))
     for e in evaluations:
         if e.groups:

@@ -16,7 +16,7 @@ from fakeit.model.evaluation.predictions import Boxes, PredictionSet
 from fakeit.model.evaluation.protocols import open_protocol, protocol
 from fakeit.model.evaluation.scoring import Evaluation
 from fakeit.model.inference.adapter import adapter_path
-from fakeit.model.inference.backends import AS_TOLD
+from fakeit.model.inference.backends import AS_TOLD, write_metadata
 from fakeit.model.inference.landmarker import BOX, Landmarker
 from fakeit.model.tracking import catalogue
 from fakeit.pipelines.errors import FakeitError, Rejected
@@ -187,8 +187,6 @@ def fit_adapter_on(landmarker: Landmarker, config: BenchmarkConfig, name: str, m
 def fit_confidence_on(landmarker: Landmarker, config: BenchmarkConfig, model: str | None) -> str:
     """Fits the confidence on a source with true boxes, faces held back from training, and writes it into the model's
     ONNX file; a line on how it went. Raises FakeitError where the network does not judge or the file is no ONNX."""
-    from fakeit.model.export import write_metadata
-
     path = catalogue.locate(model or BOX)
     if path.suffix.lower() != ".onnx":
         raise FakeitError(f"{path}: it is kept in an ONNX file's metadata; export the checkpoint first")

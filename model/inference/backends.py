@@ -106,6 +106,16 @@ def metadata_from_json(text: str, where: str) -> ModelMetadata:
     return metadata
 
 
+def write_metadata(path: Path, metadata: ModelMetadata) -> None:
+    """Writes what a model's user must know of it into its ONNX file; needs the package onnx."""
+    import onnx
+
+    model = onnx.load(str(path))
+    onnx.helper.set_model_props(model, {METADATA_KEY: metadata.to_json()})
+    model.producer_name = "fakeit"
+    onnx.save(model, str(path))
+
+
 class Backend(Protocol):
     """A network that is ready to run."""
 
