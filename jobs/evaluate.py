@@ -18,11 +18,13 @@ EXAMPLE = """examples:
   python jobs/evaluate.py --model best.pt --source 300w --input AFW --fit-adapter ibug68
   python jobs/evaluate.py --model best.pt --source youtube_faces --input DIR --adapter ibug68 --json scores.json
   python jobs/evaluate.py --model best.pt --source 300w --input AFW --fit-boxes     # maps a detector's boxes
+  python jobs/evaluate.py --model best.onnx --source face_synthetics --input RENDERS --fit-confidence
   python jobs/evaluate.py --model best.pt --unlabelled FFHQ --report report.html"""
 
 
 def main(arguments: argparse.Namespace) -> None:
-    from fakeit.model.evaluation.runner import BenchmarkConfig, benchmark, fit_adapter_on, fit_boxes_on, log
+    from fakeit.model.evaluation import runner
+    from fakeit.model.evaluation.runner import BenchmarkConfig
     from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig
     from fakeit.pipelines.errors import FakeitError
     from fakeit.pipelines.outputs import Sources
@@ -38,12 +40,16 @@ def main(arguments: argparse.Namespace) -> None:
         arguments.source or "", arguments.input or "", tuple(arguments.boxes), arguments.limit, arguments.unlabelled
     )
     if arguments.fit_boxes:
-        print(fit_boxes_on(landmarker, what))
+        print(runner.fit_boxes_on(landmarker, what))
         return
     if arguments.fit_adapter:
-        print(fit_adapter_on(landmarker, what, arguments.fit_adapter, arguments.model))
+        print(runner.fit_adapter_on(landmarker, what, arguments.fit_adapter, arguments.model))
         return
-    result = benchmark(landmarker, what, str(arguments.model or "the model in the box"))
+    if arguments.fit_confidence:
+        check(["onnx"])
+        print(runner.fit_confidence_on(landmarker, what, arguments.model))
+        return
+    result = runner.benchmark(landmarker, what, str(arguments.model or "the model in the box"))
     print(result.text)
     if not (arguments.report or arguments.json or arguments.mlflow):
         next_step("python jobs/evaluate.py … --report report.html   # curves, groups, the worst faces")
@@ -53,7 +59,7 @@ def main(arguments: argparse.Namespace) -> None:
     if arguments.json:
         Path(arguments.json).write_text(result.json, encoding="utf-8")
     if arguments.mlflow:
-        print(log(result, arguments.mlflow))
+        print(runner.log(result, arguments.mlflow))
 
 
 def parser() -> Parser:
@@ -69,6 +75,7 @@ def parser() -> Parser:
     p.add_argument("--adapter", metavar="NAME", help="a label adapter: scored with and without")
     p.add_argument("--fit-adapter", metavar="NAME", help="fit one on this source, store it beside the model, and stop")
     p.add_argument("--fit-boxes", action="store_true", help="fit the detector's box map on this source, and stop")
+    p.add_argument("--fit-confidence", action="store_true", help="fit the confidence on held-back renders, and stop")
     p.add_argument("--limit", type=int, metavar="N", help="the first N samples only")
     p.add_argument("--report", metavar="FILE.html")
     p.add_argument("--json", metavar="FILE.json")

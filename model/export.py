@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fakeit.model.data.pixel_ops import displayable
-from fakeit.model.inference.backends import METADATA_KEY, ModelMetadata, OnnxBackend, as_outputs
+from fakeit.model.inference.backends import ModelMetadata, OnnxBackend, as_outputs, write_metadata
 from fakeit.model.networks import LandmarkNetwork
 from fakeit.pipelines.errors import FakeitError
 
@@ -104,7 +104,7 @@ def export(
         _trace(_Flat(network, nchw).eval(), sample, plain, names, nchw)
         convert = {"float32": _keep, "float16": _to_float16, "int8": _to_int8}[precision]
         convert(plain, made, calibration if calibration is not None else crops)
-        _describe(made, metadata)
+        write_metadata(made, metadata)
         exported = _judged(network, made, crops[:256], precision, target)
         made.replace(target)
     return exported
@@ -218,15 +218,6 @@ class _Calibration:
     def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
         batch = next(self._batches, None)
         return None if batch is None else {"crops": np.ascontiguousarray(batch)}
-
-
-def _describe(path: Path, metadata: ModelMetadata) -> None:
-    import onnx
-
-    model = onnx.load(str(path))
-    onnx.helper.set_model_props(model, {METADATA_KEY: metadata.to_json()})
-    model.producer_name = "fakeit"
-    onnx.save(model, str(path))
 
 
 def _apart(

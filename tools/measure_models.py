@@ -24,7 +24,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import cv2
 import numpy as np
 
-from fakeit.model.evaluation import scoring
+from fakeit.model.evaluation.predictions import collect
 from fakeit.model.evaluation.protocols import open_protocol, protocol
 from fakeit.model.evaluation.runner import score
 from fakeit.model.inference.adapter import stored_names
@@ -66,7 +66,7 @@ def measure(name: str, sets: dict[str, str], limit: int | None) -> dict[str, Any
     for kind, folder in sets.items():
         chosen = protocol(kind)
         source, samples = open_protocol(chosen, folder)
-        collected = scoring.collect(landmarker, source, samples[:limit], "true")
+        collected = collect(landmarker, source, samples[:limit], "true")
         entry: dict[str, Any] = {"faces": len(collected.samples)}
         for made in score(landmarker, collected, chosen.normaliser):
             way = "adapted" if "adapter" in made.title else "nme"

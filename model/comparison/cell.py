@@ -177,6 +177,7 @@ def _real(model: Path, benchmarks: dict[str, str]) -> dict[str, dict[str, float]
     if not benchmarks:
         return {}
     from fakeit.model.evaluation import scoring
+    from fakeit.model.evaluation.predictions import collect
     from fakeit.model.evaluation.protocols import open_protocol, protocol
     from fakeit.model.inference.landmarker import Landmarker
 
@@ -184,7 +185,7 @@ def _real(model: Path, benchmarks: dict[str, str]) -> dict[str, dict[str, float]
     for name, path in benchmarks.items():
         chosen = protocol(name)
         source, samples = open_protocol(chosen, path)
-        collected = scoring.collect(landmarker, source, samples, "true")
+        collected = collect(landmarker, source, samples, "true")
         points, truth, common = scoring.without_adapter(collected)
         scores: Scores = scoring.evaluate(collected, points, truth, common, chosen.normaliser, name).scores
         found[name] = scores.flat()

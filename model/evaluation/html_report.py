@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakeit.model.evaluation.metrics import Floats, Scores, cumulative
-from fakeit.model.evaluation.scoring import Evaluation, PredictionSet
+from fakeit.model.evaluation.predictions import PredictionSet
+from fakeit.model.evaluation.scoring import Evaluation
 from fakeit.pipelines import html_page
 from fakeit.pipelines.faces.box import from_landmarks
 from fakeit.pipelines.faces.crop import CropConfig, Picture, crop_from_source
@@ -62,6 +63,10 @@ def _evaluations(evaluations: Sequence[Evaluation]) -> list[str]:
     names = list(first.regions)
     parts += ["<h2>By region</h2>", html_page.table(["NME %", *names], [_region_row(e, names) for e in evaluations])]
     parts += ["<h2>By point</h2>", _figure_points(evaluations)]
+    if any(e.reliability for e in evaluations):
+        parts += ["<h2>What it says of itself</h2><p class=note>Confidence: the chance that a point lies within 3 % "]
+        parts += ["of the crop's side of the label; visibility: that it is seen. Honest is the diagonal.</p>"]
+        parts.append(html_page.svg(reliability_figure(evaluations)))
     for e in evaluations:
         if e.groups:
             parts += [f"<h2>By pose, skin tone and attribute: {html.escape(e.title)}</h2>"]
@@ -118,6 +123,18 @@ def curve_figure(evaluations: Sequence[Evaluation]) -> Any:
         axes.plot(100 * grid, 100 * cumulative(_known(e.errors), grid), label=f"{e.title} ({e.scores.nme:.2f} %)")
     axes.set(xlabel=f"NME, % ({evaluations[0].normaliser})", ylabel="faces, %", xlim=(0, 15), ylim=(0, 100))
     axes.legend(loc="lower right")
+    return figure
+
+
+def reliability_figure(evaluations: Sequence[Evaluation]) -> Any:
+    """The reliability diagrams: the share that came true against what was said."""
+    figure, axes = _axes(6, 5)
+    axes.plot([0, 1], [0, 1], color="#999", linewidth=0.8)
+    for e in evaluations:
+        for what, r in e.reliability.items():
+            axes.plot(r.said, r.true, ".-", label=f"{what}, {e.title} (ECE {r.ece:.3f})")
+    axes.set(xlabel="said", ylabel="came true", xlim=(0, 1), ylim=(0, 1))
+    axes.legend(fontsize=7)
     return figure
 
 

@@ -28,6 +28,12 @@ SKIN_TONES = (  # degrees of the individual typology angle
     ("brown (−30–10°)", -30.0, 10.0),
     ("dark (below −30°)", -90.0, -30.0),
 )
+HIDDEN = (  # shares of a face's points
+    ("no point hidden", -1.0, 0.0),
+    ("up to 10 % of the points hidden", 0.0, 0.1),
+    ("10–30 % hidden", 0.1, 0.3),
+    ("above 30 % hidden", 0.3, 1.0),
+)
 MISSING = 1.0  # the NME of a face that was not found
 
 
@@ -233,6 +239,16 @@ def by_skin_tone(errors: Floats, tones: Floats) -> dict[str, Scores]:
         chosen = (tones > low) & (tones <= high)
         if chosen.any():
             table[f"skin {name}"] = summarise(errors[chosen])
+    return table
+
+
+def by_hidden(errors: Floats, seen: NDArray[np.bool_]) -> dict[str, Scores]:
+    """Scores by the share of a face's points that something hides; `seen` (N, K)."""
+    hidden, table = 1 - seen.mean(axis=1), {}
+    for name, low, high in HIDDEN:
+        chosen = (hidden > low) & (hidden <= high)
+        if chosen.any():
+            table[name] = summarise(errors[chosen])
     return table
 
 

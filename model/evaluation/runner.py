@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fakeit.model.evaluation import html_report, scoring
+from fakeit.model.evaluation import html_report, predictions, scoring
+from fakeit.model.evaluation.predictions import Boxes, PredictionSet
 from fakeit.model.evaluation.protocols import open_protocol, protocol
-from fakeit.model.evaluation.scoring import Boxes, Evaluation, PredictionSet
+from fakeit.model.evaluation.scoring import Evaluation
 from fakeit.model.inference.adapter import adapter_path
+from fakeit.model.inference.backends import AS_TOLD, write_metadata
 from fakeit.model.inference.landmarker import BOX, Landmarker
+from fakeit.model.tracking import catalogue
 from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.extras import is_installed
 from fakeit.pipelines.faces.box import from_landmarks
@@ -87,7 +90,7 @@ def benchmark(landmarker: Landmarker, config: BenchmarkConfig, model: str) -> Re
         samples = samples[: config.limit]
         facts |= {"benchmark": f"{chosen.name}: {len(samples)} faces of {config.path}", "about": chosen.about}
         for boxes in config.boxes:
-            collected = scoring.collect(landmarker, source, samples, boxes, _progress(len(samples)))
+            collected = predictions.collect(landmarker, source, samples, boxes, _progress(len(samples)))
             evaluations += score(landmarker, collected, chosen.normaliser, chosen.video)
             if worst is None:
                 worst = html_report.worst_sheet(evaluations[-1], collected, source)
@@ -95,8 +98,11 @@ def benchmark(landmarker: Landmarker, config: BenchmarkConfig, model: str) -> Re
                 facts["not read"] = f"{len(collected.rejected)}; the first: {collected.rejected[0]}"
     agreements = agreement_on(landmarker, config.unlabelled, config.limit) if config.unlabelled else {}
     figures = {f"{_key(e.title)}/{k}": v for e in evaluations for k, v in e.scores.flat().items()}
+    figures |= {f"{_key(e.title)}/ece_{w}": r.ece for e in evaluations for w, r in e.reliability.items()}
+    figures |= {f"{_key(e.title)}/by/{_key(k)}": s.nme for e in evaluations for k, s in e.groups.items()}
     figures |= {f"agreement/{_key(k)}": v for k, v in agreements.items()}
     lines = [html_report.table_text(evaluations)] if evaluations else []
+    lines += [r.line(f"{e.title}, {what}") for e in evaluations for what, r in e.reliability.items()]
     lines += [f"agreement, {name}: {value:.2f} %{_of(name)}" for name, value in agreements.items()]
     title = f"{Path(model).name} on {config.source or config.unlabelled}"
     html = ""
@@ -116,7 +122,8 @@ def score(landmarker: Landmarker, collected: PredictionSet, normaliser: str, vid
             raise
     if landmarker.adapter is not None:
         points, truth, name, note = scoring.with_adapter(collected, landmarker.adapter)
-        made.append(scoring.evaluate(collected, points, truth, name, normaliser, f"{boxes}, {note}", video))
+        title, fit = f"{boxes}, {note}", landmarker.adapter.sigma_fit
+        made.append(scoring.evaluate(collected, points, truth, name, normaliser, title, video, fit))
     return made
 
 
@@ -165,14 +172,37 @@ def fit_adapter_on(landmarker: Landmarker, config: BenchmarkConfig, name: str, m
     """Fits a label adapter on a source with true boxes and stores it beside the model; a line on how it went."""
     chosen = protocol(config.source)
     source, samples = open_protocol(chosen, config.path)
-    collected = scoring.collect(landmarker, source, samples[: config.limit], "true", _progress(len(samples)))
+    chosen_samples, shown = samples[: config.limit], _progress(len(samples[: config.limit]))
+    collected = predictions.collect(landmarker, source, chosen_samples, "true", shown, mirrored=True)
     adapter, left = scoring.fit_label_adapter(collected, name, f"{chosen.name} ({len(collected.samples)} faces)")
     path = adapter_path(model or BOX, name)
     adapter.save(path)
     return (
         f"{path}: {adapter.source} to {adapter.target}, fitted on {adapter.faces} faces of {chosen.name}; "
-        f"cross-validated, {100 * left:.0f} % of the error is left (strength {adapter.strength})"
+        f"cross-validated, {100 * left:.0f} % of the error is left (strength {adapter.strength}); labels lie "
+        f"{adapter.shift:+.2f} pixels to the right, {adapter.sigma_fit}"
     )
+
+
+def fit_confidence_on(landmarker: Landmarker, config: BenchmarkConfig, model: str | None) -> str:
+    """Fits the confidence on a source with true boxes, faces held back from training, and writes it into the model's
+    ONNX file; a line on how it went. Raises FakeitError where the network does not judge or the file is no ONNX."""
+    path = catalogue.locate(model or BOX)
+    if path.suffix.lower() != ".onnx":
+        raise FakeitError(f"{path}: it is kept in an ONNX file's metadata; export the checkpoint first")
+    chosen = protocol(config.source)
+    source, samples = open_protocol(chosen, config.path)
+    samples = samples[: config.limit]
+    collected = predictions.collect(landmarker, source, samples, "true", _progress(len(samples)))
+    points, truth, name = scoring.without_adapter(collected)
+    before = scoring.evaluate(collected, points, truth, name, chosen.normaliser, "", sigma_fit=AS_TOLD)
+    if "confidence" not in before.reliability:
+        raise FakeitError(f"{path}: this network gives no σ, so no confidence can be fitted (network.head gaussian)")
+    fit = scoring.fit_sigma_fit(collected, points, truth, name)
+    after = scoring.evaluate(collected, points, truth, name, chosen.normaliser, "", sigma_fit=fit)
+    write_metadata(path, replace(landmarker.metadata, sigma_fit=fit))
+    eces = " → ".join(f"{e.reliability['confidence'].ece:.3f}" for e in (before, after))
+    return f"{path}: {fit}; ECE of the confidence {eces} on {len(collected.samples)} faces"
 
 
 def fit_boxes_on(landmarker: Landmarker, config: BenchmarkConfig) -> str:
@@ -184,7 +214,7 @@ def fit_boxes_on(landmarker: Landmarker, config: BenchmarkConfig) -> str:
         try:
             annotation, pixels = read_sample(source, sample)
             truth = annotation.landmarks
-            box = scoring.nearest_box(landmarker.detector_boxes(pixels), from_landmarks(truth))
+            box = predictions.nearest_box(landmarker.detector_boxes(pixels), from_landmarks(truth))
         except Rejected:
             continue
         if box is not None:

@@ -1,50 +1,25 @@
-"""A landmarker held against a labelled source: predictions collected once, then scored in as many ways as wanted."""
+"""Predictions held against labels in as many ways as wanted: with and without an adapter, by group, by point."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fakeit.model.evaluation import metrics
 from fakeit.model.evaluation.metrics import Floats, Scores
-from fakeit.model.inference.adapter import Adapter, fit_adapter, identity, sample_hash
+from fakeit.model.evaluation.predictions import PredictionSet
+from fakeit.model.inference.adapter import Adapter, identity, sample_hash
+from fakeit.model.inference.adapter_fit import Seen, fit_adapter
+from fakeit.model.inference.backends import NEAR, SigmaFit, confidence
+from fakeit.model.inference.calibration import Reliability, fit_sigma, reliability
 from fakeit.model.inference.landmarker import Landmarker
-from fakeit.pipelines.errors import FakeitError, Rejected
-from fakeit.pipelines.faces.box import Box, from_landmarks
-from fakeit.pipelines.faces.box_fit import box_fit
+from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.landmarks import convert, mapping, scheme
-from fakeit.pipelines.sources import Sample, Source, read_sample
-
-Boxes = Literal["true", "detector"]
-
-
-@dataclass(frozen=True)
-class PredictionSet:
-    """What a model says about a source's faces.
-
-    Attributes:
-        samples: the N faces that could be read.
-        truth: (N, K', 2) labels in `truth_scheme`, source pixels, NaN where missing.
-        predicted: (N, K, 2) in `model_scheme`, without adapter, NaN where no face was found.
-        crop_side: (N,) side of the crop that the true box gives, source pixels: the unit of the MSE.
-        skin: (N,) tone of the cheeks, `metrics.skin_tone`, NaN where not known.
-        boxes: whether true boxes or a detector's were used.
-        rejected: why some samples could not be read.
-    """
-
-    samples: tuple[Sample, ...]
-    truth: NDArray[np.float32]
-    truth_scheme: str
-    predicted: NDArray[np.float32]
-    model_scheme: str
-    crop_side: Floats
-    skin: Floats
-    boxes: Boxes
-    rejected: tuple[str, ...] = ()
+from fakeit.pipelines.sources import Sample
 
 
 @dataclass(frozen=True)
@@ -59,6 +34,7 @@ class Evaluation:
         regions, points: mean NME in percent.
         groups: attribute, pose bin or skin tone → scores.
         videos: name → (scores, jitter in percent); empty for pictures.
+        reliability: "confidence" and "visibility", where the model gives them and the labels can tell.
         errors: (N,) each face's NME; predicted: (N, K, 2) in `scheme`, what was scored.
     """
 
@@ -71,82 +47,10 @@ class Evaluation:
     points: Floats
     groups: dict[str, Scores]
     videos: dict[str, tuple[Scores, float]]
+    reliability: dict[str, Reliability]
     errors: Floats = field(repr=False)
     predicted: Floats = field(repr=False)
     truth: Floats = field(repr=False)
-
-
-def collect(
-    landmarker: Landmarker,
-    source: Source,
-    samples: Sequence[Sample],
-    boxes: Boxes,
-    progress: Callable[[int], None] | None = None,
-) -> PredictionSet:
-    """Runs the landmarker (without its adapter) over labelled samples.
-
-    Args:
-        landmarker: of any scheme.
-        source: labelled.
-        samples: of that source.
-        boxes: "true": the tight box of the true points; "detector": as a user would have it, the detection that
-            overlaps the true box most, or none.
-        progress: is told how many are done.
-
-    Raises:
-        FakeitError: no sample could be read.
-    """
-    kept, truths, predictions, sides, tones, rejected = [], [], [], [], [], []
-    missing = np.full((scheme(landmarker.metadata.scheme).count, 2), np.nan, np.float32)
-    crop = landmarker.metadata.crop
-    adapter, landmarker.adapter = landmarker.adapter, None
-    try:
-        for index, sample in enumerate(samples):
-            try:
-                annotation, pixels = read_sample(source, sample)
-                truth = annotation.landmarks
-                true_box = training_box(truth, source.scheme, landmarker.metadata.scheme)
-                box = true_box if boxes == "true" else nearest_box(landmarker.detect(pixels), true_box)
-            except Rejected as error:
-                rejected.append(str(error))
-                continue
-            found = landmarker.predict_boxes(pixels, [box], 0 if boxes == "true" else None) if box else []
-            kept.append(sample)
-            truths.append(truth)
-            predictions.append(found[0].points if found else missing)
-            sides.append(true_box.side * (1 + 2 * crop.margin))
-            tones.append(metrics.skin_tone(pixels, truth, source.scheme))
-            if progress:
-                progress(index + 1)
-    finally:
-        landmarker.adapter = adapter
-    if not kept:
-        raise FakeitError(f"none of {len(samples)} samples could be read; the first: {rejected[0]}")
-    return PredictionSet(
-        tuple(kept),
-        np.stack(truths).astype(np.float32),
-        source.scheme,
-        np.stack(predictions),
-        landmarker.metadata.scheme,
-        np.array(sides),
-        np.array(tones),
-        boxes,
-        tuple(rejected),
-    )
-
-
-def training_box(truth: NDArray[np.floating], source: str, model: str) -> Box:
-    """The box that training would have used: tight around the points, or, where the source labels only eyes, nose and
-    mouth and the model knows the whole face, the map that was fitted from the one box to the other. Raises Rejected."""
-    box = from_landmarks(truth)
-    few = ("kaggle15", "five")
-    return box_fit(f"points of {source}", model).apply(box) if source in few and model not in few else box
-
-
-def nearest_box(found: Sequence[Box], true: Box) -> Box | None:
-    """The box that overlaps the true one most, or None where none does by a tenth."""
-    best = max(found, key=true.overlap, default=None)
-    return best if best is not None and true.overlap(best) > 0.1 else None
 
 
 def common_scheme(model: str, truth: str) -> str:
@@ -185,7 +89,7 @@ def with_adapter(collected: PredictionSet, adapter: Adapter, folds: int = 5) -> 
         note = f"adapter cross-validated ({folds} folds): it was fitted on {len(seen)} of these faces"
         return points, truth, name, note
     truth = np.asarray(convert(collected.truth, collected.truth_scheme, adapter.target), np.float64)
-    points = np.stack([adapter.apply(p) for p in collected.predicted]).astype(np.float64)
+    points = applied(adapter, collected, np.arange(len(truth)))
     return points, truth, adapter.target, f"adapter '{adapter.name}', fitted on {adapter.fitted_on}"
 
 
@@ -199,8 +103,15 @@ def cross_validated_points(collected: PredictionSet, folds: int = 5) -> tuple[Fl
     for held in range(folds):
         rest, out = fold != held, fold == held
         made = fit_label_adapter(collected, "cross-validated", "", rest)[0]
-        points[out] = [made.apply(p) for p in collected.predicted[out]]
+        points[out] = applied(made, collected, np.flatnonzero(out))
     return points, truth, collected.truth_scheme
+
+
+def applied(adapter: Adapter, collected: PredictionSet, rows: NDArray[np.integer]) -> Floats:
+    """(len(rows), K', 2): the points of some faces through an adapter."""
+    unsure = collected.log_sigma
+    made = [adapter.apply(collected.predicted[i], None if unsure is None else unsure[i]) for i in rows]
+    return np.array(made, np.float64)
 
 
 def fit_label_adapter(
@@ -209,13 +120,14 @@ def fit_label_adapter(
     """An adapter from the model's points to the source's labels, on all faces or the chosen ones; see `fit_adapter`."""
     rows = np.flatnonzero(np.ones(len(collected.truth), bool) if chosen is None else chosen)
     return fit_adapter(
-        collected.predicted[rows],
+        Seen(collected.predicted, collected.log_sigma, collected.crop_side).chosen(rows),
         collected.truth[rows],
         collected.model_scheme,
         collected.truth_scheme,
         name,
         fitted_on,
         [identity(collected.samples[i]) for i in rows],
+        mirrored=None if collected.mirrored is None else collected.mirrored.chosen(rows),
     )
 
 
@@ -227,8 +139,10 @@ def evaluate(
     normaliser: str,
     title: str,
     video: bool = False,
+    sigma_fit: SigmaFit | None = None,
 ) -> Evaluation:
-    """Every figure for predicted points (N, K, 2) against truth (N, K, 2), both in `scheme_name`, source pixels."""
+    """Every figure for predicted points (N, K, 2) against truth (N, K, 2), both in `scheme_name`, source pixels.
+    `sigma_fit` is of the confidence in these points; None: the model's own."""
     length = metrics.normaliser(truth, scheme_name, normaliser)
     errors = metrics.face_errors(points, truth, length)
     missing = int((~np.isfinite(points).all(axis=(1, 2))).sum())
@@ -240,6 +154,8 @@ def evaluate(
     if yaw is not None:
         groups |= metrics.by_yaw(errors, yaw)
     groups |= metrics.by_skin_tone(errors, collected.skin)
+    if collected.seen is not None:
+        groups |= metrics.by_hidden(errors, collected.seen)
     return Evaluation(
         title,
         scheme_name,
@@ -250,10 +166,48 @@ def evaluate(
         metrics.by_point(points, truth, length),
         groups,
         _videos(collected, points, truth, length, errors) if video else {},
+        _reliability(collected, points, truth, scheme_name, sigma_fit),
         errors,
         points,
         truth,
     )
+
+
+def _reliability(
+    collected: PredictionSet, points: Floats, truth: Floats, name: str, sigma_fit: SigmaFit | None
+) -> dict[str, Reliability]:
+    """Of the confidence, and of the visibility where the labels know it, over points labelled and found."""
+    found = np.isfinite(points).all(axis=2) & np.isfinite(truth).all(axis=2)
+    apart = metrics.distances(points, truth) / collected.crop_side[:, None]
+    made: dict[str, Reliability | None] = {}
+    fit = sigma_fit or collected.sigma_fit
+    unsure = _carried(collected.log_sigma, collected.model_scheme, name)
+    if unsure is not None:
+        made["confidence"] = reliability(confidence(unsure, fit)[found], apart[found] < NEAR)
+    said = _carried(collected.visibility, collected.model_scheme, name)
+    if said is not None and collected.seen is not None:
+        truly = _carried(collected.seen.astype(np.float32), collected.truth_scheme, name)
+        if truly is not None:
+            made["visibility"] = reliability(said[found], truly[found] > 0.5)
+    return {key: value for key, value in made.items() if value is not None}
+
+
+def fit_sigma_fit(collected: PredictionSet, points: Floats, truth: Floats, name: str) -> SigmaFit:
+    """What makes the confidence in these points (N, K, 2) of scheme `name` truest."""
+    found = np.isfinite(points).all(axis=2) & np.isfinite(truth).all(axis=2)
+    unsure = _carried(collected.log_sigma, collected.model_scheme, name)
+    if unsure is None:
+        raise FakeitError("this network gives no σ")
+    near = metrics.distances(points, truth) / collected.crop_side[:, None] < NEAR
+    return fit_sigma(unsure[found], near[found])
+
+
+def _carried(values: NDArray[np.float32] | None, source: str, target: str) -> NDArray[np.float32] | None:
+    """(N, K) a number for each point of one scheme → (N, K') of another, None where no points match."""
+    try:
+        return None if values is None else convert(values[..., None], source, target)[..., 0].astype(np.float32)
+    except FakeitError:
+        return None
 
 
 def _labels(sample: Sample) -> Mapping[str, Any]:

@@ -2,9 +2,10 @@
 
 Synthetic points are projections of points of a 3D face; people label what they see, a cheek's contour for the jaw. The
 difference is systematic, so a small ridge regression, fitted on a few hundred labelled faces, removes most of it
-(Wood et al. 2021, https://arxiv.org/abs/2109.15102, use the same idea). It looks only at the predicted points, turned,
-moved and scaled onto a mean shape, and says how far each point is to be moved there. It is stored beside the model
-and named when wanted; results are given with and without. It is never fitted on what it is scored on.
+(Wood et al. 2021, https://arxiv.org/abs/2109.15102, use the same idea). It looks at the predicted points, turned, moved
+and scaled onto a mean shape, and at how sure the network is of each, and says how far each point is to be moved there.
+It is stored beside the model and named when wanted; results are given with and without. It is never fitted on what it
+is scored on. `fakeit.model.inference.adapter_fit` fits it.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fakeit.pipelines.config import nearest
+from fakeit.model.inference.backends import AS_TOLD, SigmaFit, confidence
+from fakeit.pipelines.config import nearest, to_dict
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.file_names import is_picture
 from fakeit.pipelines.landmarks import convert, scheme
@@ -27,7 +29,6 @@ from fakeit.pipelines.sources import Sample
 from fakeit.pipelines.storage import write_atomically
 
 Array = NDArray[np.float64]
-STRENGTHS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,10 @@ class Adapter:
         name: how it is asked for.
         source, target: schemes of the points that go in and come out.
         mean: (K, 2) mean shape of `source`, centred, of unit root-mean-square distance from its centre.
-        weights: (2K + 1, 2K') from the aligned points' offsets from `mean` (and a constant 1) to moves.
+        weights: (F, 2K') from features (see `features`) to moves.
+        usual: (K,) the mean log σ where log σ is among the features, else empty.
+        shift: source pixels to the right by which the labels of upright pictures lie off, whatever the face's size.
+        sigma_fit: what makes the confidence in adapted points true.
         strength: of the ridge penalty, chosen by cross-validation.
         fitted_on: what it was fitted on, for reports.
         faces: how many.
@@ -50,27 +54,40 @@ class Adapter:
     target: str
     mean: Array
     weights: Array
+    usual: Array = field(default_factory=lambda: np.zeros(0))
+    shift: float = 0.0
+    sigma_fit: SigmaFit = AS_TOLD
     strength: float = 0.0
     fitted_on: str = ""
     faces: int = 0
     samples: tuple[str, ...] = ()
 
-    def apply(self, points: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Points (K, 2) of `source` → (K', 2) of `target`, in the same frame (any frame: it is similarity-free)."""
+    def apply(
+        self, points: NDArray[np.floating], log_sigma: NDArray[np.floating] | None = None
+    ) -> NDArray[np.float32]:
+        """Points (K, 2) of `source`, source pixels, and the network's log σ of them (K,) → (K', 2) of `target`."""
         if not np.isfinite(points).all():
             return base_points(points, self.source, self.target).astype(np.float32)
         turn, centre = alignment(points, self.mean)
         aligned = (points - centre) @ turn
-        moves = (_features(aligned, self.mean) @ self.weights).reshape(-1, 2)
+        moves = (features(aligned, self.mean, log_sigma, self.usual) @ self.weights).reshape(-1, 2)
         moved = base_points(aligned, self.source, self.target) + moves
-        return (moved @ np.linalg.inv(turn) + centre).astype(np.float32)
+        return (moved @ np.linalg.inv(turn) + centre + (self.shift, 0)).astype(np.float32)
 
-    def confidence(self, confidence: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(K,) of the source's points → (K',) of the target's."""
+    def confidence(
+        self, trust: NDArray[np.float32], log_sigma: NDArray[np.floating] | None = None
+    ) -> NDArray[np.float32]:
+        """(K,) of the source's points → (K',) of the target's, true of the target's where log σ is known."""
+        if log_sigma is not None:
+            trust = confidence(np.asarray(log_sigma, np.float32), self.sigma_fit)
+        return self.carried(trust)
+
+    def carried(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(K,) a number for each of the source's points → (K',) for the target's; their mean where no points match."""
         try:
-            return convert(confidence[:, None], self.source, self.target)[:, 0].astype(np.float32)
+            return convert(values[:, None], self.source, self.target)[:, 0].astype(np.float32)
         except FakeitError:
-            return np.full(scheme(self.target).count, confidence.mean(), np.float32)
+            return np.full(scheme(self.target).count, values.mean(), np.float32)
 
     def save(self, path: str | Path) -> None:
         """Writes the adapter as a `.npz` of plain float32 arrays and one JSON text, whole or not at all.
@@ -78,13 +95,13 @@ class Adapter:
         Raises:
             OSError: the place cannot be written.
         """
-        about = {k: getattr(self, k) for k in ("name", "source", "target", "strength", "fitted_on", "faces", "samples")}
+        arrays = ("mean", "weights", "usual")
+        about = {f.name: to_dict(getattr(self, f.name)) for f in fields(self) if f.name not in arrays}
         with write_atomically(str(path)) as file:
             np.savez_compressed(
                 file,
                 about=json.dumps(about),
-                mean=self.mean.astype(np.float32),
-                weights=self.weights.astype(np.float32),
+                **{name: getattr(self, name).astype(np.float32) for name in arrays},
             )
 
 
@@ -99,24 +116,6 @@ def alignment(points: NDArray[np.floating], mean: Array) -> tuple[Array, Array]:
     return np.array([[a, b], [-b, a]]), centre
 
 
-def mean_shape(shapes: Array, rounds: int = 4) -> Array:
-    """The generalised Procrustes mean of shapes (N, K, 2), centred, of unit root-mean-square size, upright as the
-    shapes are on average."""
-    mean = _unit(shapes.mean(axis=0))
-    for _ in range(rounds):
-        aligned = []
-        for shape in shapes:
-            turn, centre = alignment(shape, mean)
-            aligned.append((shape - centre) @ turn)
-        mean = _unit(np.mean(aligned, axis=0))
-    return mean
-
-
-def _unit(shape: Array) -> Array:
-    centred = shape - shape.mean(axis=0)
-    return np.asarray(centred / np.sqrt((centred**2).sum(axis=1).mean()), np.float64)
-
-
 def base_points(points: NDArray[np.floating], source: str, target: str) -> NDArray[np.floating]:
     """What the adapter starts from: the plain mapping of schemes, or zeros (the aligned centre) where there is none."""
     try:
@@ -125,117 +124,13 @@ def base_points(points: NDArray[np.floating], source: str, target: str) -> NDArr
         return np.zeros((scheme(target).count, 2))
 
 
-def _features(aligned: Array, mean: Array) -> Array:
-    return np.append((aligned - mean).ravel(), 1.0)
-
-
-def _system(predicted: Array, truth: Array, source: str, target: str, mean: Array) -> tuple[Array, Array, Array]:
-    """Features (N, F), wanted moves (N, 2K') with zeros where the truth is missing, and what is labelled (N, 2K')."""
-    rows, moves = [], []
-    for points, wanted in zip(predicted, truth, strict=True):
-        turn, centre = alignment(points, mean)
-        aligned = (points - centre) @ turn
-        rows.append(_features(aligned, mean))
-        moves.append(((wanted - centre) @ turn - base_points(aligned, source, target)).ravel())
-    labelled = np.isfinite(np.array(moves))
-    return np.array(rows), np.nan_to_num(np.array(moves)), labelled
-
-
-def _ridge(features: Array, moves: Array, labelled: Array, strengths: Sequence[float]) -> list[Array]:
-    """Weights (F, 2K') for each strength. The constant (the last feature) is not penalised. A point that some faces
-    lack is fitted on the others."""
-    weights = [np.zeros((features.shape[1], moves.shape[1])) for _ in strengths]
-    patterns, group = np.unique(labelled, axis=1, return_inverse=True)
-    for number, rows in enumerate(patterns.T):
-        columns = np.flatnonzero(group.ravel() == number)
-        inputs, wanted = features[rows, :-1], moves[np.ix_(rows, columns)]
-        if not len(inputs):
-            continue
-        middle, height = inputs.mean(axis=0), wanted.mean(axis=0)
-        inputs = inputs - middle
-        values, vectors = np.linalg.eigh(inputs.T @ inputs)  # once for all strengths
-        turned = vectors.T @ (inputs.T @ (wanted - height))
-        for one, strength in zip(weights, strengths, strict=True):
-            slopes = vectors @ (turned / (np.maximum(values, 0) + strength)[:, None])
-            one[:-1, columns] = slopes
-            one[-1, columns] = height - middle @ slopes
-    return weights
-
-
-def fit_adapter(
-    predicted: NDArray[np.floating],
-    truth: NDArray[np.floating],
-    source: str,
-    target: str,
-    name: str,
-    fitted_on: str = "",
-    samples: Sequence[str] = (),
-    folds: int = 5,
-    outlier: float = 0.25,
-) -> tuple[Adapter, float]:
-    """Fits an adapter, its strength chosen by cross-validation.
-
-    Args:
-        predicted: (N, K, 2) the network's points, source pixels.
-        truth: (N, K', 2) the labels of the same faces, NaN where missing.
-        source: scheme of `predicted`.
-        target: scheme of `truth`.
-        name: how it will be asked for.
-        fitted_on: what the faces are.
-        samples: their names.
-        folds: of the cross-validation; mirrored twins stay in one fold.
-        outlier: faces whose mean move is above this share of the face's size are wrong detections and left out.
-
-    Returns:
-        The adapter and the mean error left over in cross-validation, as a share of the error without it.
-
-    Raises:
-        FakeitError: fewer than 20 faces.
-    """
-    finite = np.isfinite(predicted).all(axis=(1, 2))
-    predicted, truth = np.asarray(predicted, np.float64)[finite], np.asarray(truth, np.float64)[finite]
-    if len(predicted) < 20:
-        raise FakeitError(f"{len(predicted)} labelled faces with points; fitting an adapter needs 20 or more")
-    predicted, truth = _with_mirrored(predicted, truth, source, target)
-    mean = mean_shape(predicted)
-    features, moves, labelled = _system(predicted, truth, source, target, mean)
-    size = np.sqrt((moves.reshape(len(moves), -1, 2) ** 2).sum(axis=2)).mean(axis=1)
-    good = size < max(outlier, float(np.median(size)) * 5)
-    features, moves, labelled = features[good], moves[good], labelled[good]
-    half = len(good) // 2
-    fold = (np.arange(len(good)) % half % folds)[good]  # face i and its mirrored twin i + half share a fold
-    before = _error(moves, labelled)
-    left = _crossed(features, moves, labelled, fold)
-    best = STRENGTHS[int(np.argmin(left))]
-    weights = _ridge(features, moves, labelled, (best,))[0]
-    hashed = tuple(sample_hash(s) for s in samples)
-    made = Adapter(name, source, target, mean, weights, best, fitted_on, int(good.sum() // 2), hashed)
-    return made, min(left) / max(before, 1e-12)
-
-
-def _crossed(features: Array, moves: Array, labelled: Array, fold: NDArray[np.int_]) -> list[float]:
-    """The error left over for each of STRENGTHS, every face through a fit that never saw it."""
-    rest = [np.zeros_like(moves) for _ in STRENGTHS]
-    for held in np.unique(fold):
-        fit, out = fold != held, fold == held
-        for one, weights in zip(rest, _ridge(features[fit], moves[fit], labelled[fit], STRENGTHS), strict=True):
-            one[out] = moves[out] - features[out] @ weights
-    return [_error(one, labelled) for one in rest]
-
-
-def _error(moves: Array, labelled: Array) -> float:
-    """Mean length of the moves of labelled points."""
-    present = labelled.reshape(len(labelled), -1, 2).all(axis=2)
-    return float(np.linalg.norm(moves.reshape(len(moves), -1, 2), axis=2)[present].mean())
-
-
-def _with_mirrored(predicted: Array, truth: Array, source: str, target: str) -> tuple[Array, Array]:
-    """Every face and its mirror image: a face has no preferred side, and the fit gets twice the data."""
-    mirror = np.array([-1.0, 1.0])
-    return (
-        np.concatenate([predicted, predicted[:, list(scheme(source).flip)] * mirror]),
-        np.concatenate([truth, truth[:, list(scheme(target).flip)] * mirror]),
-    )
+def features(
+    aligned: NDArray[np.floating], mean: Array, log_sigma: NDArray[np.floating] | None, usual: NDArray[np.floating]
+) -> Array:
+    """What the ridge sees of a face: (2K + 1,) the aligned points' offsets from `mean` and a constant 1, or, where
+    `usual` (K,) is not empty, (3K + 1,) with log σ less `usual` between them, zeros where log σ is not known."""
+    unsure = np.zeros(len(usual)) if log_sigma is None or not len(usual) else log_sigma - usual
+    return np.concatenate([(aligned - mean).ravel(), unsure, [1.0]])
 
 
 def load_adapter(path: str | Path) -> Adapter:
@@ -243,8 +138,9 @@ def load_adapter(path: str | Path) -> Adapter:
     try:
         with np.load(path, allow_pickle=False) as stored:
             about = json.loads(str(stored["about"]))
-            mean, weights = stored["mean"].astype(np.float64), stored["weights"].astype(np.float64)
-            return Adapter(mean=mean, weights=weights, **{**about, "samples": tuple(about["samples"])})
+            arrays = {name: stored[name].astype(np.float64) for name in stored.files if name != "about"}
+            about |= {"samples": tuple(about["samples"]), "sigma_fit": SigmaFit(**about.get("sigma_fit", {}))}
+            return Adapter(**arrays, **about)
     except FileNotFoundError as error:
         raise FakeitError(f"adapter {path}: no such file") from error
     except Exception as error:  # numpy, zipfile and zlib raise whatever damaged bytes lead them to

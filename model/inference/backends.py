@@ -31,6 +31,21 @@ METADATA_KEY = "fakeit"
 FORMAT = 1
 
 
+NEAR = 0.03  # confidence is the chance that a point lies within this share of the crop's side
+
+
+@dataclass(frozen=True)
+class SigmaFit:
+    """What makes a network's confidence true of faces it was not trained on: its σ becomes √((scale·σ)² + floor²), the
+    floor being what no network can see, such as the labels' own scatter. `evaluate --fit-confidence` fits it."""
+
+    scale: float = 1.0
+    floor: float = 0.0
+
+
+AS_TOLD = SigmaFit()
+
+
 class Output(NamedTuple):
     """What a network says about N crops; what it does not give is None.
 
@@ -57,6 +72,7 @@ class ModelMetadata:
         network: the network's registered name, for reports.
         precision: "float32", "float16" or "int8".
         sigma: whether the network gives log σ (unit crop) for each point beside the points.
+        sigma_fit: what makes its confidence true on held-back renders.
         visibility, dense: whether it gives each point's visibility, and the dense points.
         version: of this description.
     """
@@ -68,6 +84,7 @@ class ModelMetadata:
     sigma: bool = False
     visibility: bool = False
     dense: bool = False
+    sigma_fit: SigmaFit = AS_TOLD
     version: int = FORMAT
 
     RENAMED: ClassVar = {"normalisation": None}  # was always the same
@@ -89,6 +106,16 @@ def metadata_from_json(text: str, where: str) -> ModelMetadata:
     return metadata
 
 
+def write_metadata(path: Path, metadata: ModelMetadata) -> None:
+    """Writes what a model's user must know of it into its ONNX file; needs the package onnx."""
+    import onnx
+
+    model = onnx.load(str(path))
+    onnx.helper.set_model_props(model, {METADATA_KEY: metadata.to_json()})
+    model.producer_name = "fakeit"
+    onnx.save(model, str(path))
+
+
 class Backend(Protocol):
     """A network that is ready to run."""
 
@@ -103,6 +130,12 @@ class Backend(Protocol):
         """
 
 
+def confidence(log_sigma: NDArray[np.float32], fit: SigmaFit = AS_TOLD) -> NDArray[np.float32]:
+    """log σ (…,) of a round Gaussian in the unit crop → the chance of lying within NEAR of its centre."""
+    sigma = np.hypot(fit.scale * np.exp(np.clip(log_sigma, -12, 6)), fit.floor)
+    return (1 - np.exp(-0.5 * (NEAR / sigma) ** 2)).astype(np.float32)
+
+
 def run_mirrored(backend: Backend, crops: NDArray[np.uint8]) -> Output:
     """What a network says about the mirrored crops, (N, size, size, channels) uint8 as they are, brought back: points
     exchanged with their mirror pairs."""
@@ -115,6 +148,16 @@ def run_mirrored(backend: Backend, crops: NDArray[np.uint8]) -> Output:
         None if said.visibility is None else said.visibility[:, order],
         None if said.dense is None else said.dense[:, dense_mirror()] * mirror + shift,
     )
+
+
+class Mirrored:
+    """A network that is shown everything mirrored."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend, self.metadata = backend, backend.metadata
+
+    def run(self, crops: NDArray[np.uint8]) -> Output:
+        return run_mirrored(self.backend, crops)
 
 
 class OnnxBackend:

@@ -198,7 +198,4 @@ class FaceTracker:
         if self.config.smooth:
             points = track.filter(face.points, seconds, from_landmarks(face.points).side)
             face = replace(face, points=points)
-        adapter = self.landmarker.adapter
-        if adapter is None:
-            return face
-        return Face(adapter.apply(face.points), adapter.confidence(face.confidence), face.box, adapter.target)
+        return self.landmarker.adapted(face)

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakeit.model.inference.adapter import Adapter, beside
-from fakeit.model.inference.backends import Backend, ModelMetadata, Output, open_backend, run_mirrored
+from fakeit.model.inference.backends import Backend, ModelMetadata, Output, confidence, open_backend, run_mirrored
 from fakeit.model.inference.found import Faces
 from fakeit.model.inference.results import Face
 from fakeit.model.tracking import catalogue, model_registry
@@ -36,7 +36,6 @@ from fakeit.pipelines.faces.matrix import Matrix, inverse, transform
 from fakeit.pipelines.image_io import read_image
 
 BOX = catalogue.FOLDER / "face70.onnx"
-NEAR = 0.03  # confidence is the chance that a point lies within this share of the crop's side
 
 
 @dataclass(frozen=True)
@@ -206,7 +205,7 @@ class Landmarker:
         for _ in range(passes):
             crops = [self._again(face.points, crop) for face, crop in zip(made, crops, strict=True)]
             made = self._pass(picture, crops)
-        return [self._adapted(face) for face in made]
+        return [self.adapted(face) for face in made]
 
     def predict_many(self, pictures: Sequence[NDArray[np.uint8]], boxes: Sequence[Sequence[Box]]) -> list[list[Face]]:
         """`predict_boxes` for several pictures: their faces go through the network at once where one pass is enough."""
@@ -221,17 +220,19 @@ class Landmarker:
             return [[] for _ in pictures]
         images, matrices = np.concatenate([part[0] for part in cut]), [m for part in cut for m in part[1]]
         made = iter(self._faces(self.run_crops(images), matrices, [box for found in boxes for box in found]))
-        return [[self._adapted(next(made)) for _ in found] for found in boxes]
+        return [[self.adapted(next(made)) for _ in found] for found in boxes]
 
-    def _adapted(self, face: Face) -> Face:
-        if self.adapter is None:
+    def adapted(self, face: Face) -> Face:
+        """A face in the model's own scheme through the adapter, where there is one."""
+        adapter = self.adapter
+        if adapter is None:
             return face
         return replace(
             face,
-            points=self.adapter.apply(face.points),
-            confidence=self.adapter.confidence(face.confidence),
-            scheme=self.adapter.target,
-            visibility=None if face.visibility is None else self.adapter.confidence(face.visibility),
+            points=adapter.apply(face.points, face.log_sigma),
+            confidence=adapter.confidence(face.confidence, face.log_sigma),
+            scheme=adapter.target,
+            visibility=None if face.visibility is None else adapter.carried(face.visibility),
         )
 
     def _again(self, points: NDArray[np.float32], crop: tuple[Box, float]) -> tuple[Box, float]:
@@ -256,7 +257,9 @@ class Landmarker:
     def _faces(self, said: Output, matrices: Sequence[Matrix], boxes: Sequence[Box]) -> list[Face]:
         """What the network said of crops that `matrices` made, as faces in their pictures."""
         size, faces = self.metadata.crop.size, []
-        trust = np.ones(said.points.shape[:2], np.float32) if said.log_sigma is None else confidence(said.log_sigma)
+        trust = np.ones(said.points.shape[:2], np.float32)
+        if said.log_sigma is not None:
+            trust = confidence(said.log_sigma, self.metadata.sigma_fit)
         for index, (matrix, box) in enumerate(zip(matrices, boxes, strict=True)):
             back = inverse(matrix)
 
@@ -265,7 +268,9 @@ class Landmarker:
 
             seen = None if said.visibility is None else said.visibility[index]
             dense = None if said.dense is None else in_picture(said.dense[index])
-            faces.append(Face(in_picture(said.points[index]), trust[index], box, self.metadata.scheme, seen, dense))
+            unsure = None if said.log_sigma is None else said.log_sigma[index]
+            points = in_picture(said.points[index])
+            faces.append(Face(points, trust[index], box, self.metadata.scheme, seen, dense, unsure))
         return faces
 
     def run_crops(self, crops: NDArray[np.uint8]) -> Output:
@@ -276,12 +281,6 @@ class Landmarker:
             return said
         both = zip(said, run_mirrored(self.backend, crops), strict=True)
         return Output(*(None if one is None or other is None else (one + other) / 2 for one, other in both))  # type: ignore[arg-type]
-
-
-def confidence(log_sigma: NDArray[np.float32]) -> NDArray[np.float32]:
-    """log σ (…,) of a round Gaussian in the unit crop → the chance of lying within NEAR of its centre."""
-    sigma = np.exp(np.clip(log_sigma, -12, 6))
-    return (1 - np.exp(-0.5 * (NEAR / sigma) ** 2)).astype(np.float32)
 
 
 def shrunk(pixels: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:

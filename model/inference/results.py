@@ -26,6 +26,7 @@ class Face:
             say.
         dense: (400, 2) float32, source pixels: the places of `fakeit.pipelines.dense_points`; None where the network
             does not give them.
+        log_sigma: (K,) what the network itself gives, in its own scheme: log σ in crop sides, or None.
     """
 
     points: NDArray[np.float32]
@@ -34,6 +35,7 @@ class Face:
     scheme: str
     visibility: NDArray[np.float32] | None = None
     dense: NDArray[np.float32] | None = None
+    log_sigma: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fakeit.model.inference.adapter import Adapter, fit_adapter, identity, load_adapter
+from fakeit.model.inference.adapter import Adapter, identity, load_adapter
+from fakeit.model.inference.adapter_fit import Seen, fit_adapter
 from fakeit.model.inference.backends import Backend, open_backend, run_mirrored
 from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig
 from fakeit.pipelines.errors import FakeitError, Rejected
@@ -154,4 +155,4 @@ def fit_labels(member: Member, source: Source, samples: Sequence[Sample], name: 
         raise FakeitError(f"no picture with labels can be read ({reason or 'there is none'})")
     landmarks, pictures, seen = zip(*labelled, strict=True)
     own, given = own_points(member, pictures), member.backend.metadata.scheme
-    return fit_adapter(own, np.stack(landmarks), given, source.scheme, name, f"{len(labelled)} pictures", seen)
+    return fit_adapter(Seen(own), np.stack(landmarks), given, source.scheme, name, f"{len(labelled)} pictures", seen)

@@ -20,6 +20,7 @@ from fakeit.pipelines.errors import FakeitError
 
 WEIGHTS = "mtcnn_weights"  # folder beside this file
 STRIDE, CELL = 2, 12  # of the first network, its pixels
+SMALL = 70  # pixels of a picture's shorter side from which on other sizes cost little
 AT_ONCE = 512  # cut-outs that a network is given at a time
 Floats = NDArray[np.float32]
 
@@ -47,12 +48,12 @@ class Cascade:
 
     Args:
         thresholds: what each network must be sure by.
-        step: from one size of the picture to the next.
+        steps: from one size of the picture to the next: of large sizes, and of those below SMALL pixels.
         threads: CPU threads of each network.
     """
 
-    def __init__(self, thresholds: tuple[float, float, float], step: float, threads: int = 1) -> None:
-        self.thresholds, self.step = thresholds, step
+    def __init__(self, thresholds: tuple[float, float, float], steps: tuple[float, float], threads: int = 1) -> None:
+        self.thresholds, self.steps = thresholds, steps
         self._first, self._second, self._third = (_network(name, threads) for name in ("pnet", "rnet", "onet"))
 
     def detect(self, image: NDArray[np.uint8], smallest: int) -> Found:
@@ -83,7 +84,7 @@ class Cascade:
             boxes = np.floor(np.hstack([corners, corners + CELL - 1]) / np.float32(scale))
             made = np.hstack([boxes, score[0, rows, columns][:, None], shift[0, :, rows, columns].reshape(-1, 4)])
             found.append(made[_suppress(boxes, made[:, 4], 0.5)])
-            scale *= self.step
+            scale *= self.steps[min(size) <= SMALL]
         if not found:
             return NOTHING.boxes
         every = np.concatenate(found)

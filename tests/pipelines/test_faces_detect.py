@@ -14,7 +14,7 @@ from fakeit.pipelines import shipping
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.box import from_landmarks
 from fakeit.pipelines.faces.box_fit import box_fit
-from fakeit.pipelines.faces.detect import DETECTORS, detector
+from fakeit.pipelines.faces.detect import DETECTORS, Mtcnn, detector
 from fakeit.pipelines.image_io import read_image
 from fakeit.pipelines.sources import open_source
 
@@ -46,15 +46,42 @@ def test_an_unknown_detector_names_the_nearest() -> None:
 
 
 def test_mtcnn_finds_what_facenet_pytorch_found() -> None:
-    """golden/mtcnn_faces.json is what facenet-pytorch 2.6.0 says of that sheet of rendered faces."""
+    """golden/mtcnn_faces.json: what facenet-pytorch 2.6.0 says of that sheet of rendered faces, in steps of a half."""
     golden = Path(__file__).parent / "golden"
-    found = detector("mtcnn", 0.1).detect(read_image(str(golden / "mtcnn_faces.jpg")))
+    found = Mtcnn(0.1, steps=(0.5, 0.5)).detect(read_image(str(golden / "mtcnn_faces.jpg")))
     wanted = json.loads((golden / "mtcnn_faces.json").read_text())
     assert len(found) == len(wanted) >= 6
     for face, known in zip(found, wanted, strict=True):
         assert np.allclose(face.box.array(), known["box"], atol=0.01)
         assert face.points is not None and np.allclose(face.points, known["points"], atol=0.02)
         assert face.score == pytest.approx(known["score"], abs=1e-3)
+
+
+HARD = ("1263447841_1", "1507775914_1", "179820698_1", "2082180458_1", "2223862191_1")  # pale, dark, blurred, close
+
+
+@pytest.mark.parametrize("name", HARD)
+def test_faces_that_were_once_missed(name: str, shared: Path) -> None:
+    source = open_source("300w", str(shared / "data" / "helen_train_870"))
+    (sample,) = [s for s in source.samples() if s.image.endswith(f"{name}.jpg")]
+    true, fit = from_landmarks(source.read(sample).landmarks), box_fit("mtcnn", "ibug68")
+    assert max(true.overlap(fit.apply(f.box)) for f in detector("mtcnn").detect(source.image(sample))) > 0.5
+
+
+@pytest.mark.parametrize("change", ["dark", "close"])
+def test_a_second_look_finds_the_dark_and_the_close(change: str) -> None:
+    """One face of the golden sheet, nearly black, or cut so that it fills the picture."""
+    sheet = read_image(str(Path(__file__).parent / "golden" / "mtcnn_faces.jpg"))
+    face = Mtcnn(0.1).detect(sheet)[0].box
+    reach = 0.6 if change == "dark" else -0.05
+    x, y = max(0, int(face.x - reach * face.width)), max(0, int(face.y - reach * face.height))
+    picture = sheet[y : int(face.y + (1 + reach) * face.height), x : int(face.x + (1 + reach) * face.width)]
+    picture = (picture // 24 if change == "dark" else picture).astype(np.uint8)
+    finder = Mtcnn()
+    assert finder._look(picture, 0, 20) == []
+    found = finder.detect(picture)
+    assert found and abs(found[0].box.centre[0] + x - face.centre[0]) < 0.15 * face.side
+    assert found[0].points is not None and abs(found[0].points[:, 0].mean() + x - face.centre[0]) < 0.25 * face.side
 
 
 def test_detection_needs_no_torch_and_runs_from_a_zip(tmp_path: Path) -> None:

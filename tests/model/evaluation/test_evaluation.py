@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fakeit.model.evaluation import metrics, scoring
+from fakeit.model.evaluation import metrics, predictions, scoring
+from fakeit.model.evaluation.predictions import nearest_box
 from fakeit.model.evaluation.protocols import PROTOCOLS, protocol
 from fakeit.model.evaluation.runner import BenchmarkConfig, agreement_on, benchmark, fit_boxes_on, log
-from fakeit.model.evaluation.scoring import common_scheme, nearest_box
+from fakeit.model.evaluation.scoring import common_scheme
 from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig
 from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.faces import box_fit
@@ -180,7 +181,7 @@ def test_both_ways_of_finding_faces(patches: None) -> None:
 def test_an_adapter_removes_the_labels_habit(patches: None) -> None:
     made = landmarker()
     source = Patches(count=30)
-    held = scoring.collect(made, source, source.samples(), "true")
+    held = predictions.collect(made, source, source.samples(), "true")
     made.adapter, left = scoring.fit_label_adapter(held, "ibug68", "patches")
     from fakeit.model.evaluation.runner import score
 
@@ -192,7 +193,7 @@ def test_faces_the_detector_misses_are_counted(patches: None) -> None:
     made = landmarker()
     made._detector = type("Blind", (), {"detect": lambda self, image: []})()
     source = Patches()
-    held = scoring.collect(made, source, source.samples()[:5], "detector")
+    held = predictions.collect(made, source, source.samples()[:5], "detector")
     result = scoring.evaluate(held, *scoring.without_adapter(held), "inter-ocular", "blind")
     assert result.scores.missing == 5 and result.scores.nme == 100 and result.scores.failures[0.1] == 100
 

@@ -1,0 +1,155 @@
+"""What a landmarker says about a labelled source, collected once, with all that scoring and fitting need of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fakeit.model.evaluation import metrics
+from fakeit.model.evaluation.metrics import Floats
+from fakeit.model.inference.adapter_fit import Seen
+from fakeit.model.inference.backends import AS_TOLD, Mirrored, SigmaFit
+from fakeit.model.inference.landmarker import Landmarker
+from fakeit.model.inference.results import Face
+from fakeit.pipelines.errors import FakeitError, Rejected
+from fakeit.pipelines.faces.box import Box, from_landmarks
+from fakeit.pipelines.faces.box_fit import box_fit
+from fakeit.pipelines.landmarks import scheme
+from fakeit.pipelines.sources import VISIBLE, Sample, Source, read_sample
+
+Boxes = Literal["true", "detector"]
+
+
+@dataclass(frozen=True)
+class PredictionSet:
+    """What a model says about a source's faces.
+
+    Attributes:
+        samples: the N faces that could be read.
+        truth: (N, K', 2) labels in `truth_scheme`, source pixels, NaN where missing.
+        predicted: (N, K, 2) in `model_scheme`, without adapter, NaN where no face was found.
+        crop_side: (N,) side of the crop that the true box gives, source pixels: the unit of the MSE.
+        skin: (N,) tone of the cheeks, `metrics.skin_tone`, NaN where not known.
+        boxes: whether true boxes or a detector's were used.
+        rejected: why some samples could not be read.
+        log_sigma, visibility: (N, K) what the model says of itself beside the points, NaN where no face was found; None
+            where it does not say.
+        sigma_fit: the model's own.
+        seen: (N, K') bool, which labelled points are seen; None where the labels do not say.
+        mirrored: what it says of the mirrored pictures, brought back; None where it was not asked.
+    """
+
+    samples: tuple[Sample, ...]
+    truth: NDArray[np.float32]
+    truth_scheme: str
+    predicted: NDArray[np.float32]
+    model_scheme: str
+    crop_side: Floats
+    skin: Floats
+    boxes: Boxes
+    rejected: tuple[str, ...] = ()
+    log_sigma: NDArray[np.float32] | None = None
+    visibility: NDArray[np.float32] | None = None
+    sigma_fit: SigmaFit = AS_TOLD
+    seen: NDArray[np.bool_] | None = None
+    mirrored: Seen | None = None
+
+
+def collect(
+    landmarker: Landmarker,
+    source: Source,
+    samples: Sequence[Sample],
+    boxes: Boxes,
+    progress: Callable[[int], None] | None = None,
+    mirrored: bool = False,
+) -> PredictionSet:
+    """Runs the landmarker (without its adapter) over labelled samples.
+
+    Args:
+        landmarker: of any scheme.
+        source: labelled.
+        samples: of that source.
+        boxes: "true": the tight box of the true points; "detector": as a user would have it, the detection that
+            overlaps the true box most, or none.
+        progress: is told how many are done.
+        mirrored: whether the mirrored pictures are shown to it as well, for the fit of an adapter.
+
+    Raises:
+        FakeitError: no sample could be read.
+    """
+    kept, truths, seen, sides, tones, rejected = [], [], [], [], [], []
+    faces: list[list[Face | None]] = [[], []]
+    missing = np.full((scheme(landmarker.metadata.scheme).count, 2), np.nan, np.float32)
+    crop = landmarker.metadata.crop
+    adapter, landmarker.adapter = landmarker.adapter, None
+    shown = [landmarker, Landmarker(Mirrored(landmarker.backend), landmarker.config)][: 1 + mirrored]
+    try:
+        for index, sample in enumerate(samples):
+            try:
+                annotation, pixels = read_sample(source, sample)
+                truth = annotation.landmarks
+                true_box = training_box(truth, source.scheme, landmarker.metadata.scheme)
+                box = true_box if boxes == "true" else nearest_box(landmarker.detect(pixels), true_box)
+            except Rejected as error:
+                rejected.append(str(error))
+                continue
+            for one, made in zip(shown, faces, strict=False):
+                found = one.predict_boxes(pixels, [box], 0 if boxes == "true" else None) if box else [None]
+                made.append(found[0])
+            kept.append(sample)
+            truths.append(truth)
+            seen.append(annotation.visibility == VISIBLE)
+            sides.append(true_box.side * (1 + 2 * crop.margin))
+            tones.append(metrics.skin_tone(pixels, truth, source.scheme))
+            if progress:
+                progress(index + 1)
+    finally:
+        landmarker.adapter = adapter
+    if not kept:
+        raise FakeitError(f"none of {len(samples)} samples could be read; the first: {rejected[0]}")
+    crop_side = np.array(sides)
+    points, log_sigma, visibility = _gathered(faces[0], missing)
+    return PredictionSet(
+        tuple(kept),
+        np.stack(truths).astype(np.float32),
+        source.scheme,
+        points,
+        landmarker.metadata.scheme,
+        crop_side,
+        np.array(tones),
+        boxes,
+        tuple(rejected),
+        log_sigma,
+        visibility,
+        landmarker.metadata.sigma_fit,
+        None if np.all(seen) else np.array(seen),
+        Seen(*_gathered(faces[1], missing)[:2], crop_side) if mirrored else None,
+    )
+
+
+def _gathered(faces: Sequence[Face | None], missing: NDArray[np.float32]) -> tuple[Any, Any, Any]:
+    """Points (N, K, 2), log σ (N, K) and visibility (N, K) of faces, NaN for no face; None for what no face has."""
+    columns: list[Any] = []
+    for name, nothing in (("points", missing), ("log_sigma", missing[:, 0]), ("visibility", missing[:, 0])):
+        values = [None if face is None else getattr(face, name) for face in faces]
+        known = any(value is not None for value in values)
+        columns.append(np.stack([nothing if v is None else v for v in values]) if known or name == "points" else None)
+    return columns[0], columns[1], columns[2]
+
+
+def training_box(truth: NDArray[np.floating], source: str, model: str) -> Box:
+    """The box that training would have used: tight around the points, or, where the source labels only eyes, nose and
+    mouth and the model knows the whole face, the map that was fitted from the one box to the other. Raises Rejected."""
+    box = from_landmarks(truth)
+    few = ("kaggle15", "five")
+    return box_fit(f"points of {source}", model).apply(box) if source in few and model not in few else box
+
+
+def nearest_box(found: Sequence[Box], true: Box) -> Box | None:
+    """The box that overlaps the true one most, or None where none does by a tenth."""
+    best = max(found, key=true.overlap, default=None)
+    return best if best is not None and true.overlap(best) > 0.1 else None

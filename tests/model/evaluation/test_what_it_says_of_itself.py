@@ -1,0 +1,92 @@
+"""Confidence and visibility through an evaluation: read from an ONNX file, held against labels, mended, shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fakeit.model.evaluation import html_report, scoring
+from fakeit.model.evaluation.predictions import collect
+from fakeit.model.evaluation.runner import BenchmarkConfig, fit_confidence_on
+from fakeit.model.inference.backends import AS_TOLD, OnnxBackend, Output, SigmaFit
+from fakeit.model.inference.landmarker import BOX, Landmarker, LandmarkerConfig
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.faces.box import from_landmarks
+from fakeit.pipelines.sources import HIDDEN, KINDS, VISIBLE, Annotation
+from tests.model.evaluation.test_evaluation import Patches
+from tests.pattern_face import POINTS_68, Reader
+
+HIDES = np.arange(68) % 3 == 0
+
+
+class Half(Patches):
+    """Patches of which every third point is hidden on every second face."""
+
+    def read(self, sample):  # type: ignore[no-untyped-def]
+        known = super().read(sample)
+        hidden = HIDES & (int(sample.id) % 2 == 0)
+        return replace(known, visibility=np.where(hidden, HIDDEN, VISIBLE).astype(np.uint8))
+
+
+@dataclass
+class Seer(Reader):
+    """Says of every third point that it is hidden, of others that they are seen, always."""
+
+    def run(self, crops):  # type: ignore[no-untyped-def]
+        points, sigma, *_ = super().run(crops)
+        said = np.where(np.arange(70) % 3 == 0, 0.5, 1.0).astype(np.float32)
+        return Output(points, sigma, np.repeat(said[None], len(crops), axis=0))
+
+
+def test_visibility_is_held_against_hidden_points() -> None:
+    source = Half()
+    held = collect(Landmarker(Seer(), LandmarkerConfig()), source, source.samples()[:6], "true")
+    assert held.visibility is not None and held.visibility.shape == (6, 70) and held.seen is not None
+    made = scoring.evaluate(held, *scoring.without_adapter(held), "inter-ocular", "patches")
+    known = made.reliability["visibility"]
+    assert known.ece == pytest.approx(0, abs=1e-6)  # it is half sure of what is hidden half the time
+    assert {"no point hidden", "above 30 % hidden"} <= set(made.groups)
+    page = html_report.page("t", {}, [made], None)
+    assert "What it says of itself" in page and "visibility, patches" in page
+
+
+def test_an_onnx_file_with_a_visibility_output(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(str(BOX))
+    model.graph.node.append(onnx.helper.make_node("Sigmoid", ["log_sigma"], ["visibility"]))
+    model.graph.output.append(onnx.helper.make_tensor_value_info("visibility", onnx.TensorProto.FLOAT, ["faces", 70]))
+    onnx.save(model, str(tmp_path / "seer.onnx"))
+    backend = OnnxBackend(tmp_path / "seer.onnx")
+    crops = np.random.default_rng(0).integers(0, 255, (3, 80, 80, 3), np.uint8)
+    points, sigma, visibility, _ = backend.run(crops)
+    assert points.shape == (3, 70, 2) and sigma is not None and visibility is not None
+    assert np.allclose(visibility, 1 / (1 + np.exp(-sigma)), atol=1e-5)
+    made = Landmarker(backend, LandmarkerConfig(flip=True))
+    (face,) = made.predict_boxes(np.full((90, 90, 3), 90, np.uint8), [from_landmarks(POINTS_68 * 0.6)])
+    assert face.visibility is not None and face.visibility.shape == (70,) and 0 < face.visibility.mean() < 1
+
+
+def test_the_confidence_is_fitted_and_kept_in_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(KINDS, "patches", "tests.model.evaluation.test_evaluation:Patches")
+    model = tmp_path / "m.onnx"
+    model.write_bytes(BOX.read_bytes())
+    before = Landmarker.load(model)
+    line = fit_confidence_on(before, BenchmarkConfig("patches"), str(model))
+    after = Landmarker.load(model)
+    assert "ECE of the confidence" in line and after.metadata.sigma_fit != AS_TOLD
+    assert replace(after.metadata, sigma_fit=before.metadata.sigma_fit) == before.metadata
+    with pytest.raises(FakeitError, match="export the checkpoint first"):
+        fit_confidence_on(before, BenchmarkConfig("patches"), str(tmp_path / "m.pt"))
+
+
+def test_a_fitted_confidence_is_what_faces_have() -> None:
+    reader = Reader()
+    reader.metadata = replace(reader.metadata, sigma_fit=SigmaFit(1.0, 0.03))
+    source = Patches()
+    annotation, pixels = source.read(source.samples()[0]), source.image(source.samples()[0])
+    assert isinstance(annotation, Annotation)
+    (face,) = Landmarker(reader).predict_boxes(pixels, [from_landmarks(annotation.landmarks)])
+    assert face.confidence.mean() == pytest.approx(1 - np.exp(-0.5), abs=0.03)
