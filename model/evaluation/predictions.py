@@ -15,6 +15,7 @@ from fakeit.model.inference.adapter_fit import Seen
 from fakeit.model.inference.backends import AS_TOLD, Mirrored, SigmaFit
 from fakeit.model.inference.landmarker import Landmarker
 from fakeit.model.inference.results import Face
+from fakeit.pipelines.dense_points import DENSE
 from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.faces.box import Box, from_landmarks
 from fakeit.pipelines.faces.box_fit import box_fit
@@ -38,6 +39,7 @@ class PredictionSet:
         rejected: why some samples could not be read.
         log_sigma, visibility: (N, K) what the model says of itself beside the points, NaN where no face was found; None
             where it does not say.
+        dense: (N, 400, 2) its dense points, source pixels, likewise.
         sigma_fit: the model's own.
         seen: (N, K') bool, which labelled points are seen; None where the labels do not say.
         mirrored: what it says of the mirrored pictures, brought back; None where it was not asked.
@@ -54,6 +56,7 @@ class PredictionSet:
     rejected: tuple[str, ...] = ()
     log_sigma: NDArray[np.float32] | None = None
     visibility: NDArray[np.float32] | None = None
+    dense: NDArray[np.float32] | None = None
     sigma_fit: SigmaFit = AS_TOLD
     seen: NDArray[np.bool_] | None = None
     mirrored: Seen | None = None
@@ -112,33 +115,37 @@ def collect(
     if not kept:
         raise FakeitError(f"none of {len(samples)} samples could be read; the first: {rejected[0]}")
     crop_side = np.array(sides)
-    points, log_sigma, visibility = _gathered(faces[0], missing)
+    said, mirror = (_gathered(each, missing) for each in faces)
     return PredictionSet(
         tuple(kept),
         np.stack(truths).astype(np.float32),
         source.scheme,
-        points,
+        said["points"],
         landmarker.metadata.scheme,
         crop_side,
         np.array(tones),
         boxes,
         tuple(rejected),
-        log_sigma,
-        visibility,
+        said["log_sigma"],
+        said["visibility"],
+        said["dense"],
         landmarker.metadata.sigma_fit,
         None if np.all(seen) else np.array(seen),
-        Seen(*_gathered(faces[1], missing)[:2], crop_side) if mirrored else None,
+        Seen(mirror["points"], mirror["log_sigma"], crop_side, mirror["dense"]) if mirrored else None,
     )
 
 
-def _gathered(faces: Sequence[Face | None], missing: NDArray[np.float32]) -> tuple[Any, Any, Any]:
-    """Points (N, K, 2), log σ (N, K) and visibility (N, K) of faces, NaN for no face; None for what no face has."""
-    columns: list[Any] = []
-    for name, nothing in (("points", missing), ("log_sigma", missing[:, 0]), ("visibility", missing[:, 0])):
+def _gathered(faces: Sequence[Face | None], missing: NDArray[np.float32]) -> dict[str, Any]:
+    """Points (N, K, 2), log σ and visibility (N, K) and dense points (N, 400, 2) of faces, NaN for no face; None for
+    what no face has."""
+    nothing = {"points": missing, "log_sigma": missing[:, 0], "visibility": missing[:, 0]}
+    nothing["dense"] = np.full((DENSE, 2), np.nan, np.float32)
+    columns: dict[str, Any] = {}
+    for name, empty in nothing.items():
         values = [None if face is None else getattr(face, name) for face in faces]
-        known = any(value is not None for value in values)
-        columns.append(np.stack([nothing if v is None else v for v in values]) if known or name == "points" else None)
-    return columns[0], columns[1], columns[2]
+        known = name == "points" or any(value is not None for value in values)
+        columns[name] = np.stack([empty if v is None else v for v in values]) if known and values else None
+    return columns
 
 
 def training_box(truth: NDArray[np.floating], source: str, model: str) -> Box:

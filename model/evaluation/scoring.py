@@ -109,8 +109,8 @@ def cross_validated_points(collected: PredictionSet, folds: int = 5) -> tuple[Fl
 
 def applied(adapter: Adapter, collected: PredictionSet, rows: NDArray[np.integer]) -> Floats:
     """(len(rows), K', 2): the points of some faces through an adapter."""
-    unsure = collected.log_sigma
-    made = [adapter.apply(collected.predicted[i], None if unsure is None else unsure[i]) for i in rows]
+    beside = (collected.log_sigma, collected.dense)
+    made = [adapter.apply(collected.predicted[i], *(None if b is None else b[i] for b in beside)) for i in rows]
     return np.array(made, np.float64)
 
 
@@ -120,7 +120,7 @@ def fit_label_adapter(
     """An adapter from the model's points to the source's labels, on all faces or the chosen ones; see `fit_adapter`."""
     rows = np.flatnonzero(np.ones(len(collected.truth), bool) if chosen is None else chosen)
     return fit_adapter(
-        Seen(collected.predicted, collected.log_sigma, collected.crop_side).chosen(rows),
+        Seen(collected.predicted, collected.log_sigma, collected.crop_side, collected.dense).chosen(rows),
         collected.truth[rows],
         collected.model_scheme,
         collected.truth_scheme,

@@ -3,7 +3,8 @@
 Synthetic points are projections of points of a 3D face; people label what they see, a cheek's contour for the jaw. The
 difference is systematic, so a small ridge regression, fitted on a few hundred labelled faces, removes most of it
 (Wood et al. 2021, https://arxiv.org/abs/2109.15102, use the same idea). It looks at the predicted points, turned, moved
-and scaled onto a mean shape, and at how sure the network is of each, and says how far each point is to be moved there.
+and scaled onto a mean shape, at how sure the network is of each and at the dense points where it gives them, and says
+how far each point is to be moved there.
 It is stored beside the model and named when wanted; results are given with and without. It is never fitted on what it
 is scored on. `fakeit.model.inference.adapter_fit` fits it.
 """
@@ -41,6 +42,7 @@ class Adapter:
         mean: (K, 2) mean shape of `source`, centred, of unit root-mean-square distance from its centre.
         weights: (F, 2K') from features (see `features`) to moves.
         usual: (K,) the mean log σ where log σ is among the features, else empty.
+        dense: (400, 2) the mean dense points, in the frame of `mean`, where they are among the features, else empty.
         shift: source pixels to the right by which the labels of upright pictures lie off, whatever the face's size.
         sigma_fit: what makes the confidence in adapted points true.
         strength: of the ridge penalty, chosen by cross-validation.
@@ -55,6 +57,7 @@ class Adapter:
     mean: Array
     weights: Array
     usual: Array = field(default_factory=lambda: np.zeros(0))
+    dense: Array = field(default_factory=lambda: np.zeros((0, 2)))
     shift: float = 0.0
     sigma_fit: SigmaFit = AS_TOLD
     strength: float = 0.0
@@ -63,14 +66,20 @@ class Adapter:
     samples: tuple[str, ...] = ()
 
     def apply(
-        self, points: NDArray[np.floating], log_sigma: NDArray[np.floating] | None = None
+        self,
+        points: NDArray[np.floating],
+        log_sigma: NDArray[np.floating] | None = None,
+        dense: NDArray[np.floating] | None = None,
     ) -> NDArray[np.float32]:
-        """Points (K, 2) of `source`, source pixels, and the network's log σ of them (K,) → (K', 2) of `target`."""
+        """Points (K, 2) of `source`, source pixels, the network's log σ of them (K,) and its dense points (400, 2),
+        source pixels → (K', 2) of `target`. What is not known counts as usual."""
         if not np.isfinite(points).all():
             return base_points(points, self.source, self.target).astype(np.float32)
         turn, centre = alignment(points, self.mean)
         aligned = (points - centre) @ turn
-        moves = (features(aligned, self.mean, log_sigma, self.usual) @ self.weights).reshape(-1, 2)
+        spread = None if dense is None else (dense - centre) @ turn
+        seen = features(aligned, self.mean, log_sigma, self.usual, spread, self.dense)
+        moves = (seen @ self.weights).reshape(-1, 2)
         moved = base_points(aligned, self.source, self.target) + moves
         return (moved @ np.linalg.inv(turn) + centre + (self.shift, 0)).astype(np.float32)
 
@@ -95,7 +104,7 @@ class Adapter:
         Raises:
             OSError: the place cannot be written.
         """
-        arrays = ("mean", "weights", "usual")
+        arrays = ("mean", "weights", "usual", "dense")
         about = {f.name: to_dict(getattr(self, f.name)) for f in fields(self) if f.name not in arrays}
         with write_atomically(str(path)) as file:
             np.savez_compressed(
@@ -125,12 +134,19 @@ def base_points(points: NDArray[np.floating], source: str, target: str) -> NDArr
 
 
 def features(
-    aligned: NDArray[np.floating], mean: Array, log_sigma: NDArray[np.floating] | None, usual: NDArray[np.floating]
+    aligned: NDArray[np.floating],
+    mean: Array,
+    log_sigma: NDArray[np.floating] | None,
+    usual: NDArray[np.floating],
+    spread: NDArray[np.floating] | None,
+    dense: Array,
 ) -> Array:
-    """What the ridge sees of a face: (2K + 1,) the aligned points' offsets from `mean` and a constant 1, or, where
-    `usual` (K,) is not empty, (3K + 1,) with log σ less `usual` between them, zeros where log σ is not known."""
+    """What the ridge sees of a face: (2K + 1,) the aligned points' offsets from `mean` and a constant 1; between them,
+    where `usual` (K,) is not empty, log σ less `usual`, and, where `dense` (400, 2) is not, the offsets of the aligned
+    dense points `spread` from it. Zeros for what is not known."""
     unsure = np.zeros(len(usual)) if log_sigma is None or not len(usual) else log_sigma - usual
-    return np.concatenate([(aligned - mean).ravel(), unsure, [1.0]])
+    apart = np.zeros(dense.shape) if spread is None or not len(dense) else spread - dense
+    return np.concatenate([(aligned - mean).ravel(), unsure, apart.ravel(), [1.0]])
 
 
 def load_adapter(path: str | Path) -> Adapter:

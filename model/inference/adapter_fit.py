@@ -10,7 +10,7 @@ its own in the adapter, and the ridge sees labels without it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from fakeit.model.inference.adapter import Adapter, Array, alignment, base_points, features, sample_hash
 from fakeit.model.inference.backends import AS_TOLD, NEAR, SigmaFit
 from fakeit.model.inference.calibration import fit_sigma
+from fakeit.pipelines.dense_points import dense_mirror
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.landmarks import scheme
 
@@ -34,21 +35,25 @@ class Seen:
         points: (N, K, 2) source pixels, NaN where it found none.
         log_sigma: (N, K) of its crops, or None.
         crop_side: (N,) of those crops, source pixels, or None where not known.
+        dense: (N, 400, 2) the dense points, source pixels, or None.
     """
 
     points: NDArray[np.floating]
     log_sigma: NDArray[np.floating] | None = None
     crop_side: NDArray[np.floating] | None = None
+    dense: NDArray[np.floating] | None = None
 
     def chosen(self, rows: NDArray[np.integer] | NDArray[np.bool_]) -> Seen:
         """Some of the faces."""
-        return Seen(*(None if a is None else a[rows] for a in (self.points, self.log_sigma, self.crop_side)))  # type: ignore[arg-type]
+        columns = (getattr(self, each.name) for each in fields(self))
+        return Seen(*(None if column is None else column[rows] for column in columns))  # type: ignore[arg-type]
 
     def turned_over(self, source: str) -> Seen:
         """The same faces in pictures mirrored about x = 0."""
         order = list(scheme(source).flip)
         unsure = None if self.log_sigma is None else self.log_sigma[:, order]
-        return Seen(self.points[:, order] * MIRROR, unsure, self.crop_side)
+        dense = None if self.dense is None else self.dense[:, dense_mirror()] * MIRROR
+        return Seen(self.points[:, order] * MIRROR, unsure, self.crop_side, dense)
 
 
 @dataclass(frozen=True)
@@ -120,8 +125,11 @@ def fit_adapter(
     usual = np.zeros(0)
     if seen.log_sigma is not None and twin.log_sigma is not None:
         usual = np.concatenate([seen.log_sigma, twin.log_sigma]).mean(axis=0, dtype=np.float64)
+    dense = np.zeros((0, 2))
+    if seen.dense is not None and twin.dense is not None:
+        dense = _aligned(seen, mean).mean(axis=0) / 2 + _aligned(twin, mean).mean(axis=0) / 2
     sides = [(seen, truth, 1.0), (twin, truth[:, list(scheme(target).flip)] * MIRROR, -1.0)]
-    system = _stacked([_system(each, wanted, source, target, mean, usual, sign) for each, wanted, sign in sides])
+    system = _stacked([_system(each, wanted, source, target, mean, usual, dense, sign) for each, wanted, sign in sides])
     size = np.linalg.norm(system.moves, axis=2).mean(axis=1)
     good = size < max(OUTLIER, float(np.median(size)) * 5)
     half = len(good) // 2
@@ -134,7 +142,20 @@ def fit_adapter(
     weights = _ridge(system, shift, (STRENGTHS[best],))[0]
     fit = _sigma_fit(rests[best], system, seen, twin, good, source, target)
     made = Adapter(
-        *(name, source, target, mean, weights, usual, shift, fit, STRENGTHS[best], fitted_on, int(good.sum() // 2)),
+        *(
+            name,
+            source,
+            target,
+            mean,
+            weights,
+            usual,
+            dense,
+            shift,
+            fit,
+            STRENGTHS[best],
+            fitted_on,
+            int(good.sum() // 2),
+        ),
         tuple(sample_hash(s) for s in samples),
     )
     return made, left[best] / max(_error(system.moves, system.labelled), 1e-12)
@@ -158,12 +179,23 @@ def _unit(shape: Array) -> Array:
     return np.asarray(centred / np.sqrt((centred**2).sum(axis=1).mean()), np.float64)
 
 
-def _system(seen: Seen, truth: Array, source: str, target: str, mean: Array, usual: Array, sign: float) -> _System:
+def _aligned(seen: Seen, mean: Array) -> Array:
+    """(N, 400, 2) the dense points, each face's laid onto `mean` as its points are."""
+    assert seen.dense is not None
+    placed = [(dense, *alignment(points, mean)) for points, dense in zip(seen.points, seen.dense, strict=True)]
+    return np.array([(dense - centre) @ turn for dense, turn, centre in placed])
+
+
+def _system(
+    seen: Seen, truth: Array, source: str, target: str, mean: Array, usual: Array, dense: Array, sign: float
+) -> _System:
     rows, moves, pixels, units = [], [], [], []
     for number, (points, wanted) in enumerate(zip(seen.points, truth, strict=True)):
         turn, centre = alignment(points, mean)
         aligned = (points - centre) @ turn
-        rows.append(features(aligned, mean, None if seen.log_sigma is None else seen.log_sigma[number], usual))
+        unsure = None if seen.log_sigma is None else seen.log_sigma[number]
+        spread = None if seen.dense is None else (seen.dense[number] - centre) @ turn
+        rows.append(features(aligned, mean, unsure, usual, spread, dense))
         moves.append((wanted - centre) @ turn - base_points(aligned, source, target))
         pixels.append(sign * turn[0])
         units.append(float(np.hypot(*turn[0])))

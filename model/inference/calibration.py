@@ -48,9 +48,7 @@ class Reliability:
         return f"{what}: says {said:.3f}, is {true:.3f} of {self.count.sum()} points; ECE {self.ece:.3f}"
 
 
-def reliability(
-    probability: NDArray[np.floating], outcome: NDArray[np.bool_], bins: int = BINS
-) -> Reliability | None:
+def reliability(probability: NDArray[np.floating], outcome: NDArray[np.bool_], bins: int = BINS) -> Reliability | None:
     """The diagram of probabilities (…,) and what came true (…,); points without a probability (NaN) are left out, None
     where none is left."""
     known = np.isfinite(probability)

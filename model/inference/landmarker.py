@@ -229,7 +229,7 @@ class Landmarker:
             return face
         return replace(
             face,
-            points=adapter.apply(face.points, face.log_sigma),
+            points=adapter.apply(face.points, face.log_sigma, face.dense),
             confidence=adapter.confidence(face.confidence, face.log_sigma),
             scheme=adapter.target,
             visibility=None if face.visibility is None else adapter.carried(face.visibility),

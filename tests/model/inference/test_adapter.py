@@ -18,6 +18,7 @@ from fakeit.model.inference.adapter import (
 )
 from fakeit.model.inference.adapter_fit import Seen, fit_adapter, mean_shape
 from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig
+from fakeit.pipelines.dense_points import dense_mirror
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.landmarks import convert, scheme
 from fakeit.pipelines.sources import Sample
@@ -115,6 +116,24 @@ def test_how_sure_the_network_is_says_how_far_to_move() -> None:
     seeing = [told.apply(p, u) for p, u in zip(off, unsure, strict=True)]
     assert np.linalg.norm(np.array(seeing) - labelled, axis=2).mean() < 0.5 * blind
     assert np.isfinite(told.apply(off[0])).all()  # where nothing says how sure: as sure as usual
+
+
+def test_dense_points_tell_what_the_points_do_not() -> None:
+    """Labels lie where a dense point is; the network's own points do not say so."""
+    random = np.random.default_rng(2)
+    made, labelled = seen(120)
+    size = made.points.std(axis=(1, 2))
+    apart = random.normal(0, 0.08, (120, 2)) * size[:, None]
+    dense = np.repeat(made.points.mean(axis=1, keepdims=True), 400, axis=1)
+    dense[:, dense_mirror() == np.arange(400)] += apart[:, None]  # those on the face's middle
+    wanted = labelled + apart[:, None]
+    errors = []
+    for given in (made, Seen(made.points, dense=dense)):
+        adapter, _ = fit_adapter(given, wanted, "face70", "ibug68", "test")
+        points = [adapter.apply(p, None, d) for p, d in zip(made.points, dense, strict=True)]
+        errors.append((np.linalg.norm(points - wanted, axis=2) / size[:, None]).mean())
+        assert np.isfinite(adapter.apply(made.points[0])).all()  # where none are told: as usual
+    assert errors[1] < 0.3 * errors[0]
 
 
 def test_confidence_in_adapted_points_is_that_of_the_labels() -> None:
