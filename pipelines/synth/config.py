@@ -135,7 +135,7 @@ class LightConfig:
     ambient: Range = (0.15, 0.7)
     lights: tuple[int, int] = (1, 3)
     shadows: float = 0.7  # share of faces whose first light casts shadows
-    exposure_sd: float = 0.2  # of the natural logarithm
+    exposure_sd: float = 0.3  # of the natural logarithm
 
     def __post_init__(self) -> None:
         _share("light", shadows=self.shadows, measured=self.measured)
@@ -159,7 +159,7 @@ class BackgroundConfig:
 class EffectConfig:
     """What a camera and its file make of a picture."""
 
-    blur: Range = (0.5, 1.5)  # sigma at 512 pixels: every lens has some
+    blur: Range = (0.2, 1.2)  # sigma at 512 pixels, beside a third of a pixel
     depth_blur: float = 0.3
     motion_blur: float = 0.06
     contrast: Range = (0.1, 0.8)  # of an S about the middle of the tone curve

@@ -162,13 +162,18 @@ def render(index: int, seed: int, config: SynthesisConfig, size: int) -> Face:
         in_sight = _visibility(at, farthest, _DENSE_HIDDEN_BY)  # the rim is steep: of nine pixels
         in_sight[_covered(at, classes, hand)] = HIDDEN
         dense = label(places, in_sight, gaze, camera, 1.0 if person is None else person.size)
-    some = owner[::4, ::3]
-    seen = image[::4, ::3][(some >= 0) & (some < len(head.triangles))]
-    shown = float(np.median(cv2.reduce(seen, 1, cv2.REDUCE_MAX))) if len(seen) else 0.3
+    shown = _brightness(image[::4, ::3], classes[::4, ::3])
     meant = lighting.exposure * (float(coat.colours[SKIN].mean()) / _MEAN_SKIN) ** _DARK_STAYS_DARK
     exposure = min(meant / max(shown, 0.02), 4.0)
     picture = photograph(image, exposure, config.effects, stream(seed, index, "effects"))
     return Face(picture, points[:, :2].astype(np.float32), visibility, classes, dense)
+
+
+def _brightness(image: Floats, classes: NDArray[np.uint8]) -> float:
+    """Median of the strongest channel over skin and nose; clothes and hair do not make a face's exposure."""
+    face = (classes == 1) | (classes == 2)
+    seen = image[face] if face.any() else image[classes > 0]
+    return float(np.median(cv2.reduce(seen, 1, cv2.REDUCE_MAX))) if len(seen) else 0.3
 
 
 def _under_hat(opened: Floats, canonical: Floats, worn: Worn) -> Floats:

@@ -15,12 +15,14 @@ from fakeit.pipelines.synth.config import (
     CameraConfig,
     EffectConfig,
     HairConfig,
+    HeadConfig,
     LightConfig,
+    PeopleConfig,
     SynthesisConfig,
 )
 from fakeit.pipelines.synth.effects import photograph
 from fakeit.pipelines.synth.environment import panorama, panoramas, turned
-from fakeit.pipelines.synth.face import render
+from fakeit.pipelines.synth.face import _brightness, render
 from fakeit.pipelines.synth.gloss import SIDE, highlights
 from fakeit.pipelines.synth.heads import load_head
 from fakeit.pipelines.synth.light import draw_lighting, openness
@@ -172,3 +174,23 @@ def test_a_detector_finds_the_default_faces() -> None:
     config = load("conf/synthesize/default.toml", SynthesisConfig, [])
     found = [bool(finder.detect(render(index, 4242, config, 512).image)) for index in range(120)]
     assert np.mean(found) >= 0.92, np.flatnonzero(~np.array(found))
+
+
+def test_clothes_and_hair_do_not_make_a_faces_exposure() -> None:
+    """Black clothes once washed faces out."""
+    image, classes = np.full((40, 40, 3), 0.01, np.float32), np.full((40, 40), 15, np.uint8)
+    image[:12], classes[:12] = [0.4, 0.3, 0.2], 1
+    assert _brightness(image, classes) == pytest.approx(0.4)
+    assert _brightness(image, np.full_like(classes, 18)) == pytest.approx(0.01)  # nothing of the face in sight
+    assert _brightness(image, np.zeros_like(classes)) > 0
+
+
+def test_dark_skin_makes_a_darker_picture_though_less_so_than_it_is() -> None:
+    shown = []
+    for origin in range(3):
+        origins = tuple(1.0 if at == origin else 1e-3 for at in range(3))
+        conf = SynthesisConfig(head=HeadConfig(kind="makehuman"), people=PeopleConfig(origins=origins))
+        faces = [render(index, 8, conf, 64) for index in range(12)]
+        shown.append(np.mean([f.image[f.segmentation == 1].mean() for f in faces if (f.segmentation == 1).any()]))
+    african, _, caucasian = shown
+    assert 0.45 < african / caucasian < 0.9
