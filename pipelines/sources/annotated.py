@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakeit.pipelines.errors import FakeitError, Rejected
+from fakeit.pipelines.file_names import is_picture
 from fakeit.pipelines.image_io import read_image
 from fakeit.pipelines.landmarks import Scheme
 from fakeit.pipelines.landmarks import scheme as scheme_called
@@ -30,7 +31,6 @@ from fakeit.pipelines.own_scheme import from_names, word
 from fakeit.pipelines.sources import HIDDEN, VISIBLE, Annotation, Sample
 from fakeit.pipelines.storage import is_url, join_member, list_files, read_bytes
 
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 CORNER = 0.5
 Point = tuple[float, float, int]  # x, y from the picture's corner, COCO's visibility
 
@@ -62,7 +62,7 @@ class Annotated:
 
     def samples(self) -> list[Sample]:
         names = scheme_called(self.scheme).names
-        files = [file for file in list_files(self.path) if file.lower().endswith(PICTURES)]
+        files = [file for file in list_files(self.path) if is_picture(file)]
         known = {**{posixpath.basename(file): file for file in reversed(files)}, **{file: file for file in files}}
         samples: list[Sample] = []
         seen: dict[str, int] = {}
@@ -147,7 +147,7 @@ def _cvat(data: bytes) -> Iterator[Labelled]:
 
 def _label_studio(data: bytes) -> Iterator[Labelled]:
     for task in json.loads(data):
-        image = next(str(v) for v in task["data"].values() if str(v).split("?")[-1].lower().endswith(PICTURES))
+        image = next(str(v) for v in task["data"].values() if is_picture(str(v).split("?")[-1]))
         for entry in (task.get("annotations") or [{}])[:1]:
             made = Labelled(image)
             for result in entry.get("result", []):

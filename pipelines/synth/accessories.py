@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from fakeit.pipelines.synth.camera import Camera
 from fakeit.pipelines.synth.hand import draw_hand
 from fakeit.pipelines.synth.noise import SIDE, tiles
-from fakeit.pipelines.synth.worn import CLOTHING, FACEWEAR, GLASSES, Worn
+from fakeit.pipelines.synth.wardrobe import CLOTHING, FACEWEAR, GLASSES, Worn
 
 Floats = NDArray[np.float32]
 Classes = NDArray[np.uint8]
@@ -139,14 +139,33 @@ def _occluder(
     return None
 
 
-def draw_clothes(image: Floats, classes: Classes, camera: Camera, colour: Floats, random: np.random.Generator) -> None:
-    """Shoulders wider than the head's mesh has them, in place, before it is drawn; `colour`: of the cloth, lit."""
+def draw_shoulders(
+    image: Floats, classes: Classes, free: NDArray[np.bool_], camera: Camera, colour: Floats,
+    random: np.random.Generator,
+) -> None:  # fmt: skip
+    """Shoulders wider than the head's mesh has them, in place, where `free` (H, W) of it; of what the mesh wears at the
+    picture's lower edge (`colour` where it ends above), round and folded."""
     size, scale, (x, _) = len(image), camera.scale, camera.centre
     collar = camera.centre[1] + random.uniform(11, 14) * scale
     across = np.linspace(-1, 1, 17)
-    shoulders = np.stack(
-        [x + across * random.uniform(15, 23) * scale, collar + 7 * scale * np.abs(across) ** 3], axis=1
-    )
+    wide = random.uniform(15, 23) * scale
+    shoulders = np.stack([x + across * wide, collar + 7 * scale * np.abs(across) ** 3], axis=1)
     floor = max(size * 1.3, collar + 8 * scale)
     outline = np.concatenate([shoulders, [[shoulders[-1, 0], floor], [shoulders[0, 0], floor]]])
-    _fill(image, classes, outline.astype(np.float32), colour, CLOTHING)
+    top = max(0, int(collar))
+    if top >= size:
+        return
+    inside = np.zeros((size - top, size), np.uint8)
+    cv2.fillPoly(inside, [np.rint(outline - [0, top]).astype(np.int32)], 1)
+    inside &= free[top:]
+    low = np.s_[-max(size // 16, 1) :]
+    below = ~free[low]
+    cloth, part = colour, CLOTHING
+    if below.any():
+        cloth, part = np.median(image[low][below], axis=0), int(np.bincount(classes[low][below]).argmax())
+    y0, x0 = random.integers(0, SIDE - 128, 2)
+    folds = cv2.resize(tiles()[1, y0 : y0 + 128, x0 : x0 + 128], (size, size), interpolation=cv2.INTER_LINEAR)[top:]
+    round_off = np.sqrt(np.clip(1.15 - ((np.arange(size) - x) / wide) ** 2, 0.05, 1)).astype(np.float32)
+    at = inside > 0
+    image[top:][at] = cloth * (0.9 * (1 + 0.1 * folds) * round_off)[at][:, None]
+    classes[top:][at] = part

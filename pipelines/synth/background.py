@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.file_names import is_picture
 from fakeit.pipelines.image_io import read_image
 from fakeit.pipelines.synth.camera import Camera
 from fakeit.pipelines.synth.config import BackgroundConfig
@@ -23,9 +24,9 @@ DRAWN = 160  # pixels of the side that clutter is drawn at
 
 @lru_cache(maxsize=4)
 def _pictures(folder: str) -> tuple[str, ...]:
-    found = sorted(str(p) for p in Path(folder).rglob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    found = sorted(str(p) for p in Path(folder).rglob("*") if is_picture(p.name))
     if not found:
-        raise FakeitError(f"background.folder {folder}: no .jpg or .png below it")
+        raise FakeitError(f"background.folder {folder}: no pictures below it")
     return tuple(found)
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fakeit.pipelines.dense_points import Dense
 from fakeit.pipelines.sources import HIDDEN, VISIBLE
-from fakeit.pipelines.synth.accessories import draw_accessories, draw_clothes
+from fakeit.pipelines.synth.accessories import draw_accessories, draw_shoulders
 from fakeit.pipelines.synth.background import draw_background
 from fakeit.pipelines.synth.baked import baked
 from fakeit.pipelines.synth.brows import Brows
@@ -35,8 +35,10 @@ from fakeit.pipelines.synth.paint import paint
 from fakeit.pipelines.synth.people import Person
 from fakeit.pipelines.synth.raster import rasterise, vertex_normals
 from fakeit.pipelines.synth.shade import shade
-from fakeit.pipelines.synth.strands import draw_hair_strands, grow, head_radii, shadow_on_face
-from fakeit.pipelines.synth.worn import Worn, draw_worn
+from fakeit.pipelines.synth.strand_light import draw_hair_strands, shadow_on_face
+from fakeit.pipelines.synth.strands import grow, head_radii
+from fakeit.pipelines.synth.wardrobe import Worn
+from fakeit.pipelines.synth.worn import draw_worn
 
 Floats = NDArray[np.float32]
 _HIDDEN_BY = 0.6  # cm that a point may lie behind the surface that is seen and still count as visible
@@ -114,7 +116,6 @@ def render(index: int, seed: int, config: SynthesisConfig, size: int) -> Face:
     image = depth_blur(image, config.effects, around)
     classes = np.zeros((size, size), np.uint8)
     brightness = float((lighting.harmonics[0] + 0.5 * lighting.harmonics[2]).mean() + 0.4 * lighting.colours.mean())
-    draw_clothes(image, classes, camera, coat.colours[CLOTH] * brightness, around)
     positions = camera.to_camera(np.concatenate([grown, worn.vertices]))
     triangles = np.concatenate([head.triangles, worn.triangles + np.int32(len(grown))])
     projected = camera.project(positions)
@@ -133,6 +134,7 @@ def render(index: int, seed: int, config: SynthesisConfig, size: int) -> Face:
         np.concatenate([hair.weight, np.zeros(len(worn.vertices), np.float32)]), layers, coat, head.eyes, head.painted,
         worn.looks, lighting, camera, image, classes, uv, texture,
     )  # fmt: skip
+    draw_shoulders(image, classes, owner < 0, camera, coat.colours[CLOTH] * brightness, around)
     if texture is not None:
         lash = texture.lash_colour * np.float32(brightness)
         draw_cards(image, depth, projected, head.lashes, head.lash_uv, texture.lashes, lash)

@@ -19,6 +19,7 @@ Ints = NDArray[np.int32]
 @numba.njit(cache=True, fastmath=True, error_model="numpy")
 def _rasterise(points: Any, triangles: Any, depth: Any, owner: Any, second: Any, third: Any) -> None:
     height, width = depth.shape
+    named = owner.shape[0] == height  # or depth alone is asked for
     for t in range(triangles.shape[0]):
         i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
         x0, y0, x1, y1, x2, y2 = points[i, 0], points[i, 1], points[j, 0], points[j, 1], points[k, 0], points[k, 1]
@@ -40,9 +41,10 @@ def _rasterise(points: Any, triangles: Any, depth: Any, owner: Any, second: Any,
                     z = z0 + u * (z1 - z0) + v * (z2 - z0)
                     if z > depth[y, x]:
                         depth[y, x] = z
-                        owner[y, x] = t
-                        second[y, x] = u
-                        third[y, x] = v
+                        if named:
+                            owner[y, x] = t
+                            second[y, x] = u
+                            third[y, x] = v
                 u += du
                 v += dv
 
@@ -67,28 +69,11 @@ def rasterise(points: Floats, triangles: Ints, height: int, width: int) -> tuple
     return depth, owner, second, third
 
 
-@numba.njit(cache=True, fastmath=True, error_model="numpy")
-def depth_only(points: Any, triangles: Any, height: int, width: int) -> Any:
+def depth_only(points: Floats, triangles: Ints, height: int, width: int) -> Floats:
     """`rasterise` without saying what is seen: (height, width) depth, −1e9 where nothing is."""
-    depth = np.full((height, width), np.float32(-1e9))
-    for t in range(triangles.shape[0]):
-        i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-        x0, y0, x1, y1, x2, y2 = points[i, 0], points[i, 1], points[j, 0], points[j, 1], points[k, 0], points[k, 1]
-        area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
-        if area >= -1e-9:
-            continue
-        left, right = max(0, math.ceil(min(x0, x1, x2))), min(width - 1, math.floor(max(x0, x1, x2)))
-        top, bottom = max(0, math.ceil(min(y0, y1, y2))), min(height - 1, math.floor(max(y0, y1, y2)))
-        if left > right or top > bottom:
-            continue
-        inverse = 1.0 / area
-        z0, z1, z2 = points[i, 2], points[j, 2], points[k, 2]
-        for y in range(top, bottom + 1):
-            for x in range(left, right + 1):
-                u = ((x - x0) * (y2 - y0) - (x2 - x0) * (y - y0)) * inverse
-                v = ((x1 - x0) * (y - y0) - (x - x0) * (y1 - y0)) * inverse
-                if u >= -1e-5 and v >= -1e-5 and u + v <= 1.00001:
-                    depth[y, x] = max(depth[y, x], z0 + u * (z1 - z0) + v * (z2 - z0))
+    depth = np.full((height, width), -1e9, np.float32)
+    nobody, nowhere = np.zeros((1, 1), np.int32), np.zeros((1, 1), np.float32)
+    _rasterise(points, triangles, depth, nobody, nowhere, nowhere)
     return depth
 
 

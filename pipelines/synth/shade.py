@@ -19,16 +19,17 @@ from fakeit.pipelines.synth.camera import Camera
 from fakeit.pipelines.synth.coat import Coat
 from fakeit.pipelines.synth.gloss import highlights
 from fakeit.pipelines.synth.light import Lighting, shadow_map
-from fakeit.pipelines.synth.noise import tiles
+from fakeit.pipelines.synth.noise import STEP, byte_tiles
 from fakeit.pipelines.synth.texture import Texture, arrays, iris_at, skin_at
 
 Floats = NDArray[np.float32]
+_STEP = np.float32(STEP)
 WORN = 16  # materials from here on are rows of `Worn.looks`
 
 
 @numba.njit(cache=True, fastmath=True, error_model="numpy", inline="always")
 def _texel(tile: Any, x: float, y: float) -> float:
-    return tile[int(math.floor(y)) & 511, int(math.floor(x)) & 511]
+    return tile[int(math.floor(y)) & 511, int(math.floor(x)) & 511] * _STEP  # type: ignore[no-any-return]
 
 
 @numba.njit(cache=True, fastmath=True, error_model="numpy", inline="always")
@@ -332,7 +333,7 @@ def shade(
     skin_shine, eye_shine = highlights(lighting)
     view = np.array([*camera.centre, 1 / camera.focal], np.float32)
     _shade(
-        owner, second, third, triangles, material, canonical, normals, light, hairy, layers, brushed, tiles(),
+        owner, second, third, triangles, material, canonical, normals, light, hairy, layers, brushed, byte_tiles(),
         coat.colours, coat.amounts, coat.offset, coat.gaze, eyes, painted, skin_shine, eye_shine, lighting.colours[0],
         view, worn, at, skin, table, iris, image, classes,
     )  # fmt: skip

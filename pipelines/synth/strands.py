@@ -14,11 +14,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from fakeit.pipelines.synth.camera import Camera
-from fakeit.pipelines.synth.hair import HAIR_CLASS, Hair, Style
-from fakeit.pipelines.synth.light import Lighting
-from fakeit.pipelines.synth.shade import ambient
-from fakeit.pipelines.synth.strokes import draw_strokes
+from fakeit.pipelines.synth.hair import Hair, Style
 
 Floats = NDArray[np.float32]
 CENTRE = np.array([0.0, 2.5, -1.0], np.float32)  # of the head, for how far out its surface lies in any direction
@@ -174,59 +170,6 @@ def _gather(
                 out[s, k, a] = place
 
 
-@numba.njit(cache=True, fastmath=True, error_model="numpy", inline="always")
-def _power(x: float, squarings: int) -> float:
-    for _ in range(squarings):
-        x *= x
-    return x
-
-
-@numba.njit(cache=True, fastmath=True, error_model="numpy")
-def _light(
-    seen: Any,
-    outward: Any,
-    centre: Any,
-    harmonics: Any,
-    lamps: Any,
-    lamp_colours: Any,
-    tints: Any,
-    under: Any,
-    out: Any,
-) -> None:
-    """Colours (N, K, 3) of strands (N, K, 3), camera frame: Kajiya and Kay (1989), a coloured and a white highlight."""
-    n = np.zeros(3)
-    t = np.zeros(3)
-    for s in range(seen.shape[0]):
-        nodes = seen.shape[1]
-        for k in range(nodes):
-            size, long = 0.0, 0.0
-            before, after = max(0, k - 1), min(nodes - 1, k + 1)
-            for a in range(3):
-                n[a] = seen[s, k, a] - centre[a]
-                t[a] = seen[s, after, a] - seen[s, before, a]
-                size += n[a] * n[a]
-                long += t[a] * t[a]
-            size, long = math.sqrt(size) + 1e-6, math.sqrt(long) + 1e-6
-            for a in range(3):
-                n[a] = n[a] / size
-                t[a] /= long
-            open_ = under[s] * (0.4 + 0.6 * min(1.0, 2.5 * k / (nodes - 1)))
-            for a in range(3):
-                out[s, k, a] = 0.85 * tints[s, a] * open_ * max(0.02, ambient(harmonics, n[0], n[1], n[2], a))
-            for lamp in range(lamps.shape[0]):
-                facing = n[0] * lamps[lamp, 0] + n[1] * lamps[lamp, 1] + n[2] * lamps[lamp, 2]
-                shadowed = max(0.0, min(1.0, 0.35 + 0.8 * facing)) * open_
-                across = t[0] * lamps[lamp, 0] + t[1] * lamps[lamp, 1] + t[2] * lamps[lamp, 2]
-                hx, hy, hz = lamps[lamp, 0], lamps[lamp, 1], lamps[lamp, 2] + 1
-                half = (t[0] * hx + t[1] * hy + t[2] * hz) / (math.sqrt(hx * hx + hy * hy + hz * hz) + 1e-6)
-                diffuse = math.sqrt(max(0.0, 1 - across * across))
-                white = _power(max(0.0, 1 - (half - 0.08) ** 2), 6)
-                tinted = _power(max(0.0, 1 - (half + 0.12) ** 2), 4)
-                for a in range(3):
-                    shine = 0.035 * white + (0.35 * tinted + 0.75 * diffuse) * tints[s, a]
-                    out[s, k, a] += shadowed * lamp_colours[lamp, a] * shine
-
-
 def roots_on(
     vertices: Floats,
     normals: Floats,
@@ -320,54 +263,3 @@ def grow(
     curls = np.array([style.curl, turns, style.clump, style.frizz, max(0.4, style.lift)], np.float32)
     _gather(roots, lengths, guides, lengths[:locks], scatter, CENTRE, curls, strands)
     return strands, under
-
-
-def draw_hair_strands(
-    image: Floats, classes: NDArray[np.uint8], depth: Floats, strands: Floats, under: Floats, hair: Hair,
-    camera: Camera, lighting: Lighting, random: np.random.Generator,
-) -> Floats:  # fmt: skip
-    """Lights and draws strands, in place; pixels that hair covers are hair's. Returns what they cover, (H, W)."""
-    if len(strands) == 0:
-        return np.zeros(depth.shape, np.float32)
-    seen = camera.to_camera(strands)
-    centre = camera.to_camera(CENTRE[None])[0]
-    tints = hair.colour * np.exp(random.normal(0, 0.28, (len(strands), 1)))
-    pale = random.random(len(strands)) < hair.grey
-    tints[pale] = 0.5 * tints[pale] + 0.14
-    lit = np.empty_like(strands)
-    _light(
-        seen, strands, centre, lighting.harmonics, lighting.directions, lighting.colours, tints.astype(np.float32),
-        0.45 + 0.55 * under, lit,
-    )  # fmt: skip
-    points = camera.project(seen.reshape(-1, 3)).reshape(strands.shape)
-    widths = (camera.scale * random.uniform(0.08, 0.165, len(strands))).astype(np.float32)
-    covered = draw_strokes(image, depth, points, lit, widths, 0.85, 0.25)
-    classes[covered > 0.5] = HAIR_CLASS
-    return covered
-
-
-def shadow_on_face(image: Floats, classes: NDArray[np.uint8], covered: Floats, lamp: Floats, scale: float) -> None:
-    """Darkens the face beside the hair that lies over it, in place: below the fringe, away from the lamp.
-
-    Args:
-        image: (H, W, 3) linear.
-        classes: (H, W) before hair was drawn.
-        covered: (H, W) how much hair covers.
-        lamp: (3,) towards the first lamp.
-        scale: pixels a cm.
-    """
-    on_face = ((classes > 0) & (classes < 15)).astype(np.float32)
-    x, y, width, height = cv2.boundingRect(on_face.astype(np.uint8))
-    if width < 8 or height < 8:
-        return
-    part = np.s_[y : y + height, x : x + width]
-    on_face, covered = on_face[part], covered[part]
-    small = (max(width // 4, 2), max(height // 4, 2))
-    over = cv2.resize(covered * on_face, small, interpolation=cv2.INTER_AREA)
-    step = 0.7 * scale / 4
-    move = np.array([[1, 0, -lamp[0] * step], [0, 1, (0.6 * lamp[1] + 0.5) * step]], np.float32)
-    over = cv2.GaussianBlur(cv2.warpAffine(over, move, small), (0, 0), max(0.5 * step, 0.4))
-    shadow = cv2.resize(over, (width, height), interpolation=cv2.INTER_LINEAR)
-    shadow *= on_face
-    shadow *= 1 - covered
-    image[part] *= cv2.merge([1 - 0.5 * shadow] * 3)

@@ -9,6 +9,7 @@ import pytest
 
 from fakeit.pipelines.config import load
 from fakeit.pipelines.faces.detect import detector
+from fakeit.pipelines.synth.accessories import draw_shoulders
 from fakeit.pipelines.synth.camera import draw_camera
 from fakeit.pipelines.synth.config import (
     AccessoryConfig,
@@ -194,3 +195,18 @@ def test_dark_skin_makes_a_darker_picture_though_less_so_than_it_is() -> None:
         shown.append(np.mean([f.image[f.segmentation == 1].mean() for f in faces if (f.segmentation == 1).any()]))
     african, _, caucasian = shown
     assert 0.45 < african / caucasian < 0.9
+
+
+def test_shoulders_are_of_what_the_body_wears() -> None:
+    """Behind the mesh they go on in its cloth or skin, not in a colour of their own."""
+    upright = CameraConfig(yaw_sd=0, pitch_sd=0, roll_sd=0)
+    camera = draw_camera(upright, np.random.default_rng(1), np.zeros(3, np.float32), 128)
+    image, classes = np.zeros((128, 128, 3), np.float32), np.zeros((128, 128), np.uint8)
+    free = np.ones((128, 128), bool)
+    free[100:, 40:88], classes[100:, 40:88], image[100:, 40:88] = False, 12, [0.5, 0.3, 0.2]  # bare
+    before = image.copy()
+    draw_shoulders(image, classes, free, camera, np.array([0.0, 0.0, 1.0], np.float32), np.random.default_rng(2))
+    assert np.array_equal(image[~free], before[~free])
+    grown = free & (classes > 0)
+    assert grown.sum() > 500 and set(classes[grown]) == {12}
+    assert (image[grown][:, 0] > image[grown][:, 2]).all()
