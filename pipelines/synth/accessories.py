@@ -158,14 +158,14 @@ def draw_shoulders(
     inside = np.zeros((size - top, size), np.uint8)
     cv2.fillPoly(inside, [np.rint(outline - [0, top]).astype(np.int32)], 1)
     inside &= free[top:]
-    low = np.s_[-max(size // 16, 1) :]
+    low = np.s_[-max(size // 16, 1) :, ::4]
     below = ~free[low]
     cloth, part = colour, CLOTHING
     if below.any():
         cloth, part = np.median(image[low][below], axis=0), int(np.bincount(classes[low][below]).argmax())
     y0, x0 = random.integers(0, SIDE - 128, 2)
-    folds = cv2.resize(tiles()[1, y0 : y0 + 128, x0 : x0 + 128], (size, size), interpolation=cv2.INTER_LINEAR)[top:]
+    lit = cv2.resize(tiles()[1, y0 : y0 + 128, x0 : x0 + 128], (size, size - top), interpolation=cv2.INTER_LINEAR)
     round_off = np.sqrt(np.clip(1.15 - ((np.arange(size) - x) / wide) ** 2, 0.05, 1)).astype(np.float32)
-    at = inside > 0
-    image[top:][at] = cloth * (0.9 * (1 + 0.1 * folds) * round_off)[at][:, None]
-    classes[top:][at] = part
+    lit = (lit * np.float32(0.1) + 1) * (np.float32(0.9) * round_off)
+    cv2.copyTo(cv2.merge([lit * np.float32(channel) for channel in cloth]), inside, image[top:])
+    classes[top:][inside > 0] = part

@@ -42,28 +42,31 @@ def _draw(
                 continue
             steep = abs(y1 - y0) > abs(x1 - x0)
             if steep:
-                a0, b0, a1, b1, limit_a, limit_b = y0, x0, y1, x1, height, width
+                a0, c0, a1, c1, limit_a, limit_c = y0, x0, y1, x1, height, width
             else:
-                a0, b0, a1, b1, limit_a, limit_b = x0, y0, x1, y1, width, height
+                a0, c0, a1, c1, limit_a, limit_c = x0, y0, x1, y1, width, height
             along = a1 - a0
             if abs(along) < 1e-4:
                 continue
-            slope = (b1 - b0) / along
+            slope = (c1 - c0) / along
+            r0, g0, b0 = colours[s, node, 0], colours[s, node, 1], colours[s, node, 2]
+            dr, dg, db = colours[s, node + 1, 0] - r0, colours[s, node + 1, 1] - g0, colours[s, node + 1, 2] - b0
             reach = half * math.sqrt(1 + slope * slope)  # across, measured along the other axis
             low, high = min(a0, a1), max(a0, a1)
             first, last = max(0, math.ceil(low)), min(limit_a - 1, math.ceil(high) - 1)
             for a in range(first, last + 1):
                 share = (a - a0) / along
-                b = b0 + (a - a0) * slope
+                middle = c0 + (a - a0) * slope
                 z = z0 + share * (z1 - z0) + bias
-                for c in range(max(0, math.ceil(b - reach - 0.5)), min(limit_b - 1, math.floor(b + reach + 0.5)) + 1):
-                    amount = thin * min(1.0, reach + 0.5 - abs(c - b))
+                left, right = math.ceil(middle - reach - 0.5), math.floor(middle + reach + 0.5)
+                for c in range(max(0, left), min(limit_c - 1, right) + 1):
+                    amount = thin * min(1.0, reach + 0.5 - abs(c - middle))
                     y, x = (a, c) if steep else (c, a)
                     if amount <= 0 or z < depth[y, x]:
                         continue
-                    for k in range(3):
-                        colour = colours[s, node, k] + share * (colours[s, node + 1, k] - colours[s, node, k])
-                        image[y, x, k] += amount * (colour - image[y, x, k])
+                    image[y, x, 0] += amount * (r0 + share * dr - image[y, x, 0])
+                    image[y, x, 1] += amount * (g0 + share * dg - image[y, x, 1])
+                    image[y, x, 2] += amount * (b0 + share * db - image[y, x, 2])
                     covered[y, x] += amount * (1 - covered[y, x])
 
 
