@@ -99,7 +99,7 @@ def render(index: int, seed: int, config: SynthesisConfig, size: int) -> Face:
     wearing = stream(seed, index, "accessories")
     chance = wearing.random(6)
     radii = head_radii(grown)
-    worn = draw_worn(config.accessories, landmarks[:68], grown, radii, chance, wearing)
+    worn = draw_worn(config.accessories, landmarks[:68], vertices, radii, chance, wearing)
     if worn.hides_hair:
         grown = vertices
     camera = draw_camera(config.camera, stream(seed, index, "camera"), _look_at(landmarks), size)

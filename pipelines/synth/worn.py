@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fakeit.pipelines.synth.config import AccessoryConfig
 from fakeit.pipelines.synth.headwear import hat, headset, hood
-from fakeit.pipelines.synth.strands import CENTRE
+from fakeit.pipelines.synth.strands import CENTRE, head_radii
 from fakeit.pipelines.synth.wardrobe import (
     AROUND,
     CLOTHING,
@@ -41,7 +41,7 @@ def draw_worn(
     Args:
         config: how often each thing is worn.
         anchors: (68, 3) landmarks, head frame, cm.
-        vertices: (V, 3) of the head with its hair.
+        vertices: (V, 3) of the head without its hair.
         radii: `strands.head_radii` of the head with its hair.
         chance: (6,) numbers that decide which.
         random: the accessories' own stream.
@@ -51,7 +51,8 @@ def draw_worn(
     if chance[0] < config.glasses:
         _glasses(wardrobe, anchors, chance[5] < config.sunglasses, random)
     if chance[1] < config.mask:
-        _mask(wardrobe, anchors, smooth, vertices, random)
+        face = vertices[vertices[:, 1] > anchors[8, 1] - 1]  # hair lies over it, shoulders are far away
+        _mask(wardrobe, anchors, smooth_radii(head_radii(face)), vertices, random)
     if chance[2] < config.hat:
         (hat if random.random() < 0.78 else hood)(wardrobe, anchors, smooth, random)
     elif chance[3] < config.headset:

@@ -27,7 +27,9 @@ from fakeit.pipelines.synth.face import _brightness, render
 from fakeit.pipelines.synth.gloss import SIDE, highlights
 from fakeit.pipelines.synth.heads import load_head
 from fakeit.pipelines.synth.light import draw_lighting, openness
+from fakeit.pipelines.synth.strands import head_radii
 from fakeit.pipelines.synth.strokes import draw_strokes
+from fakeit.pipelines.synth.worn import draw_worn
 
 QUIET = EffectConfig(
     blur=(0.0, 0.0), motion_blur=0, noise=(0.0, 0.0), sharpen=0, vignette=0, jpeg=0, grey=0, saturation=(1.0, 1.0)
@@ -210,3 +212,15 @@ def test_shoulders_are_of_what_the_body_wears() -> None:
     grown = free & (classes > 0)
     assert grown.sum() > 500 and set(classes[grown]) == {12}
     assert (image[grown][:, 0] > image[grown][:, 2]).all()
+
+
+def test_a_mask_ends_at_the_ears() -> None:
+    """Some once spread over hair and shoulders like wings."""
+    conf = AccessoryConfig(glasses=0, hat=0, mask=1, headset=0, occluder=0, scarf=0)
+    head = load_head("makehuman")
+    points = head.neutral[head.landmarks[:68]]
+    grown = head.neutral * np.float32(1.25)  # a head of hair
+    for seed in range(12):
+        random = np.random.default_rng(seed)
+        worn = draw_worn(conf, points, head.neutral, head_radii(grown), random.random(6), random)
+        assert np.abs(worn.vertices[:, 0]).max() < np.abs(points[[0, 16], 0]).max() + 1.5
