@@ -49,6 +49,14 @@ def write_shard(location: str, rows: Rows, shape: RowShape) -> tuple[int, str]:
     Raises:
         OSError: the disk is full, or the place cannot be written.
     """
+    data, sha256 = serialise(rows, shape)
+    with write_atomically(location) as file:
+        file.write(data)
+    return len(data), sha256
+
+
+def serialise(rows: Rows, shape: RowShape) -> tuple[memoryview, str]:
+    """The bytes of a shard's file and their SHA-256."""
     buffer = io.BytesIO()
     table = to_table(rows, shape)
     pq.write_table(
@@ -61,9 +69,7 @@ def write_shard(location: str, rows: Rows, shape: RowShape) -> tuple[int, str]:
         data_page_size=1 << 30,
     )
     data = buffer.getbuffer()
-    with write_atomically(location) as file:
-        file.write(data)
-    return len(data), hashlib.sha256(data).hexdigest()
+    return data, hashlib.sha256(data).hexdigest()
 
 
 def read_shard(location: str, shape: RowShape) -> Rows:
