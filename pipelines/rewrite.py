@@ -95,8 +95,8 @@ def _rewrite_shard(
     rows = read_shard(join(dataset, shard.path), shape)
     changed, facts = change(rows, shard.split)
     changed = {name: np.ascontiguousarray(v) if isinstance(v, np.ndarray) else v for name, v in changed.items()}
-    size, sha256, attempt = write_attempt(output, shard.path, changed, shape)
-    return replace(shard, rows=len(changed["image_id"]), bytes=size, sha256=sha256), attempt, facts
+    made, attempt = write_attempt(output, shard.path, shard.split, shard.images, changed, shape)
+    return made, attempt, facts
 
 
 def check_output(dataset: str, output: str, overwrite: bool) -> None:

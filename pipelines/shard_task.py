@@ -92,9 +92,8 @@ def make_shard(task: ShardTask, dataset: str) -> ShardResult:
     rows, rejected = make_rows(task)
     shard, attempt = None, ""
     if rows["image_id"]:
-        size, sha256, attempt = write_attempt(dataset, task.path, rows, row_shape(task.config, task.source.scheme))
-        images = len(task.samples) - len(rejected)
-        shard = Shard(task.path, task.split, len(rows["image_id"]), images, size, sha256)
+        shape, images = row_shape(task.config, task.source.scheme), len(task.samples) - len(rejected)
+        shard, attempt = write_attempt(dataset, task.path, task.split, images, rows, shape)
     done = finished(task, dataset, digest)
     if done is not None:  # another attempt (speculation) was faster
         if attempt:

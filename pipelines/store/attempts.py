@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.storage import exists, is_url, join, list_files, put_over, remove, size_of, write_under_new_name
+from fakeit.pipelines.store import row_weights
 from fakeit.pipelines.store.schema import Rows, RowShape
 from fakeit.pipelines.store.shards import Shard, file_hash, serialise
 
@@ -22,11 +23,11 @@ _ATTEMPT = re.compile(r"(?P<shard>.+)\.[0-9a-f]{16}\.attempt")
 _AT_ONCE = 32  # renames at an object store, which copies there
 
 
-def write_attempt(dataset: str, path: str, rows: Rows, shape: RowShape) -> tuple[int, str, str]:
-    """Writes rows as one attempt at the shard `path` of `dataset`.
+def write_attempt(dataset: str, path: str, split: str, images: int, rows: Rows, shape: RowShape) -> tuple[Shard, str]:
+    """Writes rows, which come of so many images, as one attempt at the shard `path` of `dataset`.
 
     Returns:
-        The file's size in bytes, its SHA-256, and its place relative to the dataset.
+        The shard, and the place of the attempt's file relative to the dataset.
 
     Raises:
         OSError: the disk is full, or the place cannot be written.
@@ -35,7 +36,9 @@ def write_attempt(dataset: str, path: str, rows: Rows, shape: RowShape) -> tuple
     place = f"{TASKS}/{task_name(path)}.{os.urandom(8).hex()}.attempt"
     with write_under_new_name(join(dataset, place)) as file:
         file.write(data)
-    return len(data), sha256, place
+    weights = row_weights.sums(row_weights.without_missing(rows["landmarks"], rows["weight"]))
+    shard = Shard(path, split, len(rows["image_id"]), images, len(data), sha256, row_weights.pack(weights))
+    return shard, place
 
 
 def task_name(path: str) -> str:

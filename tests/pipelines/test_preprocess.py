@@ -64,6 +64,7 @@ def test_splits_never_straddle_and_nothing_is_lost(faces: Path, tmp_path: Path) 
         rows = [read_shard(str(tmp_path / "d" / s.path), made.shape) for s in made.of(split)]
         seen[split] = {i for r in rows for i in r["image_id"]}
         variants = 3 if split == "train" else 1
+        assert [s.row_weights for s in made.of(split)] == [70.0] * len(rows)
         assert sum(len(r["image_id"]) for r in rows) == variants * len(seen[split]) == made.rows(split)
     assert sum(len(ids) for ids in seen.values()) == len(set().union(*seen.values())) == 40
     sizes = [s.images for s in made.of("train")]

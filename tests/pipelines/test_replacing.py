@@ -127,11 +127,13 @@ def test_a_second_attempt_at_a_rewritten_shard_changes_nothing(tmp_path: Path) -
         return [function(task) for task in tasks]
 
     def change(rows: Rows, split: str) -> tuple[Rows, Facts]:
-        return {**rows, "image": rows["image"] ^ 1 if calls else rows["image"]}, {}
+        half = {"weight": rows["weight"] / 2}
+        return {**rows, **half, "image": rows["image"] ^ 1 if calls else rows["image"]}, {}
 
     calls: list[int] = []
     again: list[Any] = []
     made = rewrite(str(dataset), str(output), change, twice, lambda facts: {}).manifest
+    assert {s.row_weights for s in made.shards} == {2.5}
     calls.append(1)
     with pytest.raises(FileNotFoundError):  # nobody waits for it any more, and its folder is gone
         again[0]()
