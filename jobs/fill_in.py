@@ -22,13 +22,17 @@ def main(arguments: argparse.Namespace) -> None:
     from fakeit.model.training.config import TrainConfig
     from fakeit.pipelines import runners
     from fakeit.pipelines.config import load
+    from fakeit.pipelines.storage import absolute
 
-    train = trainer(load(arguments.config, TrainConfig, arguments.set), arguments.scratch)
     fill = FillConfig(arguments.rounds, arguments.models, arguments.min_confidence, arguments.pseudo_label_weight)
     if arguments.workers is not None:
         runner = runners.in_processes(arguments.workers)
     else:
         runner = runners.on_spark(runners.spark_session("fakeit fill in"))
+        for name in ("dataset", "output", "scratch"):
+            setattr(arguments, name, absolute(getattr(arguments, name)))
+
+    train = trainer(load(arguments.config, TrainConfig, arguments.set), arguments.scratch)
 
     def report(number: int, ended: Round) -> None:
         filled = sum(ended.filled.values())

@@ -46,6 +46,14 @@ def join(root: str, *parts: str) -> str:
     return posixpath.join(root, *parts) if is_url(root) or MEMBER in root else os.path.join(root, *parts)
 
 
+def absolute(locations: str) -> str:
+    """A location, or several with commas between, as other machines and folders know them: paths from the root on."""
+    if is_url(locations) and "," not in locations:
+        return locations
+    parts = [locations] if os.path.exists(locations) else locations.split(",")
+    return ",".join(part if is_url(part) else os.path.abspath(part) for part in parts)
+
+
 def split_member(location: str) -> tuple[str, str] | None:
     """(archive, member) of a location inside an archive, else None."""
     found = re.search(r"\.zip!/", location, re.IGNORECASE)

@@ -84,7 +84,7 @@ def fill_in(
         dataset: with gaps.
         output: the filled dataset to write.
         scratch: local folder for the rounds' datasets and models.
-        train: (dataset, name of the run) → path of the checkpoint.
+        train: (dataset, name of the run) → path of the model, which every executor can read.
         runner: for the prediction passes.
         config: see `FillConfig`.
         overwrite: replace a dataset at `output`.
@@ -193,6 +193,7 @@ class _Note:
 
 def trainer(config: TrainConfig, scratch: str) -> Callable[[str, str], str]:
     """How a round's models are trained: alone in this process, from the same start, tracked under their own names.
+    What predicts is each one's ONNX file, since executors have no torch.
 
     Args:
         config: of each training; its tracking's experiment is kept.
@@ -201,6 +202,8 @@ def trainer(config: TrainConfig, scratch: str) -> Callable[[str, str], str]:
 
     def train(dataset: str, name: str) -> str:
         from fakeit.model.distributed.communicator import connect
+        from fakeit.model.export import export, sample_crops
+        from fakeit.model.inference.backends import load_network
         from fakeit.model.training.trainer import train
 
         output = Path(scratch) / "runs" / name
@@ -208,8 +211,11 @@ def trainer(config: TrainConfig, scratch: str) -> Callable[[str, str], str]:
         tracking = replace(config.tracking, run=f"fill-in {name}", model=False)
         comm = connect(config.comm)
         try:
-            return str(train(replace(config, tracking=tracking), dataset, output, comm).best.absolute())
+            best = train(replace(config, tracking=tracking), dataset, output, comm).best.absolute()
         finally:
             comm.close()
+        network, metadata = load_network(best)
+        crops = sample_crops(dataset, 64, metadata)
+        return str(export(network, metadata, best.with_suffix(".onnx"), crops=crops).path)
 
     return train

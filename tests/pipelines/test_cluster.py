@@ -55,12 +55,13 @@ class Cluster:
     work: Path
 
     processes: tuple[int, ...] = ()
+    patience: float = 280  # seconds for a job
 
     def submit(
         self, *arguments: str | Path, secret: str = SECRET, master: str = ""
     ) -> subprocess.CompletedProcess[str]:
         with self.submitted(*arguments, secret=secret, master=master) as process:
-            stdout, stderr = process.communicate(timeout=280)
+            stdout, stderr = process.communicate(timeout=self.patience)
         return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
     @contextlib.contextmanager
