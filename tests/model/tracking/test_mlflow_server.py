@@ -41,7 +41,7 @@ def mlflow_server(store: str, folder: Path, port: int, artifacts: str = "") -> I
     with open(folder / "server.log", "ab") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
     try:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while True:
             try:
                 with urllib.request.urlopen(f"{url}/health", timeout=5):
