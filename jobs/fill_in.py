@@ -17,6 +17,7 @@ EXAMPLE = """example:
 
 
 def main(arguments: argparse.Namespace) -> None:
+    from fakeit.model.export import export_beside
     from fakeit.model.kaggle.imputation import Round, fill_in, trainer
     from fakeit.model.kaggle.shard_imputation import FillConfig
     from fakeit.model.training.config import TrainConfig
@@ -32,7 +33,8 @@ def main(arguments: argparse.Namespace) -> None:
         for name in ("dataset", "output", "scratch"):
             setattr(arguments, name, absolute(getattr(arguments, name)))
 
-    train = trainer(load(arguments.config, TrainConfig, arguments.set), arguments.scratch)
+    config = load(arguments.config, TrainConfig, arguments.set)
+    train = trainer(config, arguments.scratch, export_beside)  # as ONNX: executors have no torch
 
     def report(number: int, ended: Round) -> None:
         filled = sum(ended.filled.values())

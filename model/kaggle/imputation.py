@@ -191,19 +191,19 @@ class _Note:
         }
 
 
-def trainer(config: TrainConfig, scratch: str) -> Callable[[str, str], str]:
+def trainer(
+    config: TrainConfig, scratch: str, travels: Callable[[Path, str], Path] = lambda best, dataset: best
+) -> Callable[[str, str], str]:
     """How a round's models are trained: alone in this process, from the same start, tracked under their own names.
-    What predicts is each one's ONNX file, since executors have no torch.
 
     Args:
         config: of each training; its tracking's experiment is kept.
         scratch: the runs lie below it; an older run of the same name is replaced.
+        travels: (checkpoint, its dataset) → the file that predicts, where executors cannot read checkpoints.
     """
 
     def train(dataset: str, name: str) -> str:
         from fakeit.model.distributed.communicator import connect
-        from fakeit.model.export import export, sample_crops
-        from fakeit.model.inference.backends import load_network
         from fakeit.model.training.trainer import train
 
         output = Path(scratch) / "runs" / name
@@ -214,8 +214,6 @@ def trainer(config: TrainConfig, scratch: str) -> Callable[[str, str], str]:
             best = train(replace(config, tracking=tracking), dataset, output, comm).best.absolute()
         finally:
             comm.close()
-        network, metadata = load_network(best)
-        crops = sample_crops(dataset, 64, metadata)
-        return str(export(network, metadata, best.with_suffix(".onnx"), crops=crops).path)
+        return str(travels(best, dataset))
 
     return train
