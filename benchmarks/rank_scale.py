@@ -15,6 +15,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
+
+import numpy as np
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -29,11 +32,12 @@ from fakeit.pipelines.store.shards import Shard
 WORLD, BATCH, SHARD = 64, 4096, 1024
 
 
-def measure(rows: int) -> dict[str, float]:
+def measure(rows: int) -> dict[str, float | bool]:
     """A rank's start in this process."""
     with tempfile.TemporaryDirectory() as folder:
         shards = tuple(
-            Shard(f"train/shard-{n:05d}.parquet", "train", SHARD, SHARD // 4, 1, "0" * 64) for n in range(rows // SHARD)
+            Shard(f"train/shard-{n:05d}.parquet", "train", SHARD, SHARD // 4, 1, "0" * 64, 70.0)
+            for n in range(rows // SHARD)
         )
         manifests.write(folder, Manifest("face70", CropConfig(), "raw", 1, {}, "", shards, ()))
         before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
@@ -42,14 +46,25 @@ def measure(rows: int) -> dict[str, float]:
         loader = Loader(store, plan, WORLD - 1, WORLD)
         opened = time.monotonic() - start
         order = plan.order(0)
+        ready, peak = time.monotonic() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         low, high = rank_bounds(*bounds(len(order), 0, plan.batches(0)), loader.rank, WORLD)
         assert 0 < high - low <= BATCH // WORLD
         return {
             "rows": store.rows, "shards": len(shards), "opened_s": round(opened, 2),
-            "ready_s": round(time.monotonic() - start, 2), "imports_mb": before // 1024,
-            "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+            "ready_s": round(ready, 2), "imports_mb": before // 1024, "peak_mb": peak // 1024,
+            "weights_known": store.weights_known, "shards_a_batch": shards_a_batch(plan),
+            "shards_a_batch_by_shard": shards_a_batch(replace(plan, rows_by_shard=True)),
             "labels_mb": round(sum(a.nbytes for a in vars(store).values() if hasattr(a, "nbytes")) / 1e6, 1),
         }  # fmt: skip
+
+
+def shards_a_batch(plan: Plan) -> float:
+    """How many shards one rank's part of a global batch comes from, on average over some batches."""
+    order, counts = plan.order(0), []
+    for number in range(min(plan.batches(0), 20)):
+        low, high = rank_bounds(*bounds(len(order), number, plan.batches(0)), WORLD // 2, WORLD)
+        counts.append(len(np.unique(order[low:high] // SHARD)))
+    return round(float(np.mean(counts)), 1)
 
 
 def main() -> None:

@@ -17,18 +17,24 @@ EXAMPLE = """example:
 
 
 def main(arguments: argparse.Namespace) -> None:
+    from fakeit.model.export import export_beside
     from fakeit.model.kaggle.imputation import Round, fill_in, trainer
     from fakeit.model.kaggle.shard_imputation import FillConfig
     from fakeit.model.training.config import TrainConfig
     from fakeit.pipelines import runners
     from fakeit.pipelines.config import load
+    from fakeit.pipelines.storage import absolute
 
-    train = trainer(load(arguments.config, TrainConfig, arguments.set), arguments.scratch)
     fill = FillConfig(arguments.rounds, arguments.models, arguments.min_confidence, arguments.pseudo_label_weight)
     if arguments.workers is not None:
         runner = runners.in_processes(arguments.workers)
     else:
         runner = runners.on_spark(runners.spark_session("fakeit fill in"))
+        for name in ("dataset", "output", "scratch"):
+            setattr(arguments, name, absolute(getattr(arguments, name)))
+
+    config = load(arguments.config, TrainConfig, arguments.set)
+    train = trainer(config, arguments.scratch, export_beside)  # as ONNX: executors have no torch
 
     def report(number: int, ended: Round) -> None:
         filled = sum(ended.filled.values())

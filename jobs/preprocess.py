@@ -21,6 +21,7 @@ def main(arguments: argparse.Namespace) -> None:
     from fakeit.pipelines import preview as previews
     from fakeit.pipelines.config import load
     from fakeit.pipelines.preprocess_config import PreprocessConfig
+    from fakeit.pipelines.storage import absolute
     from fakeit.pipelines.store.manifest import SPLITS
 
     config = load(arguments.config, PreprocessConfig, arguments.set)
@@ -36,6 +37,7 @@ def main(arguments: argparse.Namespace) -> None:
         runner = runners.in_processes(arguments.workers)
     else:
         runner = runners.on_spark(runners.spark_session("fakeit preprocess"))
+        arguments.input, arguments.output = absolute(arguments.input), absolute(arguments.output)
     outcome = preprocess.preprocess(config, arguments.input, arguments.output, runner, existing)
     made = outcome.manifest
     rows = " · ".join(f"{split} {made.rows(split):,}" for split in SPLITS)

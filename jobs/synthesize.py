@@ -22,6 +22,7 @@ EXAMPLE = """example:
 def main(arguments: argparse.Namespace) -> None:
     from fakeit.pipelines import runners
     from fakeit.pipelines.config import load
+    from fakeit.pipelines.storage import absolute
     from fakeit.pipelines.synth.config import SynthesisConfig
     from fakeit.pipelines.synth.ict_head import import_ict
     from fakeit.pipelines.synth.makehuman_import import import_makehuman
@@ -45,6 +46,7 @@ def main(arguments: argparse.Namespace) -> None:
     config = load(arguments.config, SynthesisConfig, overrides)
     if "SPARK_ENV_LOADED" in os.environ or "SPARK_SUBMIT_OPTS" in os.environ:
         runner = runners.on_spark(runners.spark_session("fakeit synthesize"))
+        arguments.output = absolute(arguments.output)
     else:
         runner = runners.in_processes(os.cpu_count() or 1 if arguments.workers is None else arguments.workers)
     seconds = synthesize(

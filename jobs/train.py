@@ -18,7 +18,7 @@ from fakeit.pipelines.errors import FakeitError
 NEEDS = ("torch", "pyarrow", "mlflow", "matplotlib", "scipy")
 EXAMPLE = """example, with OPTIONS = --config conf/train/xception_small.toml --dataset DATASET:
   horovodrun -np 2 python jobs/train.py OPTIONS
-  torchrun --nproc-per-node 2 jobs/train.py OPTIONS
+  torchrun --nproc-per-node 2 --max-restarts 3 jobs/train.py OPTIONS --output runs/x
   ./spark-submit.sh jobs/train.py --launcher spark --ranks 2 OPTIONS"""
 
 
@@ -40,6 +40,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 def work(config: object, options: dict[str, object]) -> int:
     """One rank's part; runs in the launcher's process or in an executor's."""
+    from fakeit.model.distributed import restarts
     from fakeit.model.distributed.communicator import connect
     from fakeit.model.distributed.failures import told
     from fakeit.model.training.config import TrainConfig
@@ -47,10 +48,12 @@ def work(config: object, options: dict[str, object]) -> int:
 
     assert isinstance(config, TrainConfig)
     faulthandler.enable()  # native code that crashes says where
+    restarts.check_output(options["output"])  # type: ignore[arg-type]
     comm = connect(config.comm)
     output = comm.broadcast(options["output"] or f"runs/{config.network.name}-{time.strftime('%Y%m%d-%H%M%S')}")
     with told(comm, Path(output), leave=options.get("launcher", "none") == "none"):
-        outcome = train(config, str(options["dataset"]), output, comm, bool(options["resume"]), options["init"])  # type: ignore[arg-type]
+        resume = restarts.goes_on(comm, Path(output)) or bool(options["resume"])
+        outcome = train(config, str(options["dataset"]), output, comm, resume, options["init"])  # type: ignore[arg-type]
     if comm.rank == 0:
         shown = "  ".join(f"{key} {value:.3e}" for key, value in outcome.metrics.items() if key.startswith("val"))
         print(f"{outcome.ended}; {outcome.images_per_s:,.0f} images/s; best: {outcome.best}  {shown}")

@@ -236,6 +236,14 @@ def _apart(
     return np.concatenate(apart), np.concatenate(unsure)
 
 
+def export_beside(checkpoint: Path, dataset: str) -> Path:
+    """A checkpoint as a float32 ONNX file beside it, held against it on crops of its dataset."""
+    from fakeit.model.inference.backends import load_network
+
+    network, metadata = load_network(checkpoint)
+    return export(network, metadata, checkpoint.with_suffix(".onnx"), crops=sample_crops(dataset, 64, metadata)).path
+
+
 def sample_crops(
     dataset: str, count: int, metadata: ModelMetadata, splits: Sequence[str] = ("train", "val", "test")
 ) -> NDArray[np.uint8]:

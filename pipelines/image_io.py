@@ -36,6 +36,7 @@ __all__ = ["MAX_BYTES", "MAX_PIXELS", "decode", "read_image"]
 MAX_BYTES = 200_000_000  # of a file: MAX_PIXELS as they are take 192 MB
 MAX_SLOW_PIXELS = 24_000_000  # of formats that decode ten times as slowly as JPEG
 warnings.filterwarnings("ignore", module=r"PIL\.")  # of tags that nobody asks for
+_CHUNK_HEAD, _NUMBER = struct.Struct(">I4s"), struct.Struct(">I")
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8"
 _JP2 = (b"\x00\x00\x00\x0cjP  ", b"\xff\x4f\xff\x51")
@@ -103,22 +104,25 @@ def _decode_jpeg(data: bytes, name: str) -> NDArray[np.uint8]:
 def _decode_png(data: bytes, name: str) -> NDArray[np.uint8]:
     """Walks the chunks (https://www.w3.org/TR/png-3/#5Chunk-layout) and holds each checksum against its bytes."""
     position, kind, view, orientation, chunks = len(_PNG), b"", memoryview(data), UPRIGHT, 0
+    size, head_at, number_at, crc32 = len(data), _CHUNK_HEAD.unpack_from, _NUMBER.unpack_from, zlib.crc32
     words: list[tuple[int, int]] = []  # where chunks lie that say nothing of the pixels
-    while kind != b"IEND":
-        if position + 12 > len(data):
-            raise Rejected(f"{name}: truncated PNG ({len(data)} bytes)")
-        length, kind = struct.unpack_from(">I4s", data, position)
+    while kind != b"IEND":  # some encoders write a chunk for every 8 KB
+        if position + 12 > size:
+            raise Rejected(f"{name}: truncated PNG ({size} bytes)")
+        length, kind = head_at(data, position)
         end = position + 12 + length
-        if end > len(data):
-            raise Rejected(f"{name}: truncated PNG ({len(data)} bytes)")
-        if zlib.crc32(view[position + 4 : end - 4]) != struct.unpack_from(">I", data, end - 4)[0]:
+        if end > size:
+            raise Rejected(f"{name}: truncated PNG ({size} bytes)")
+        if crc32(view[position + 4 : end - 4]) != number_at(data, end - 4)[0]:
             raise Rejected(f"{name}: damaged PNG (checksum of chunk {kind.decode('latin1')!r} is wrong)")
-        if kind == b"IHDR":
+        if kind == b"IDAT":
+            pass
+        elif kind == b"IHDR":
             width, height = struct.unpack_from(">II", data, position + 8)
             check_size(width, height, name)
         elif kind == b"eXIf":
             orientation = exif_orientation(data[position + 8 : end - 4])
-        if kind in _WORDS:
+        if kind != b"IDAT" and kind in _WORDS:
             words.append((position, end))
         position = end
         chunks += 1

@@ -1,6 +1,7 @@
 """What a source holds, before anyone trains on it: counts, gaps, sizes, poses, near duplicates, doubtful annotations.
 
-`inspect` reads every sample once, on as many processes as wanted; the pictures are drawn from what it found.
+`inspect` reads every sample once, on as many processes as wanted, and keeps figures and points alone; the few faces
+that are shown are read again.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from fakeit.pipelines.faces.crop import CropConfig, Picture, crop_from_source, f
 from fakeit.pipelines.faces.draw import caption, contact_sheet, draw_landmarks, write_image
 from fakeit.pipelines.faces.matrix import transform
 from fakeit.pipelines.landmarks import eye_corners, scheme
+from fakeit.pipelines.near_duplicates import near_pairs
 from fakeit.pipelines.progress import ProgressBar
 from fakeit.pipelines.runners import Runner
 from fakeit.pipelines.sources import Sample, Source, Unmatched, read_sample, summary
@@ -28,12 +30,13 @@ from fakeit.pipelines.tally import unmatched_of
 
 _CROP = CropConfig(size=128, margin=0.15)
 _PATTERNS = 6  # sets of points that are listed
+_MODES_OF = 20_000  # faces, at most, that the usual shapes are learnt from
 _NEAR = 4  # bits of 64 in which the hashes of near duplicates may differ
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What one sample showed. `crop`: (128, 128, 3) uint8; `points`: (K, 2) unit crop; `hash`: of the crop's light."""
+    """What one sample showed. `points`: (K, 2) unit crop; `hash`: of the crop's light."""
 
     image_id: str
     rejected: str = ""
@@ -42,17 +45,19 @@ class Finding:
     roll: float = float("nan")
     brightness: float = 0.0
     points: NDArray[np.float32] | None = None
-    crop: NDArray[np.uint8] | None = None
     hash: int = 0
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """All findings of a source, and what they say together."""
+    """All findings of a source, and what they say together. `samples`: what was looked at, in the order of findings;
+    with the source, to show some of them."""
 
     scheme: str
     findings: tuple[Finding, ...]
     unmatched: tuple[Unmatched, ...] = ()
+    samples: Sequence[Sample] = ()
+    source: Source | None = None
 
     @property
     def good(self) -> list[Finding]:
@@ -79,15 +84,10 @@ class Inspection:
         return lines
 
     def duplicates(self) -> list[tuple[str, str]]:
-        """Pairs of samples whose crops look nearly alike."""
-        hashes = np.array([f.hash for f in self.good], np.uint64)
-        pairs = []
-        for index in range(len(hashes) - 1):
-            apart = np.bitwise_xor(hashes[index + 1 :], hashes[index])
-            bits = np.unpackbits(apart.view(np.uint8).reshape(-1, 8), axis=1).sum(axis=1)
-            alike = index + 1 + np.flatnonzero(bits <= _NEAR)
-            pairs += [(self.good[index].image_id, self.good[other].image_id) for other in alike]
-        return pairs
+        """Pairs of samples whose crops look nearly alike, as `near_pairs` gives them."""
+        good = self.good
+        hashes = np.array([f.hash for f in good], np.uint64)
+        return [(good[one].image_id, good[other].image_id) for one, other in near_pairs(hashes, _NEAR)]
 
     def suspicion(self) -> NDArray[np.float64]:
         """How far each shape lies from what the others' main modes can explain, in standard deviations of that
@@ -101,6 +101,7 @@ class Inspection:
         flat -= np.median(flat, axis=0)
         far = np.linalg.norm(flat, axis=1)
         usual = flat[far <= np.quantile(far, 0.8)]  # an outlier must not become a mode of its own
+        usual = usual[:: -(-len(usual) // _MODES_OF)]
         _, _, modes = np.linalg.svd(usual, full_matrices=False)
         main = modes[: min(10, len(modes))]
         rest = np.linalg.norm(flat - flat @ main.T @ main, axis=1)
@@ -138,18 +139,21 @@ class Inspection:
     def draw(self, folder: str) -> list[str]:
         """Writes contact sheet, mean shape, heat map of every point and outliers below `folder`; their paths."""
         Path(folder).mkdir(parents=True, exist_ok=True)
-        good = self.good
+        good = self._good_positions()
         if not good:
             return []
         shown = good[:: max(1, len(good) // 60)][:60]
-        pictures = {"contact_sheet": contact_sheet([self._tile(f) for f in shown], 10, 128)}
+        pictures = {"contact_sheet": contact_sheet([self._tile(position) for position in shown], 10, 128)}
         if scheme(self.scheme).count:
             pictures["mean_shape"] = self._mean_shape()
             pictures["heat_map"] = self._heat_map()
             scores = self.suspicion()
             worst = np.argsort(-scores)[:24]
             pictures["outliers"] = contact_sheet(
-                [self._tile(good[i]) for i in worst], 8, 160, [f"{scores[i]:.0f} {good[i].image_id}" for i in worst]
+                [self._tile(good[i]) for i in worst],
+                8,
+                160,
+                [f"{scores[i]:.0f} {self.findings[good[i]].image_id}" for i in worst],
             )
         paths = []
         for name, picture in pictures.items():
@@ -157,9 +161,18 @@ class Inspection:
             write_image(paths[-1], picture)
         return paths
 
-    def _tile(self, finding: Finding) -> NDArray[np.uint8]:
-        assert finding.crop is not None and finding.points is not None
-        return draw_landmarks(finding.crop, from_unit(finding.points, _CROP.size), self.scheme)
+    def _good_positions(self) -> list[int]:
+        return [position for position, finding in enumerate(self.findings) if not finding.rejected]
+
+    def _tile(self, position: int) -> NDArray[np.uint8]:
+        """The crop of one sample with its points, read again; grey where it has gone since."""
+        points = self.findings[position].points
+        assert self.source is not None and points is not None
+        try:
+            crop = _look(self.samples[position], self.source)[1]
+        except Rejected:
+            crop = np.full((_CROP.size, _CROP.size, 3), 127, np.uint8)
+        return draw_landmarks(crop, from_unit(points, _CROP.size), self.scheme)
 
     def _mean_shape(self, side: int = 640) -> NDArray[np.uint8]:
         """Mean points with an ellipse of two standard deviations each."""
@@ -207,36 +220,41 @@ def inspect(source: Source, runner: Runner, limit: int = 0) -> Inspection:
         raise FakeitError("the source holds no samples")
     with ProgressBar("inspect", len(samples), "images") as bar:
         findings = runner(partial(examine, source=source), samples, lambda ended: bar.step(ended))
-    return Inspection(source.scheme, tuple(findings), unmatched)
+    return Inspection(source.scheme, tuple(findings), unmatched, samples, source)
 
 
 def examine(sample: Sample, source: Source) -> Finding:
     """One sample, looked at."""
     try:
-        annotation, pixels = read_sample(source, sample)
-        height, width = pixels.shape[:2]
-        if annotation.box is not None:
-            check_box(Box(*annotation.box), width, height, annotation.landmarks, f"{sample.id}: box")
-        pointless = not np.isfinite(annotation.landmarks).all(axis=1).any()
-        box = Box(0, 0, width, height) if pointless else from_landmarks(annotation.landmarks)
+        return _look(sample, source)[0]
     except Rejected as reason:
         return Finding(sample.id, rejected=str(reason))
+
+
+def _look(sample: Sample, source: Source) -> tuple[Finding, NDArray[np.uint8]]:
+    """What a sample shows, and its crop, (128, 128, 3). Raises Rejected."""
+    annotation, pixels = read_sample(source, sample)
+    height, width = pixels.shape[:2]
+    if annotation.box is not None:
+        check_box(Box(*annotation.box), width, height, annotation.landmarks, f"{sample.id}: box")
+    pointless = not np.isfinite(annotation.landmarks).all(axis=1).any()
+    box = Box(0, 0, width, height) if pointless else from_landmarks(annotation.landmarks)
     matrix = crop_from_source(box, _CROP)
     crop = Picture(pixels, "rgb").warp(matrix, _CROP.size)
     roll = float("nan")
     if scheme(source.scheme).count:
         left, right = eye_corners(annotation.landmarks, source.scheme)
         roll = float(np.degrees(np.arctan2(right[1] - left[1], right[0] - left[0])))
-    return Finding(
+    found = Finding(
         image_id=sample.id,
         size=(width, height),
         box_side=box.side,
         roll=roll,
         brightness=float(crop.mean()),
         points=to_unit(transform(annotation.landmarks, matrix), _CROP.size),
-        crop=crop,
         hash=difference_hash(crop),
     )
+    return found, crop
 
 
 def difference_hash(crop: NDArray[np.uint8]) -> int:

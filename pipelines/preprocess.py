@@ -25,17 +25,12 @@ from fakeit.pipelines.progress import ProgressBar
 from fakeit.pipelines.runners import Runner
 from fakeit.pipelines.secrets import without_secrets
 from fakeit.pipelines.shard_plan import TaskList, plan_tasks, straddling
-from fakeit.pipelines.shard_task import (
-    TASKS,
-    ShardResult,
-    make_shard,
-    row_shape,
-    variants,
-)
+from fakeit.pipelines.shard_task import ShardResult, make_shard, row_shape, variants
 from fakeit.pipelines.sources import SampleList, Source, Unmatched, open_source
 from fakeit.pipelines.sources.many import ManySamples
 from fakeit.pipelines.storage import exists, join, list_files, make_folder, remove, sweep
 from fakeit.pipelines.store import manifest as manifests
+from fakeit.pipelines.store.attempts import TASKS, sweep_attempts
 from fakeit.pipelines.store.commit import OWN, commit
 from fakeit.pipelines.store.manifest import SPLITS, Manifest, Rejection
 from fakeit.pipelines.tally import Tally, unmatched_of
@@ -170,6 +165,7 @@ def _prepare(dataset: str, tasks: TaskList) -> None:
     for folder in (TASKS, *set(tasks.splits)):
         make_folder(join(dataset, folder))
         sweep(join(dataset, folder))
+    sweep_attempts(dataset, told=True)
 
 
 def _commit(
@@ -179,7 +175,7 @@ def _commit(
     results: list[ShardResult],
     samples: Samples,
 ) -> tuple[Manifest, Tally]:
-    """Checks the threshold, clears what is not of this dataset, writes Petastorm's metadata, then the manifest."""
+    """Checks the threshold, clears what is not of this dataset, and commits the rest."""
     rejected = sorted((r for result in results for r in result.rejected), key=lambda r: r.image_id)
     _check_rejected(rejected, len(samples), config.store.max_rejected)
     shards = tuple(result.shard for result in results if result.shard is not None)
@@ -192,7 +188,7 @@ def _commit(
     for name in list_files(dataset):
         if OWN.fullmatch(name) and name not in kept:
             remove(join(dataset, name))  # a killed attempt's temporary file, or a shard of another plan
-    commit(dataset, manifest)
+    commit(dataset, manifest, {result.shard.path: result.attempt for result in results if result.shard is not None})
     return manifest, tally
 
 

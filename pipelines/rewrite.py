@@ -19,10 +19,11 @@ from fakeit.pipelines.outputs import building, refuse_foreign, refuse_overlap, r
 from fakeit.pipelines.runners import Runner
 from fakeit.pipelines.storage import exists, join, list_files, make_folder, remove
 from fakeit.pipelines.store import manifest as manifests
+from fakeit.pipelines.store.attempts import TASKS, write_attempt
 from fakeit.pipelines.store.commit import OWN, commit
 from fakeit.pipelines.store.manifest import SPLITS, Manifest
 from fakeit.pipelines.store.schema import Rows, RowShape
-from fakeit.pipelines.store.shards import Shard, read_shard, write_shard
+from fakeit.pipelines.store.shards import Shard, read_shard
 
 Facts = dict[str, Any]
 
@@ -74,23 +75,28 @@ def rewrite(
         remove(join(output, split))
         if old.of(split):
             make_folder(join(output, split))
+    make_folder(join(output, TASKS))
     work = partial(_rewrite_shard, dataset=dataset, output=output, shape=old.shape, change=change)
     made = runner(work, old.shards, progress)
-    shards, facts = tuple(shard for shard, _ in made), tuple(fact for _, fact in made)
+    shards, facts = tuple(shard for shard, _, _ in made), tuple(fact for _, _, fact in made)
     conf = {**old.conf, **note(facts)}
     new = replace(old, shards=shards, conf=conf, code_version=code_version())
-    commit(output, new)
+    commit(output, new, {shard.path: attempt for shard, attempt, _ in made})
+    remove(join(output, TASKS))
     if output != wanted:
-        replace_with(wanted, output, (manifests.NAME, "report.html", *SPLITS), manifests.NAME)
+        replace_with(wanted, output, (manifests.NAME, "report.html", TASKS, *SPLITS), manifests.NAME)
     return Rewritten(new, facts)
 
 
-def _rewrite_shard(shard: Shard, dataset: str, output: str, shape: RowShape, change: Change) -> tuple[Shard, Facts]:
+def _rewrite_shard(
+    shard: Shard, dataset: str, output: str, shape: RowShape, change: Change
+) -> tuple[Shard, str, Facts]:
+    """The new shard, where its bytes wait for the commit, and what `change` said."""
     rows = read_shard(join(dataset, shard.path), shape)
     changed, facts = change(rows, shard.split)
     changed = {name: np.ascontiguousarray(v) if isinstance(v, np.ndarray) else v for name, v in changed.items()}
-    size, sha256 = write_shard(join(output, shard.path), changed, shape)
-    return replace(shard, rows=len(changed["image_id"]), bytes=size, sha256=sha256), facts
+    made, attempt = write_attempt(output, shard.path, shard.split, shard.images, changed, shape)
+    return made, attempt, facts
 
 
 def check_output(dataset: str, output: str, overwrite: bool) -> None:
@@ -105,5 +111,5 @@ def check_output(dataset: str, output: str, overwrite: bool) -> None:
             f"output {output} already holds {len(held)} files; say --overwrite to replace a dataset there"
         )
     refuse_foreign(output, OWN, SPLITS)
-    if not any(name.split("/")[0] in (manifests.NAME, *SPLITS) for name in held):
+    if not any(name.split("/")[0] in (manifests.NAME, TASKS, *SPLITS) for name in held):
         raise FakeitError(f"output {output} holds {len(held)} files but no dataset; it is not overwritten")

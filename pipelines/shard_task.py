@@ -1,7 +1,7 @@
 """The shard function: a list of samples in, one Parquet shard out. Pure: the same task gives the same bytes anywhere.
 
 Spark schedules these tasks, a process pool can as well, and so can a loop; retries, speculation and a resumed job need
-no code, because a task that runs twice writes the same file twice under names that do not meet.
+no code, because a task that runs twice writes two files whose names do not meet, and the commit takes one of them.
 """
 
 from __future__ import annotations
@@ -28,12 +28,11 @@ from fakeit.pipelines.file_names import printable
 from fakeit.pipelines.landmarks import scheme
 from fakeit.pipelines.preprocess_config import PreprocessConfig, SourceConfig
 from fakeit.pipelines.sources import Annotation, Sample, Source, read_sample
-from fakeit.pipelines.storage import exists, fingerprint, join, read_bytes, write_atomically
+from fakeit.pipelines.storage import exists, fingerprint, join, read_bytes, remove, write_atomically
+from fakeit.pipelines.store.attempts import TASKS, stands, task_name, write_attempt
 from fakeit.pipelines.store.manifest import Rejection
 from fakeit.pipelines.store.schema import Rows, RowShape
-from fakeit.pipelines.store.shards import Shard, file_hash, write_shard
-
-TASKS = "_tasks"  # results of finished shards while a job runs; readers skip names that begin with an underscore
+from fakeit.pipelines.store.shards import Shard
 
 
 @dataclass(frozen=True)
@@ -65,11 +64,13 @@ def _files(sample: Sample) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class ShardResult:
-    """What came of a task: the shard (None when every sample was rejected) and what was left out."""
+    """What came of a task: the shard (None when every sample was rejected), what was left out, the task's digest, and
+    where the shard's bytes wait for the commit (fakeit.pipelines.store.attempts)."""
 
     shard: Shard | None
     rejected: tuple[Rejection, ...]
     task: str
+    attempt: str = ""
 
 
 def variants(split: str, config: PreprocessConfig) -> int:
@@ -78,7 +79,7 @@ def variants(split: str, config: PreprocessConfig) -> int:
 
 
 def make_shard(task: ShardTask, dataset: str) -> ShardResult:
-    """Makes one shard, or finds it made: writes `dataset/task.path` and then its result below `dataset/_tasks`.
+    """Makes one shard, or finds it made: writes an attempt's file and then the task's result below `dataset/_tasks`.
 
     Raises:
         OSError: the disk is full or the place cannot be written. Bad samples do not raise, they are in the result.
@@ -89,22 +90,34 @@ def make_shard(task: ShardTask, dataset: str) -> ShardResult:
         return done
     cv2.setNumThreads(0)  # Spark and pools give one core to a task; OpenCV would take them all
     rows, rejected = make_rows(task)
-    done = finished(task, dataset, digest)
-    if done is not None:  # another attempt (speculation) was faster: what it wrote may be committed, and stays
-        return done
-    shard = None
+    shard, attempt = None, ""
     if rows["image_id"]:
-        size, sha256 = write_shard(join(dataset, task.path), rows, row_shape(task.config, task.source.scheme))
-        images = len(task.samples) - len(rejected)
-        shard = Shard(task.path, task.split, len(rows["image_id"]), images, size, sha256)
-    result = ShardResult(shard, tuple(rejected), digest)
+        shape, images = row_shape(task.config, task.source.scheme), len(task.samples) - len(rejected)
+        shard, attempt = write_attempt(dataset, task.path, task.split, images, rows, shape)
+    done = finished(task, dataset, digest)
+    if done is not None:  # another attempt (speculation) was faster
+        if attempt:
+            remove(join(dataset, attempt))
+        return done
+    result = ShardResult(shard, tuple(rejected), digest, attempt)
+    before = _stored(task, dataset)
     with write_atomically(_result_location(task, dataset)) as file:
         file.write(json.dumps(asdict(result)).encode())
+    if before is not None and before.attempt and before.task != digest:  # of a plan that is no more
+        remove(join(dataset, before.attempt))
     return result
 
 
 def finished(task: ShardTask, dataset: str, digest: str) -> ShardResult | None:
     """The stored result of this very task, if its shard still stands with the same hash."""
+    stored = _stored(task, dataset)
+    if stored is None or stored.task != digest:
+        return None
+    return stored if stored.shard is None or stands(dataset, stored.shard, stored.attempt) else None
+
+
+def _stored(task: ShardTask, dataset: str) -> ShardResult | None:
+    """The stored result of a task of this name."""
     location = _result_location(task, dataset)
     if not exists(location):
         return None
@@ -112,18 +125,13 @@ def finished(task: ShardTask, dataset: str, digest: str) -> ShardResult | None:
         value = json.loads(read_bytes(location))
     except ValueError:
         return None  # damaged: made again
-    if value["task"] != digest:
-        return None
     shard = Shard(**value["shard"]) if value["shard"] else None
-    if shard is not None:
-        place = join(dataset, shard.path)
-        if not exists(place) or file_hash(place) != shard.sha256:
-            return None
-    return ShardResult(shard, tuple(Rejection(**r) for r in value["rejected"]), value["task"])
+    rejected = tuple(Rejection(**r) for r in value["rejected"])
+    return ShardResult(shard, rejected, value["task"], value.get("attempt", ""))
 
 
 def _result_location(task: ShardTask, dataset: str) -> str:
-    return join(dataset, TASKS, task.path.replace("/", "-").replace(".parquet", ".json"))
+    return join(dataset, TASKS, f"{task_name(task.path)}.json")
 
 
 def row_shape(config: PreprocessConfig, scheme_name: str) -> RowShape:

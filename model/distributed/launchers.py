@@ -153,7 +153,10 @@ def _bound_store(tcp_store: Callable[..., Any]) -> Callable[..., Any]:
         host_name: str, port: int, world_size: int | None = None, is_master: bool = False, *rest: Any, **named: Any
     ) -> Any:
         if is_master:
-            listener = socket.create_server((host_name, port), backlog=128)
+            try:
+                listener = socket.create_server((host_name, port), backlog=128)
+            except OSError as error:  # torch's own kind: a second agent of this machine then joins the first one's
+                raise RuntimeError(f"{host_name}:{port} cannot be listened on: {error}") from error
             port = listener.getsockname()[1]
             named.update(master_listen_fd=listener.detach(), use_libuv=False)
         return tcp_store(host_name, port, world_size, is_master, *rest, **named)

@@ -84,7 +84,7 @@ def fill_in(
         dataset: with gaps.
         output: the filled dataset to write.
         scratch: local folder for the rounds' datasets and models.
-        train: (dataset, name of the run) → path of the checkpoint.
+        train: (dataset, name of the run) → path of the model, which every executor can read.
         runner: for the prediction passes.
         config: see `FillConfig`.
         overwrite: replace a dataset at `output`.
@@ -191,12 +191,15 @@ class _Note:
         }
 
 
-def trainer(config: TrainConfig, scratch: str) -> Callable[[str, str], str]:
+def trainer(
+    config: TrainConfig, scratch: str, travels: Callable[[Path, str], Path] = lambda best, dataset: best
+) -> Callable[[str, str], str]:
     """How a round's models are trained: alone in this process, from the same start, tracked under their own names.
 
     Args:
         config: of each training; its tracking's experiment is kept.
         scratch: the runs lie below it; an older run of the same name is replaced.
+        travels: (checkpoint, its dataset) → the file that predicts, where executors cannot read checkpoints.
     """
 
     def train(dataset: str, name: str) -> str:
@@ -208,8 +211,9 @@ def trainer(config: TrainConfig, scratch: str) -> Callable[[str, str], str]:
         tracking = replace(config.tracking, run=f"fill-in {name}", model=False)
         comm = connect(config.comm)
         try:
-            return str(train(replace(config, tracking=tracking), dataset, output, comm).best.absolute())
+            best = train(replace(config, tracking=tracking), dataset, output, comm).best.absolute()
         finally:
             comm.close()
+        return str(travels(best, dataset))
 
     return train

@@ -211,7 +211,8 @@ class Trainer:
             self._restored = None
         self.stopping = None
         size = config.data.batch_size * (self.comm.size if config.data.batch_per == "rank" else 1)
-        plan = Plan(self.training.parts(), size, config.train.seed, config.data.shuffle_block_shards)
+        block, by_shard = config.data.shuffle_block_shards, config.data.rows_by_shard
+        plan = Plan(self.training.parts(), size, config.train.seed, block, rows_by_shard=by_shard)
         halo = config.data.mixup > 0
         loader = Loader(self.training, plan, self.comm.rank, self.comm.size, self.device, config.data.resident, halo)
         augmenter = self._augmenter(config)

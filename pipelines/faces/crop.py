@@ -105,16 +105,16 @@ class Picture:
         if factor in self._levels:
             return self._levels[factor], 0, 0
         corners = np.array([[-1, -1], [size, -1], [-1, size], [size, size]], np.float64)
-        blocks = transform(corners, inverse(matrix)) / factor
-        x0, y0 = np.clip(np.floor(blocks.min(axis=0)).astype(int) - 2, 0, (width, height))
-        x1, y1 = np.clip(np.ceil(blocks.max(axis=0)).astype(int) + 2, 0, (width, height))
+        across, down = (transform(corners, inverse(matrix)) / factor).T.tolist()
+        x0, x1 = _span(across, width)
+        y0, y1 = _span(down, height)
         if not 0 < 4 * (x1 - x0) * (y1 - y0) < width * height:
             x0, y0, x1, y1 = 0, 0, width, height
         part = self._levels[1][y0 * factor : y1 * factor, x0 * factor : x1 * factor]
-        level = np.asarray(cv2.resize(part, (int(x1 - x0), int(y1 - y0)), interpolation=cv2.INTER_AREA), np.uint8)
+        level = np.asarray(cv2.resize(part, (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA), np.uint8)
         if (x1 - x0, y1 - y0) == (width, height):
             self._levels[factor] = level
-        return level, int(x0 * factor), int(y0 * factor)
+        return level, x0 * factor, y0 * factor
 
     def warp(self, matrix: Matrix, size: int) -> NDArray[np.uint8]:
         """The crop under `matrix` (source → crop pixels): (size, size, 1 or 3) uint8; outside is black."""
@@ -134,6 +134,14 @@ class Picture:
         else:
             crop = cv2.warpPerspective(level, matrix, (size, size), flags=cv2.INTER_LINEAR)
         return np.asarray(crop, np.uint8).reshape(size, size, -1)
+
+
+def _span(values: list[float], most: int) -> tuple[int, int]:
+    """The whole numbers around `values` and two more at each side, in 0 to `most`."""
+    low, high = min(values), max(values)
+    if not math.isfinite(low + high):
+        return 0, most
+    return min(max(math.floor(low) - 2, 0), most), min(max(math.ceil(high) + 2, 0), most)
 
 
 def equalise(crop: NDArray[np.uint8], method: str) -> NDArray[np.uint8]:

@@ -101,5 +101,10 @@ def inverse(matrix: NDArray[np.floating]) -> Matrix:
 def transform(points: NDArray[np.floating], matrix: Matrix) -> NDArray[np.float64]:
     """Applies a (3, 3) matrix to points (K, 2); NaN stays NaN."""
     x, y = points.astype(np.float64).T
-    across, down, by = (x * row[0] + y * row[1] + row[2] for row in matrix.tolist())
-    return np.stack([across / by, down / by], axis=1)
+    first, second, third = matrix.tolist()
+    moved = np.empty((len(points), 2))
+    moved[:, 0] = x * first[0] + y * first[1] + first[2]
+    moved[:, 1] = x * second[0] + y * second[1] + second[2]
+    if third != [0.0, 0.0, 1.0]:
+        moved /= (x * third[0] + y * third[1] + third[2])[:, None]
+    return moved

@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.storage import exists, is_url, join, list_files, read_bytes
 from fakeit.pipelines.store import manifest as manifests
-from fakeit.pipelines.store import old_parquet, petastorm_schema
+from fakeit.pipelines.store import old_parquet, petastorm_schema, row_weights
 from fakeit.pipelines.store.manifest import Manifest
-from fakeit.pipelines.store.shards import read_shard
+from fakeit.pipelines.store.shards import read_columns, read_shard
 
 
 def describe(dataset: str, safe: bool) -> str:
@@ -36,6 +36,7 @@ def describe(dataset: str, safe: bool) -> str:
     if exists(join(dataset, manifests.NAME)):
         made = manifests.load(dataset)
         manifests.verify(dataset, made.shards, hashes=True)
+        _check_weights(dataset, made)
         counts = ", ".join(f"{split} {made.rows(split)}" for split in manifests.SPLITS if made.of(split))
         lines += [f"manifest: scheme {made.scheme}, rows: {counts}; {len(made.shards)} shards, every SHA-256 right"]
         lines += [f"digest of the files {made.digest}, of the content {content_digest(dataset, made)}"]
@@ -48,6 +49,18 @@ def describe(dataset: str, safe: bool) -> str:
     for folder in folders:
         lines += _describe_folder(dataset, folder, safe)
     return "\n".join(lines)
+
+
+def _check_weights(dataset: str, made: Manifest) -> None:
+    """Raises FakeitError: rows of a shard weigh other than the manifest says."""
+    for shard in made.shards:
+        if shard.row_weights is not None:
+            location = join(dataset, shard.path)
+            rows = read_columns(location, made.shape, ("landmarks", "weight"))
+            held = row_weights.sums(row_weights.without_missing(rows["landmarks"], rows["weight"]))
+            told = row_weights.unpack(shard.row_weights, shard.rows, shard.path)
+            if held.shape != told.shape or (held != told).any():
+                raise FakeitError(f"shard {location}: its rows weigh other than the manifest says")
 
 
 def _describe_folder(dataset: str, folder: str, safe: bool) -> list[str]:

@@ -78,6 +78,8 @@ class Manifest:
 def write(dataset: str, manifest: Manifest) -> None:
     """Writes the manifest: from here on the folder is a dataset."""
     value = {"format": manifest.format, "digest": manifest.digest, **asdict(manifest)}
+    weights = {s["path"]: s.pop("row_weights") for s in value["shards"]}  # apart, since older versions pass it over
+    value["row_weights"] = {path: told for path, told in weights.items() if told is not None}
     value["splits"] = {s: {"rows": manifest.rows(s), "images": manifest.images(s)} for s in SPLITS}
     with write_atomically(join(dataset, NAME)) as file:
         file.write(json.dumps(value, indent=1).encode())
@@ -106,7 +108,8 @@ def load(dataset: str) -> Manifest:
     if value.get("format") != FORMAT:
         raise FakeitError(f"{location}: format {value.get('format')!r}, this version reads format {FORMAT}")
     try:
-        shards = tuple(Shard(**s) for s in value["shards"])
+        weights = value.get("row_weights", {})
+        shards = tuple(Shard(**s, row_weights=weights.get(s["path"])) for s in value["shards"])
         _check_paths(dataset, shards)
         return Manifest(
             scheme=value["scheme"],
@@ -121,7 +124,7 @@ def load(dataset: str) -> Manifest:
         )
     except FakeitError:
         raise
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise FakeitError(f"{location}: field {error} is missing or unknown") from error
 
 

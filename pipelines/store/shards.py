@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.storage import is_url, read_bytes, write_atomically
+from fakeit.pipelines.store.row_weights import Packed
 from fakeit.pipelines.store.schema import Rows, RowShape, decode_column, from_table, to_table
 
 
@@ -30,6 +31,7 @@ class Shard:
         images: source images behind these rows.
         bytes: of the file.
         sha256: of the file.
+        row_weights: Σ weight of each row's points (fakeit.pipelines.store.row_weights); None in older manifests.
     """
 
     path: str
@@ -38,6 +40,7 @@ class Shard:
     images: int
     bytes: int
     sha256: str
+    row_weights: Packed | None = None
 
 
 def write_shard(location: str, rows: Rows, shape: RowShape) -> tuple[int, str]:
@@ -49,6 +52,14 @@ def write_shard(location: str, rows: Rows, shape: RowShape) -> tuple[int, str]:
     Raises:
         OSError: the disk is full, or the place cannot be written.
     """
+    data, sha256 = serialise(rows, shape)
+    with write_atomically(location) as file:
+        file.write(data)
+    return len(data), sha256
+
+
+def serialise(rows: Rows, shape: RowShape) -> tuple[memoryview, str]:
+    """The bytes of a shard's file and their SHA-256."""
     buffer = io.BytesIO()
     table = to_table(rows, shape)
     pq.write_table(
@@ -61,9 +72,7 @@ def write_shard(location: str, rows: Rows, shape: RowShape) -> tuple[int, str]:
         data_page_size=1 << 30,
     )
     data = buffer.getbuffer()
-    with write_atomically(location) as file:
-        file.write(data)
-    return len(data), hashlib.sha256(data).hexdigest()
+    return data, hashlib.sha256(data).hexdigest()
 
 
 def read_shard(location: str, shape: RowShape) -> Rows:

@@ -55,12 +55,13 @@ class Cluster:
     work: Path
 
     processes: tuple[int, ...] = ()
+    patience: float = 280  # seconds for a job
 
     def submit(
         self, *arguments: str | Path, secret: str = SECRET, master: str = ""
     ) -> subprocess.CompletedProcess[str]:
         with self.submitted(*arguments, secret=secret, master=master) as process:
-            stdout, stderr = process.communicate(timeout=280)
+            stdout, stderr = process.communicate(timeout=self.patience)
         return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
     @contextlib.contextmanager
@@ -258,13 +259,13 @@ def test_an_executor_killed_half_way_costs_nothing(cluster: Cluster, tmp_path: P
         until, killed = time.monotonic() + 120, 0
         while not killed and time.monotonic() < until and process.poll() is None:
             time.sleep(0.02)
-            if len(list(made.glob("train/*.parquet"))) >= 20:
+            if len(list(made.glob("_tasks/*.json"))) >= 20:
                 _, first, _ = cluster.processes  # the master, two workers
                 for child in psutil.Process(first).children(recursive=True):
                     with contextlib.suppress(psutil.NoSuchProcess):
                         child.kill()
                         killed += 1
-        stood = len(list(made.glob("train/*.parquet")))
+        stood = len(list(made.glob("_tasks/*.json")))
         stdout, stderr = process.communicate(timeout=280)
     assert killed >= 2 and process.returncode == 0, stderr[-3000:]
     local = [sys.executable, *preprocess(faces, tmp_path / "local"), *more, "--workers", "0"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,7 @@ import pytest
 from fakeit.pipelines import runners
 from fakeit.pipelines.inspection import Finding, Inspection, inspect
 from fakeit.pipelines.landmarks import scheme
+from fakeit.pipelines.near_duplicates import bit_count, near_pairs
 from fakeit.pipelines.sources import open_source
 from fakeit.pipelines.synth.config import SynthesisConfig
 from fakeit.pipelines.synthesize import synthesize
@@ -49,6 +51,30 @@ def test_it_tells_which_points_are_missing_together() -> None:
 
 def test_it_sees_the_copy_and_no_other(inspection: Inspection) -> None:
     assert inspection.duplicates() == [("000003", "000012")]
+
+
+def test_near_pairs_are_those_of_comparing_each_with_each() -> None:
+    random = np.random.default_rng(4)
+    hashes = random.integers(0, 1 << 64, 300, np.uint64)
+    for index in range(150):  # others, 0 to 6 bits away from one of them
+        flips = random.choice(64, int(random.integers(0, 7)), replace=False)
+        hashes = np.append(hashes, hashes[index] ^ np.uint64(sum(1 << int(bit) for bit in flips)))
+    hashes = random.permutation(hashes)
+    firsts = {value: index for index, value in reversed(list(enumerate(hashes.tolist())))}
+    wanted = {(firsts[v], i) for i, v in enumerate(hashes.tolist()) if firsts[v] != i}
+    for one in firsts.values():
+        apart = bit_count(hashes[list(firsts.values())] ^ hashes[one])
+        wanted |= {(one, b) for b, bits in zip(firsts.values(), apart, strict=True) if bits <= 4 and one < b}
+    assert near_pairs(hashes, 4) == sorted(wanted) and len(wanted) > 80
+
+
+def test_a_thousand_copies_are_not_half_a_million_pairs() -> None:
+    assert near_pairs(np.full(1000, 7, np.uint64), 4) == [(0, other) for other in range(1, 1000)]
+    assert near_pairs(np.zeros(0, np.uint64), 4) == []
+
+
+def test_what_is_kept_of_a_sample_is_no_picture(inspection: Inspection) -> None:
+    assert max(len(pickle.dumps(finding)) for finding in inspection.findings) < 1500
 
 
 def test_it_draws_what_it_says(inspection: Inspection, tmp_path: Path) -> None:

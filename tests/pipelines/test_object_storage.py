@@ -1,11 +1,11 @@
 """Datasets from and to S3: a real server on loopback (moto), spoken to through fsspec and s3fs as on a cluster.
 
-Both packages are for this test alone: `pip install s3fs 'moto[server]'` into an environment of your own that sees this
-one; the test is skipped, saying so, where they are missing.
+The locked environment has both; the test is skipped, saying so, where they are missing.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -32,9 +32,10 @@ CONFIG = PreprocessConfig(split=SplitConfig(0.2, 0.2), store=StoreConfig(rows_pe
 def bucket() -> Iterator[str]:
     """An empty bucket of a server that lives as long as these tests; its address and keys stand in the environment."""
     pytest.importorskip("s3fs", reason="needs s3fs (pip install s3fs)")
-    server = pytest.importorskip("moto.server", reason="needs moto (pip install 'moto[server]')")
+    server = pytest.importorskip("moto.server", reason="needs moto and flask (pip install moto[s3])")
     import boto3
 
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
     running = server.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     running.start()
     address = "http://127.0.0.1:{1}".format(*running.get_host_and_port())
@@ -69,14 +70,14 @@ def test_from_s3_to_s3_and_into_training(bucket: str, tmp_path: Path) -> None:
 def test_the_jobs_speak_s3(bucket: str, tmp_path: Path) -> None:
     """As a user types it, in processes of its own, with the address and keys from the environment."""
     fs, _ = storage.file_system(bucket)
-    fs.put(str(draw_faces(tmp_path / "faces", 12)), "faces/typed", recursive=True)
+    fs.put(str(draw_faces(tmp_path / "faces", 6)), "faces/typed", recursive=True)
     conf = ROOT / "conf" / "preprocess" / "face_synthetics.toml"
     command = [sys.executable, ROOT / "jobs" / "preprocess.py", "--config", conf, "--input", f"{bucket}/typed"]
     command += ["--output", f"{bucket}/made", "--workers", "2", "--set", "crop.size=32"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=dict(os.environ))
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280, env=dict(os.environ))
     assert done.returncode == 0, done.stderr[-2000:]
     fs.invalidate_cache()
-    assert sum(s.images for s in manifests.load(f"{bucket}/made").shards) == 12
+    assert sum(s.images for s in manifests.load(f"{bucket}/made").shards) == 6
 
 
 def test_a_missing_package_is_one_line() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from fakeit.pipelines import preprocess, runners, shard_task
+from fakeit.pipelines import preprocess, runners, shard_task, storage
 from fakeit.pipelines.config import load
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.augment import AugmentConfig, Block
@@ -25,6 +26,7 @@ from fakeit.pipelines.shard_task import ShardTask, make_shard
 from fakeit.pipelines.sources import open_source
 from fakeit.pipelines.store import manifest as manifests
 from fakeit.pipelines.store import old_parquet
+from fakeit.pipelines.store.attempts import put_in_place, sweep_attempts
 from fakeit.pipelines.store.shards import file_hash, read_shard
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,6 +64,7 @@ def test_splits_never_straddle_and_nothing_is_lost(faces: Path, tmp_path: Path) 
         rows = [read_shard(str(tmp_path / "d" / s.path), made.shape) for s in made.of(split)]
         seen[split] = {i for r in rows for i in r["image_id"]}
         variants = 3 if split == "train" else 1
+        assert [s.row_weights for s in made.of(split)] == [70.0] * len(rows)
         assert sum(len(r["image_id"]) for r in rows) == variants * len(seen[split]) == made.rows(split)
     assert sum(len(ids) for ids in seen.values()) == len(set().union(*seen.values())) == 40
     sizes = [s.images for s in made.of("train")]
@@ -149,31 +152,80 @@ def test_two_attempts_of_a_task_leave_one_whole_shard(faces: Path, tmp_path: Pat
     (tmp_path / "_tasks").mkdir()
     (tmp_path / "train").mkdir()
     results = runners.in_processes(2)(_attempt, [(task, str(tmp_path)), (task, str(tmp_path))], lambda _: None)
-    assert results[0] == results[1]
+    assert results[0].shard == results[1].shard
+    shard, attempt = results[1].shard, results[1].attempt
+    put_in_place(str(tmp_path), [(shard, attempt)])
+    sweep_attempts(str(tmp_path), told=False)
     assert [p.name for p in (tmp_path / "train").iterdir()] == ["shard-00000.parquet"]
+    assert [p.name for p in (tmp_path / "_tasks").iterdir()] == ["train-shard-00000.json"]
+    assert file_hash(str(tmp_path / task.path)) == shard.sha256
 
 
 @pytest.mark.fault
-def test_a_slow_attempt_leaves_what_a_faster_one_wrote(
-    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("looked", ["last", "before the winner ended"])
+def test_a_loser_that_ends_after_the_commit_changes_nothing(
+    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looked: str
 ) -> None:
-    """Also where it would write other bytes (another decoder): the winner's shard may be committed already."""
-    source = open_source("face_synthetics", str(faces))
-    task = plan_tasks(source.samples(), source, CONFIG)[0]
-    (tmp_path / "_tasks").mkdir()
-    (tmp_path / "train").mkdir()
-    winners, make_rows = [], shard_task.make_rows
+    """A second attempt at the first shard, which has other pixels (another decoder), ends when the dataset stands."""
+    make_rows, finished, wanted = shard_task.make_rows, shard_task.finished, _make(faces, tmp_path / "w")
+    go_on, began, losers = threading.Event(), threading.Event(), []
 
-    def slow(task: ShardTask) -> Any:
-        monkeypatch.setattr(shard_task, "make_rows", make_rows)
-        winners.append(make_shard(task, str(tmp_path)))
+    def slowly(task: ShardTask) -> Any:
         rows, rejected = make_rows(task)
-        rows["image"] = rows["image"] ^ 1
+        if threading.current_thread() in losers:
+            rows["image"] = rows["image"] ^ 1
+            began.set()
+            assert go_on.wait(60)
         return rows, rejected
 
-    monkeypatch.setattr(shard_task, "make_rows", slow)
-    assert make_shard(task, str(tmp_path)) == winners[0]
-    assert file_hash(str(tmp_path / task.path)) == winners[0].shard.sha256
+    def look(*arguments: Any) -> Any:
+        blind = looked != "last" and threading.current_thread() in losers
+        return None if blind else finished(*arguments)
+
+    def run(function: Any, tasks: Any, progress: Any) -> list[Any]:
+        losers.append(threading.Thread(target=lambda: function(tasks[0])))
+        losers[0].start()
+        assert began.wait(30)
+        return [function(task) for task in tasks]
+
+    monkeypatch.setattr(shard_task, "make_rows", slowly)
+    monkeypatch.setattr(shard_task, "finished", look)
+    made = _make(faces, tmp_path / "d", runner=run)
+    stood = _identities(tmp_path / "d")
+    go_on.set()
+    losers[0].join(30)
+    assert not losers[0].is_alive() and made.digest == wanted.digest and _identities(tmp_path / "d") == stood
+    manifests.verify(str(tmp_path / "d"), made.shards, hashes=True)
+    assert len(list((tmp_path / "d").rglob("*.attempt"))) == (looked != "last"), "under a name that nothing names"
+
+
+def _identities(dataset: Path) -> dict[Path, tuple[int, int]]:
+    return {p: (p.stat().st_ino, p.stat().st_mtime_ns) for p in dataset.glob("*/*.parquet")}
+
+
+@pytest.mark.fault
+def test_a_commit_that_is_killed_between_two_shards_goes_on(
+    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fakeit.pipelines.store import attempts
+
+    moved: list[str] = []
+
+    def dies(old: str, new: str) -> None:
+        if len(moved) == 2:
+            raise KeyboardInterrupt
+        moved.append(new)
+        storage.put_over(old, new)
+
+    monkeypatch.setattr(attempts, "put_over", dies)
+    with pytest.raises(KeyboardInterrupt):
+        _make(faces, tmp_path / "d")
+    assert not (tmp_path / "d" / manifests.NAME).exists() and len(list((tmp_path / "d").glob("*/*.parquet"))) == 2
+    monkeypatch.undo()
+    stood = _identities(tmp_path / "d")
+    made = _make(faces, tmp_path / "d", existing="resume")
+    assert made.digest == _make(faces, tmp_path / "w").digest and stood.items() <= _identities(tmp_path / "d").items()
+    assert not list((tmp_path / "d").rglob("*.attempt"))
 
 
 def _attempt(job: tuple[ShardTask, str]) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +15,10 @@ from fakeit.model.kaggle.shard_imputation import FillConfig
 from fakeit.pipelines import preprocess, runners, shard_plan
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.outputs import Sources, inside
-from fakeit.pipelines.rewrite import rewrite
+from fakeit.pipelines.rewrite import Facts, rewrite
 from fakeit.pipelines.store import manifest as manifests
 from fakeit.pipelines.store.manifest import Manifest
+from fakeit.pipelines.store.schema import Rows
 from fakeit.pipelines.store.shards import read_shard
 from tests.pipelines.test_preprocess import CONFIG, write_faces
 from tests.tiny_dataset import make_dataset
@@ -114,6 +116,29 @@ def test_filling_in_never_costs_the_dataset_it_reads(tmp_path: Path) -> None:
         rewrite(str(dataset), str(taken), lambda rows, split: 1 // 0, HERE, lambda facts: {}, overwrite=True)  # type: ignore[arg-type,return-value]
     manifests.verify(str(taken), manifests.load(str(taken)).shards, hashes=True)
     assert before == {p: p.read_bytes() for p in dataset.rglob("*") if p.is_file()}
+
+
+@pytest.mark.fault
+def test_a_second_attempt_at_a_rewritten_shard_changes_nothing(tmp_path: Path) -> None:
+    dataset, output = make_dataset(tmp_path / "d"), tmp_path / "o"
+
+    def twice(function: Any, tasks: Any, progress: Any) -> list[Any]:
+        again.append(lambda: function(tasks[0]))
+        return [function(task) for task in tasks]
+
+    def change(rows: Rows, split: str) -> tuple[Rows, Facts]:
+        half = {"weight": rows["weight"] / 2}
+        return {**rows, **half, "image": rows["image"] ^ 1 if calls else rows["image"]}, {}
+
+    calls: list[int] = []
+    again: list[Any] = []
+    made = rewrite(str(dataset), str(output), change, twice, lambda facts: {}).manifest
+    assert {s.row_weights for s in made.shards} == {2.5}
+    calls.append(1)
+    with pytest.raises(FileNotFoundError):  # nobody waits for it any more, and its folder is gone
+        again[0]()
+    manifests.verify(str(output), made.shards, hashes=True)
+    assert {p.name for p in output.iterdir()} == {"train", "val", manifests.NAME}
 
 
 def test_sources_are_known_by_what_paths_lead_to(tmp_path: Path) -> None:

@@ -92,6 +92,25 @@ def test_fewer_rows_than_ranks_still_gives_every_rank_its_batches() -> None:
     assert sorted(row for rank in parts for row in rank[0]) == [0, 1, 2]
 
 
+def test_a_rank_s_rows_lie_in_few_shards_and_batches_keep_their_rows() -> None:
+    parts, world = (DataSource((100,) * 12), DataSource((90,) * 4, 0.5)), 8
+    plain, grouped = (Plan(parts, 160, seed=4, shuffle_block_shards=4, rows_by_shard=on) for on in (False, True))
+    order, batches = (plan.order(3) for plan in (plain, grouped)), plain.batches(3)
+    mixed, sorted_ = order
+    shards = np.repeat(np.arange(16), [100] * 12 + [90] * 4)
+    touched = {"plain": 0, "grouped": 0}
+    for number in range(batches):
+        start, end = bounds(len(mixed), number, batches)
+        assert sorted(mixed[start:end]) == sorted(sorted_[start:end])
+        for rank in range(world):
+            low, high = rank_bounds(start, end, rank, world)
+            touched["plain"] += len(set(shards[mixed[low:high]]))
+            touched["grouped"] += len(set(shards[sorted_[low:high]]))
+    assert touched["grouped"] < touched["plain"] / 2 and touched["grouped"] <= 2.2 * batches * world
+    first = sorted_[: bounds(len(mixed), 0, batches)[1]]
+    assert any((np.diff(first[shards[first] == shard]) < 0).any() for shard in set(shards[first])), "still shuffled"
+
+
 @pytest.mark.parametrize("passes", [0.01, 0.25, 3.0])
 def test_validation_sees_every_row_once_whatever_training_sees(passes: float) -> None:
     """`passes_per_epoch = 0.01` made one batch of 10,000 rows of it."""

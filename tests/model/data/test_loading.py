@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import json
 import os
 import pickle
 from pathlib import Path
@@ -22,8 +23,8 @@ from fakeit.model.data.dataset import READERS, DatasetSpec, ShardedDataset
 from fakeit.model.data.loader import Batch, Loader, prefetch
 from fakeit.pipelines import storage
 from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.store import inspection, row_weights, shards
 from fakeit.pipelines.store import manifest as manifests
-from fakeit.pipelines.store import shards
 from fakeit.pipelines.store.shards import read_shard
 
 
@@ -123,6 +124,51 @@ def test_ranks_share_a_batch_and_know_its_whole_weight(tmp_path: Path) -> None:
         assert torch.equal(torch.cat([p.images for p in together]), batch.images)
         assert {p.total_weight for p in together} == {batch.total_weight}
         assert [p.first for p in together] == np.cumsum([0, *(len(p.rows) for p in together)])[:-1].tolist()
+
+
+def _without_weights(folder: Path) -> Path:
+    """The dataset as older versions wrote it."""
+    told = json.loads((folder / manifests.NAME).read_text())
+    assert set(told.pop("row_weights")) == {shard["path"] for shard in told["shards"]}
+    (folder / manifests.NAME).write_text(json.dumps(told))
+    return folder
+
+
+def test_what_rows_weigh_comes_from_the_manifest_and_a_rank_opens_its_own_shards(tmp_path: Path) -> None:
+    """Ranks of an older dataset open every shard of a global batch, and get the very same numbers."""
+    new = make_dataset(tmp_path / "new", (12, 12, 12, 12), missing=0.3)
+    old = _without_weights(make_dataset(tmp_path / "old", (12, 12, 12, 12), missing=0.3))
+    opened: dict[str, list[int]] = {"new": [], "old": []}
+    totals: dict[str, list[float]] = {"new": [], "old": []}
+    for rank in range(4):
+        for name, folder in (("new", new), ("old", old)):
+            store = open_store(folder)
+            assert store.weights_known == (name == "new")
+            loader = Loader(store, Plan(store.parts(), 48, seed=5, rows_by_shard=True), rank, 4)
+            (batch,) = loader.epoch(0)
+            totals[name].append(batch.total_weight)
+            opened[name].append(len(store._opened))
+    assert totals["new"] == totals["old"] and len(set(totals["new"])) == 1
+    assert opened == {"new": [1, 1, 1, 1], "old": [4, 4, 4, 4]}
+
+
+def test_weights_that_are_not_those_of_the_rows_are_told(tmp_path: Path) -> None:
+    folder = make_dataset(tmp_path / "set", (10,))
+    told = json.loads((folder / manifests.NAME).read_text())
+    for wrong, message in (
+        (4.0, "its rows weigh other than the manifest says"),
+        (row_weights.pack(np.arange(10.0)), "its rows weigh other than the manifest says"),
+        (row_weights.pack(np.arange(9.0)), "not those of 10 rows"),
+        (row_weights.pack(np.arange(11.0)), "not those of 10 rows"),
+        ("%", "cannot be read"),
+        ("eJz", "cannot be read"),
+    ):
+        told["row_weights"]["train/shard-00000.parquet"] = wrong
+        (folder / manifests.NAME).write_text(json.dumps(told))
+        with pytest.raises(FakeitError, match=message):
+            batches(open_store(folder))
+    with pytest.raises(FakeitError, match="weigh other|cannot be read"):
+        inspection.describe(str(folder), safe=True)
 
 
 @pytest.mark.parametrize("resident", [False, True])

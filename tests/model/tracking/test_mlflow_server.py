@@ -32,15 +32,16 @@ def free_port() -> int:
 
 
 @contextmanager
-def mlflow_server(store: str, folder: Path, port: int) -> Iterator[str]:
+def mlflow_server(store: str, folder: Path, port: int, artifacts: str = "") -> Iterator[str]:
     """`mlflow server` on `store`, until it answers and as long as it is needed."""
     url = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store, "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--workers", "1", "--artifacts-destination", str(folder / "artifacts")]
+    command += ["--port", str(port), "--workers", "1"]
+    command += ["--artifacts-destination", artifacts or str(folder / "artifacts")]
     with open(folder / "server.log", "ab") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
     try:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while True:
             try:
                 with urllib.request.urlopen(f"{url}/health", timeout=5):
@@ -167,3 +168,48 @@ def test_parallel_cells_on_postgres_lose_nothing(tmp_path: Path) -> None:
         for run_id, said in cells(url, tmp_path, 6):
             assert "warning" not in said
             assert steps(url, run_id) == list(range(1, 31))
+
+
+@contextmanager
+def bucket(patch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An empty bucket of an S3 server of our own, whose address and keys stand in the environment."""
+    moto = pytest.importorskip("moto.server", reason="needs moto and flask (pip install moto[s3])")
+    import boto3
+
+    server = moto.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    address = "http://127.0.0.1:{1}".format(*server.get_host_and_port())
+    keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "us-east-1"}
+    for name, value in {**keys, "AWS_ENDPOINT_URL": address, "MLFLOW_S3_ENDPOINT_URL": address}.items():
+        patch.setenv(name, value)
+    boto3.client("s3").create_bucket(Bucket="runs")
+    yield "s3://runs/mlflow"
+    server.stop()
+
+
+@pytest.mark.timeout(500)
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+def test_artifacts_lie_on_s3_and_come_back_through_the_server(
+    tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As docs/comparisons.md has it: who trains needs no key of the bucket, the server has it."""
+    import boto3
+    from mlflow import MlflowClient
+
+    with contextlib.ExitStack() as stack:
+        store = stack.enter_context(postgres()) if database == "postgres" else f"sqlite:///{tmp_path}/mlflow.db"
+        place = stack.enter_context(bucket(monkeypatch))
+        url = stack.enter_context(mlflow_server(store, tmp_path, free_port(), place))
+        keys = boto3.client("s3")
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.delenv(name)
+        tracker = MlflowTracker(TrackingConfig(uri=url, model=False), tmp_path, "a run")
+        tracker.start({"seed": 1}, [INFO])
+        tracker.metrics(1, {"train_loss": 1.0})
+        (tmp_path / "points.csv").write_text("x,y\n")
+        MlflowClient(url).log_artifact(str(tracker.run_id), str(tmp_path / "points.csv"))
+        tracker.finish("FINISHED")
+        held = [entry["Key"] for entry in keys.list_objects_v2(Bucket="runs")["Contents"]]
+        assert any(key.startswith("mlflow/") and key.endswith(f"{tracker.run_id}/artifacts/points.csv") for key in held)
+        back = MlflowClient(url).download_artifacts(str(tracker.run_id), "points.csv", str(tmp_path))
+        assert Path(back).read_text() == "x,y\n"
