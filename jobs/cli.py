@@ -10,7 +10,6 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, NoReturn
 
 from fakeit.pipelines import environment, extras, progress
@@ -103,9 +102,7 @@ def check(needs: Sequence[str] | None) -> None:
     Args:
         needs: modules beyond the base; None: all that a checkout has.
     """
-    checkout = (Path(environment.__file__).resolve().parents[1] / "Makefile").is_file()
-    tied = extras.is_installed("petastorm") or extras.is_installed("horovod")
-    if (needs is None or needs) and (checkout or tied):
+    if (needs is None or needs) and environment.checked():
         environment.check()
     lacking = [module for module in needs or () if not extras.is_installed(module)]
     if lacking:

@@ -58,7 +58,7 @@ class DataConfig:
     shuffle_block_shards: int = 8
     mixup: float = 0.0
 
-    RENAMED: ClassVar = {"share": "passes_per_epoch", "block": "shuffle_block_shards"}
+    RENAMED: ClassVar[dict[str, str]] = {"share": "passes_per_epoch", "block": "shuffle_block_shards"}
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:

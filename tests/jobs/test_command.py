@@ -96,7 +96,7 @@ def test_what_an_extra_brings_is_named(monkeypatch: pytest.MonkeyPatch, capsys: 
     monkeypatch.setattr(cli.extras, "is_installed", lambda m: m not in ("torch", "horovod", "petastorm") and there(m))
     monkeypatch.setattr(cli.environment, "check", lambda: None)
     monkeypatch.setattr(sys, "argv", ["fakeit train"])
-    with pytest.raises(FakeitError, match=r"fakeit train needs torch: pip install 'fakeit\[train\]'"):
+    with pytest.raises(FakeitError, match=r"fakeit train needs torch: pip install 'fakeit-landmarks\[train\]'"):
         cli.check(("torch", "numpy"))
 
     def import_it(_: object) -> None:
@@ -104,4 +104,4 @@ def test_what_an_extra_brings_is_named(monkeypatch: pytest.MonkeyPatch, capsys: 
 
     with pytest.raises(SystemExit):
         cli.run(import_it, cli.Parser(), ())
-    assert capsys.readouterr().err == "error: this needs gradio: pip install 'fakeit[web]'\n"
+    assert capsys.readouterr().err == "error: this needs gradio: pip install 'fakeit-landmarks[web]'\n"
