@@ -103,7 +103,7 @@ def test_the_base_in_other_pythons(version: str, wheel: Path, tmp_path: Path) ->
         (["doctor"], "ready: fakeit predict"),
         (["predict", "faces.jpg", "--faces", "0"], "1 picture · 8 faces"),
         (["predict", "faces.jpg", "--model", "box-int8", "--adapter", "ibug68", "--output", "coco"], "1 picture"),
-        (["filters", "--images", "faces.jpg", "--output", "worn", "--filter", "glasses"], "1 picture"),
+        (["filters", "--images", "faces.jpg", "--output", "worn", "--filter", "glasses"], "8 faces"),
     ):
         ran = subprocess.run([here / "fakeit", *words], cwd=tmp_path, env=environment, capture_output=True, text=True)
         assert ran.returncode == 0 and said in ran.stdout, (words, ran.stdout, ran.stderr)
