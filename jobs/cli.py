@@ -92,7 +92,10 @@ def spoken(text: str) -> str:
 
 
 def next_step(command: str) -> None:
-    """The last line of a job: what a person would do next."""
+    """The last line of a job: what a person would do next, with the launcher that is there."""
+    if not extras.is_installed("horovod"):  # the modern set, or a wheel
+        ranks = "python" if sys.argv[0].startswith(SAID) else r"torchrun --nproc-per-node \1"
+        command = re.sub(r"horovodrun -np (\d+) python", ranks, command)
     print(f"next: {spoken(command)}")
 
 
