@@ -63,10 +63,12 @@ class Annotated:
     def samples(self) -> list[Sample]:
         names = scheme_called(self.scheme).names
         files = [file for file in list_files(self.path) if file.lower().endswith(PICTURES)]
-        known = {**{posixpath.basename(file): file for file in reversed(files)}, **{file: file for file in files}}
+        known = {as_uploaded(posixpath.basename(file)): file for file in reversed(files)}
+        known |= {posixpath.basename(file): file for file in reversed(files)} | {file: file for file in files}
         samples: list[Sample] = []
         seen: dict[str, int] = {}
-        for face in read_export(self.points, self.kind):
+        faces = read_export(self.points, self.kind)
+        for face in faces:
             file = next((known[name] for name in spellings(face.image) if name in known), None)
             strange = [name for name in face.points if name not in names]
             if strange:
@@ -80,7 +82,8 @@ class Annotated:
             made = tuple(face.points.get(name, (np.nan, np.nan, 0)) for name in names)
             samples.append(Sample(label, join_member(self.path, file), (made, face.box)))
         if not samples:
-            raise FakeitError(f"{self.path}: none of its {len(files)} pictures has points in {self.points}")
+            named = f" (the first picture there is '{faces[0].image}')" if faces else ""
+            raise FakeitError(f"{self.path}: none of its {len(files)} pictures has points in {self.points}{named}")
         return samples
 
     def read(self, sample: Sample) -> Annotation:
@@ -103,6 +106,11 @@ def spellings(name: str) -> Iterator[str]:
     for spelt in (name, unquote(name), *query):
         base = posixpath.basename(spelt.replace("\\", "/"))
         yield from (spelt.lstrip("/"), base, re.sub(r"^[0-9a-f]{8}-", "", base))
+
+
+def as_uploaded(name: str) -> str:
+    """A file's name as Label Studio keeps an upload: spaces are underscores, brackets and the like are dropped."""
+    return re.sub(r"[^-\w.]", "", name.replace(" ", "_"))
 
 
 def read_export(location: str, kind: str) -> list[Labelled]:
