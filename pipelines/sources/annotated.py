@@ -115,10 +115,19 @@ def as_uploaded(name: str) -> str:
 
 def read_export(location: str, kind: str) -> list[Labelled]:
     """The faces of an export. Raises FakeitError naming the file and what in it is not as the format has it."""
+    data = _bytes(location, kind)
     try:
-        return list(_READERS[kind](read_bytes(location)))
-    except (OSError, KeyError, TypeError, ValueError, AttributeError, IndexError, xml.ParseError) as error:
+        return list(_READERS[kind](data))
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, xml.ParseError) as error:
         raise FakeitError(f"{location}: not a {kind} export ({type(error).__name__}: {error})") from error
+
+
+def _bytes(location: str, kind: str) -> bytes:
+    try:
+        return read_bytes(location)
+    except OSError as error:
+        hint = "source.options.points names it"
+        raise FakeitError(f"{location}: cannot be read as a {kind} export; {hint} ({error})") from error
 
 
 def _coco(data: bytes) -> Iterator[Labelled]:
@@ -189,9 +198,10 @@ def _scheme_of(location: str, kind: str) -> Scheme:
     """The scheme that an export's own names make, in the order they come in."""
     names: dict[str, Any] = {}
     if kind == "coco":
+        data = _bytes(location, kind)
         try:
-            names = dict.fromkeys(json.loads(read_bytes(location))["categories"][0]["keypoints"])
-        except (OSError, KeyError, ValueError, IndexError, TypeError) as error:
+            names = dict.fromkeys(json.loads(data)["categories"][0]["keypoints"])
+        except (KeyError, ValueError, IndexError, TypeError) as error:
             raise FakeitError(f"{location}: not a coco export with keypoints ({error})") from error
     else:
         for face in read_export(location, kind):

@@ -93,6 +93,8 @@ def test_a_scheme_orders_the_points_and_must_know_them(folder: Path) -> None:
 def test_what_is_no_export_is_named(folder: Path) -> None:
     with pytest.raises(FakeitError, match=r"0 files end in .json; say which"):
         open_source("coco", str(folder))
+    with pytest.raises(FakeitError, match=r"gone.json: cannot be read as a coco export; source.options.points names"):
+        open_source("coco", str(folder), points="gone.json")
     (folder / "points.json").write_text('{"images": []}')
     with pytest.raises(FakeitError, match=r"points.json: not a coco export"):
         open_source("coco", str(folder))
