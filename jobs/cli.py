@@ -10,7 +10,6 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, NoReturn
 
 from fakeit.pipelines import environment, extras, progress
@@ -93,7 +92,10 @@ def spoken(text: str) -> str:
 
 
 def next_step(command: str) -> None:
-    """The last line of a job: what a person would do next."""
+    """The last line of a job: what a person would do next, with the launcher that is there."""
+    if not extras.is_installed("horovod"):  # the modern set, or a wheel
+        ranks = "python" if sys.argv[0].startswith(SAID) else r"torchrun --nproc-per-node \1"
+        command = re.sub(r"horovodrun -np (\d+) python", ranks, command)
     print(f"next: {spoken(command)}")
 
 
@@ -103,9 +105,7 @@ def check(needs: Sequence[str] | None) -> None:
     Args:
         needs: modules beyond the base; None: all that a checkout has.
     """
-    checkout = (Path(environment.__file__).resolve().parents[1] / "Makefile").is_file()
-    tied = extras.is_installed("petastorm") or extras.is_installed("horovod")
-    if (needs is None or needs) and (checkout or tied):
+    if (needs is None or needs) and environment.checked():
         environment.check()
     lacking = [module for module in needs or () if not extras.is_installed(module)]
     if lacking:

@@ -22,6 +22,7 @@ def main(arguments: argparse.Namespace) -> None:
     from fakeit.model.inference.web.server import Door, serve
     from fakeit.model.inference.web.workers import Limits, Workers
     from fakeit.pipelines.errors import FakeitError
+    from fakeit.pipelines.extras import remedy
 
     models = known_models(arguments.models)
     a = arguments
@@ -30,7 +31,7 @@ def main(arguments: argparse.Namespace) -> None:
     try:
         serve(models, door, workers, 60 * a.keep)
     except ImportError as error:
-        raise FakeitError(f"the web demo needs gradio ({error}): pip install 'fakeit[web]'") from error
+        raise FakeitError(f"the web demo needs gradio ({error}): {remedy(['gradio'])}") from error
 
 
 def parser() -> Parser:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""A training checkpoint → an ONNX file that carries its crop recipe and scheme and needs no torch."""
+"""A training checkpoint → an ONNX file that carries its recipe and scheme and needs no torch; an ONNX file → TFLite."""
 
 from __future__ import annotations
 
@@ -7,19 +7,24 @@ import argparse
 import os
 import shutil
 import sys
+from pathlib import Path
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from fakeit.jobs.cli import Parser, next_step, run
+from fakeit.jobs.cli import Parser, check, next_step, run
 
-NEEDS = ("torch", "onnx")
+NEEDS = ()  # TFLite is made of an ONNX file; see main
 EXAMPLE = """examples:
   python jobs/export.py --model runs/best.pt --output face70.onnx
   python jobs/export.py --model runs/best.pt --output face70.int8.onnx --precision int8 --dataset DATASET
-  python jobs/export.py --model runs/best.pt --output face70.opencv.onnx --layout nchw # for OpenCV's dnn"""
+  python jobs/export.py --model runs/best.pt --output face70.opencv.onnx --layout nchw # for OpenCV's dnn
+  python jobs/export.py --model box --output face70.tflite       # or of an .onnx; pip install onnx2tf ai-edge-litert"""
 
 
 def main(arguments: argparse.Namespace) -> None:
+    if arguments.output.endswith(".tflite"):
+        return tflite(arguments)
+    check(("torch", "onnx"))
     from fakeit.model.export import export, sample_crops
     from fakeit.model.inference.adapter import adapter_path, stored_names
     from fakeit.model.inference.backends import load_network
@@ -28,7 +33,7 @@ def main(arguments: argparse.Namespace) -> None:
     from fakeit.pipelines.store import manifest
 
     if not arguments.output.endswith(".onnx"):
-        raise FakeitError(f"output {arguments.output}: its name must end in .onnx")
+        raise FakeitError(f"output {arguments.output}: its name must end in .onnx or .tflite")
     network, metadata = load_network(arguments.model)
     crops = calibration = None
     if arguments.dataset:  # judged on validation faces, where there are some; int8's ranges are of training faces
@@ -44,10 +49,23 @@ def main(arguments: argparse.Namespace) -> None:
     next_step(f"python jobs/predict.py --model {made.path} --images PHOTOS --output points.csv")
 
 
+def tflite(arguments: argparse.Namespace) -> None:
+    from fakeit.model.tflite import to_tflite
+    from fakeit.model.tracking.catalogue import locate
+    from fakeit.pipelines.errors import FakeitError
+
+    source = locate(arguments.model)
+    if source.suffix != ".onnx" or arguments.precision != "float32" or arguments.layout != "nhwc":
+        raise FakeitError("TFLite is made of an ONNX file in float32, nhwc: export the checkpoint to .onnx first")
+    made = to_tflite(source, Path(arguments.output))
+    apart = f"{made.mean:.1e} crop pixels from the ONNX file's points, {made.parity:.1e} at most"
+    print(f"{made.path}: {made.bytes / 1e6:.1f} MB, {apart}; scheme and crop recipe in {made.path}.json")
+
+
 def parser() -> Parser:
     p = Parser(description=__doc__, epilog=EXAMPLE)
-    p.add_argument("--model", required=True, help="a training checkpoint (best.pt)")
-    p.add_argument("--output", required=True, metavar="FILE.onnx")
+    p.add_argument("--model", required=True, help="a training checkpoint (best.pt); for TFLite an .onnx")
+    p.add_argument("--output", required=True, metavar="FILE.onnx|FILE.tflite")
     p.add_argument("--precision", default="float32", choices=("float32", "float16", "int8"))
     p.add_argument("--dataset", help="validation crops to check parity on, training crops to calibrate int8 on")
     p.add_argument("--crops", type=int, default=256, metavar="N", help="crops taken of it (256)")

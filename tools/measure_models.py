@@ -2,6 +2,7 @@
 """Measures every model of `model/box/models.json` and writes the figures into it: nothing there is typed by hand.
 
     python tools/measure_models.py --set youtube_faces=YOUTUBE_FACES --set 300w=AFW
+    python tools/measure_models.py --set … --only nano        # a new entry alone
 
 Sizes; milliseconds of one core a face (processor time of crop, network and way back, so that a busy machine does not
 count); NME in per cent of the outer eye corners' distance with true boxes, plain and with the adapter where one lies
@@ -81,12 +82,13 @@ def measure(name: str, sets: dict[str, str], limit: int | None) -> dict[str, Any
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--set", action="append", default=[], metavar="SOURCE=FOLDER", help="none: speed only")
+    parser.add_argument("--only", action="append", metavar="NAME", help="of the models, these")
     parser.add_argument("--limit", type=int, help="the first N faces of each set, to try it")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     sets = dict(item.split("=", 1) for item in arguments.set)
     listed = json.loads(catalogue.LIST.read_text())
-    for name in listed:
+    for name in arguments.only or listed:
         made = measure(name, sets, arguments.limit)
         listed[name]["figures"] = made if sets else {**listed[name].get("figures", {}), "ms": made["ms"]}
     if arguments.limit is None:

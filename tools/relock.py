@@ -61,7 +61,8 @@ def asked_for() -> list[str]:
     """What pyproject.toml asks for, all extras, without what is installed apart."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     asked = [*project["dependencies"], *(r for group in project["optional-dependencies"].values() for r in group)]
-    return [line for line in asked if normal(re.split(r"[ <>=!~;(\[]", line)[0]) not in APART]
+    apart = {*APART, normal(project["name"])}  # itself: its extra [all] names the others
+    return [line for line in asked if normal(re.split(r"[ <>=!~;(\[]", line)[0]) not in apart]
 
 
 def run(*command: str, **options: str) -> str:

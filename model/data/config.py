@@ -61,7 +61,7 @@ class DataConfig:
     rows_by_shard: bool = False
     mixup: float = 0.0
 
-    RENAMED: ClassVar = {"share": "passes_per_epoch", "block": "shuffle_block_shards"}
+    RENAMED: ClassVar[dict[str, str]] = {"share": "passes_per_epoch", "block": "shuffle_block_shards"}
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:

@@ -37,7 +37,7 @@ class DatasetSpec:
     path: str
     passes_per_epoch: float = 1.0
 
-    RENAMED: ClassVar = {"share": "passes_per_epoch"}
+    RENAMED: ClassVar[dict[str, str]] = {"share": "passes_per_epoch"}
 
 
 @dataclass(frozen=True)

@@ -175,7 +175,7 @@ def fit_adapter_on(landmarker: Landmarker, config: BenchmarkConfig, name: str, m
     chosen_samples, shown = samples[: config.limit], _progress(len(samples[: config.limit]))
     collected = predictions.collect(landmarker, source, chosen_samples, "true", shown, mirrored=True)
     adapter, left = scoring.fit_label_adapter(collected, name, f"{chosen.name} ({len(collected.samples)} faces)")
-    path = adapter_path(model or BOX, name)
+    path = adapter_path(catalogue.locate(model) if model else BOX, name)
     adapter.save(path)
     return (
         f"{path}: {adapter.source} to {adapter.target}, fitted on {adapter.faces} faces of {chosen.name}; "

@@ -87,7 +87,7 @@ class ModelMetadata:
     sigma_fit: SigmaFit = AS_TOLD
     version: int = FORMAT
 
-    RENAMED: ClassVar = {"normalisation": None}  # was always the same
+    RENAMED: ClassVar[dict[str, None]] = {"normalisation": None}  # was always the same
 
     def to_json(self) -> str:
         return json.dumps(to_dict(self))

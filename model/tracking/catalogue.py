@@ -1,7 +1,8 @@
 """Models by name: what `Landmarker.load("box-int8")`, `--model box-int8`, `--init box`, `fakeit models` choose from.
 
-`model/box/models.json` lists them; its figures are written by `tools/measure_models.py`, never by hand. Names are
-looked up only where no file of that name is there.
+`model/box/models.json` lists them, and an entry there is all it takes to add one: file, about, licence, saw, trainable.
+Its figures are written by `tools/measure_models.py`, never by hand. Names are looked up only where no file of that name
+is there; `fakeit-NAME` is the same as NAME.
 """
 
 from __future__ import annotations
@@ -58,13 +59,18 @@ def locate(asked: str | Path) -> Path:
         FakeitError: neither a file nor a known name, where it looks like a name.
     """
     text = str(asked)
-    if Path(text).exists() or not text or Path(text).suffix or "/" in text or "\\" in text:
+    if Path(text).is_file() or not text or Path(text).suffix or "/" in text or "\\" in text:
         return Path(text)
     name = text.removeprefix("fakeit-")
     if name not in models():
         known = ", ".join(models())
         raise FakeitError(f"model '{text}': no such file or name{nearest(name, models())} (known names: {known})")
     return models()[name].path
+
+
+def the_box() -> Path:
+    """The file of the default model, whatever lies in the working folder under its name."""
+    return models()[DEFAULT].path
 
 
 def table() -> str:

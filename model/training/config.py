@@ -54,7 +54,7 @@ class LoopConfig:
     keep: int = 3
     threads: int = 0
 
-    RENAMED: ClassVar = {"best_by": "monitor"}
+    RENAMED: ClassVar[dict[str, str]] = {"best_by": "monitor"}
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.keep < 1 or self.validate_every < 1:

@@ -63,10 +63,12 @@ class Annotated:
     def samples(self) -> list[Sample]:
         names = scheme_called(self.scheme).names
         files = [file for file in list_files(self.path) if is_picture(file)]
-        known = {**{posixpath.basename(file): file for file in reversed(files)}, **{file: file for file in files}}
+        known = {as_uploaded(posixpath.basename(file)): file for file in reversed(files)}
+        known |= {posixpath.basename(file): file for file in reversed(files)} | {file: file for file in files}
         samples: list[Sample] = []
         seen: dict[str, int] = {}
-        for face in read_export(self.points, self.kind):
+        faces = read_export(self.points, self.kind)
+        for face in faces:
             file = next((known[name] for name in spellings(face.image) if name in known), None)
             strange = [name for name in face.points if name not in names]
             if strange:
@@ -80,7 +82,8 @@ class Annotated:
             made = tuple(face.points.get(name, (np.nan, np.nan, 0)) for name in names)
             samples.append(Sample(label, join_member(self.path, file), (made, face.box)))
         if not samples:
-            raise FakeitError(f"{self.path}: none of its {len(files)} pictures has points in {self.points}")
+            named = f" (the first picture there is '{faces[0].image}')" if faces else ""
+            raise FakeitError(f"{self.path}: none of its {len(files)} pictures has points in {self.points}{named}")
         return samples
 
     def read(self, sample: Sample) -> Annotation:
@@ -105,12 +108,26 @@ def spellings(name: str) -> Iterator[str]:
         yield from (spelt.lstrip("/"), base, re.sub(r"^[0-9a-f]{8}-", "", base))
 
 
+def as_uploaded(name: str) -> str:
+    """A file's name as Label Studio keeps an upload: spaces are underscores, brackets and the like are dropped."""
+    return re.sub(r"[^-\w.]", "", name.replace(" ", "_"))
+
+
 def read_export(location: str, kind: str) -> list[Labelled]:
     """The faces of an export. Raises FakeitError naming the file and what in it is not as the format has it."""
+    data = _bytes(location, kind)
     try:
-        return list(_READERS[kind](read_bytes(location)))
-    except (OSError, KeyError, TypeError, ValueError, AttributeError, IndexError, xml.ParseError) as error:
+        return list(_READERS[kind](data))
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, xml.ParseError) as error:
         raise FakeitError(f"{location}: not a {kind} export ({type(error).__name__}: {error})") from error
+
+
+def _bytes(location: str, kind: str) -> bytes:
+    try:
+        return read_bytes(location)
+    except OSError as error:
+        hint = "source.options.points names it"
+        raise FakeitError(f"{location}: cannot be read as a {kind} export; {hint} ({error})") from error
 
 
 def _coco(data: bytes) -> Iterator[Labelled]:
@@ -181,9 +198,10 @@ def _scheme_of(location: str, kind: str) -> Scheme:
     """The scheme that an export's own names make, in the order they come in."""
     names: dict[str, Any] = {}
     if kind == "coco":
+        data = _bytes(location, kind)
         try:
-            names = dict.fromkeys(json.loads(read_bytes(location))["categories"][0]["keypoints"])
-        except (OSError, KeyError, ValueError, IndexError, TypeError) as error:
+            names = dict.fromkeys(json.loads(data)["categories"][0]["keypoints"])
+        except (KeyError, ValueError, IndexError, TypeError) as error:
             raise FakeitError(f"{location}: not a coco export with keypoints ({error})") from error
     else:
         for face in read_export(location, kind):

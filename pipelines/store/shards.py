@@ -112,5 +112,8 @@ def file_hash(location: str) -> str:
     """SHA-256 of a file, read in blocks where it is local."""
     if is_url(location):
         return hashlib.sha256(read_bytes(location)).hexdigest()
+    made = hashlib.sha256()
     with open(location, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while block := file.read(1 << 20):
+            made.update(block)
+    return made.hexdigest()

@@ -18,7 +18,7 @@ def test_commands_of_a_page_parse(page: Path) -> None:
     assert [problem for command in check_docs.commands(page) for problem in check_docs.problems(command)] == []
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if p.name != "README.md"], ids=lambda p: str(p.relative_to(ROOT)))
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_blocks_say_what_they_are(page: Path) -> None:
     assert check_docs.unlabelled(page) == []  # sh is checked, text is not; a block that says nothing would be neither
 

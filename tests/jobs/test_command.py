@@ -91,12 +91,29 @@ def test_doctor_and_models_for_programs() -> None:
     assert list(models)[0] == "box" and all(Path(m["path"]).is_file() for m in models.values())
 
 
+@pytest.mark.parametrize(
+    ("argv", "horovod", "said"),
+    [
+        ("jobs/preprocess.py", True, "horovodrun -np 2 python jobs/train.py"),
+        ("jobs/preprocess.py", False, "torchrun --nproc-per-node 2 jobs/train.py"),
+        ("fakeit preprocess", False, "fakeit train"),
+    ],
+)
+def test_the_next_step_is_one_that_can_be_taken(
+    argv: str, horovod: bool, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", [argv])
+    monkeypatch.setattr(cli.extras, "is_installed", lambda module: horovod)
+    cli.next_step("horovodrun -np 2 python jobs/train.py --dataset D")
+    assert capsys.readouterr().out == f"next: {said} --dataset D\n"
+
+
 def test_what_an_extra_brings_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     there = cli.extras.is_installed
     monkeypatch.setattr(cli.extras, "is_installed", lambda m: m not in ("torch", "horovod", "petastorm") and there(m))
     monkeypatch.setattr(cli.environment, "check", lambda: None)
     monkeypatch.setattr(sys, "argv", ["fakeit train"])
-    with pytest.raises(FakeitError, match=r"fakeit train needs torch: pip install 'fakeit\[train\]'"):
+    with pytest.raises(FakeitError, match=r"fakeit train needs torch: pip install 'fakeit-landmarks\[train\]'"):
         cli.check(("torch", "numpy"))
 
     def import_it(_: object) -> None:
@@ -104,4 +121,4 @@ def test_what_an_extra_brings_is_named(monkeypatch: pytest.MonkeyPatch, capsys: 
 
     with pytest.raises(SystemExit):
         cli.run(import_it, cli.Parser(), ())
-    assert capsys.readouterr().err == "error: this needs gradio: pip install 'fakeit[web]'\n"
+    assert capsys.readouterr().err == "error: this needs gradio: pip install 'fakeit-landmarks[web]'\n"

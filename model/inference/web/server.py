@@ -192,7 +192,7 @@ def _launch(models: dict[str, str], door: Door, check: Any, workers: Workers, fo
         prevent_thread_lock=True,
     )
     where = f"{'https' if door.certificate else 'http'}://{door.host}:{door.port}"
-    print(f"{len(models)} models; {where}, Ctrl-C ends it", flush=True)
+    print(f"{len(models)} model{'s'[: len(models) - 1]}; {where}, Ctrl-C ends it", flush=True)
     try:
         while True:
             time.sleep(3600)

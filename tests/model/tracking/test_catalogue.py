@@ -25,6 +25,14 @@ def test_a_file_of_that_name_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert catalogue.locate("box") == Path("box")
 
 
+def test_a_folder_of_that_name_is_no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "box").mkdir()
+    (tmp_path / "fakeit-box").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert catalogue.locate("box") == catalogue.locate("fakeit-box") == catalogue.the_box()
+    assert Landmarker.load().scheme == Landmarker.load("box").scheme
+
+
 def test_what_is_neither_names_the_nearest() -> None:
     with pytest.raises(FakeitError, match=r"model 'box-int9': no such file or name; did you mean 'box-int8'\?"):
         catalogue.locate("box-int9")
