@@ -17,7 +17,7 @@ BOX = locate("box")
 
 def crops(count: int = 12) -> np.ndarray:
     made = [picture([placed(60 + 2 * i, 70, 1.0 + 0.05 * i)], 160, 160)[0] for i in range(count)]
-    return np.stack([cv2.resize(image, (80, 80), interpolation=cv2.INTER_AREA) for image in made])
+    return np.stack([cv2.resize(image, (96, 96), interpolation=cv2.INTER_AREA) for image in made])
 
 
 def test_torch_gives_the_points_of_the_file() -> None:
@@ -34,12 +34,12 @@ def test_its_norms_have_statistics_of_faces_so_that_training_goes_on_from_there(
     """Folded norms would have mean 0 and variance 1, and the first training step would see another network."""
     network, _, _ = network_from_onnx(BOX)
     norms = [norm for _, _, norm in pairs(network)]
-    assert len(norms) == sum(isinstance(m, torch.nn.BatchNorm2d) for m in network.modules()) == 21
+    assert len(norms) == sum(isinstance(m, torch.nn.BatchNorm2d) for m in network.modules()) == 22
     variances = [norm.running_var for norm in norms if norm.running_var is not None]
-    assert len(variances) == 21 and all((one - 1).abs().max() > 0.01 and one.std() > 0 for one in variances)
+    assert len(variances) == 22 and all((one - 1).abs().max() > 0.01 and one.std() > 0 for one in variances)
 
 
 def test_it_loads_as_a_checkpoint_by_its_name() -> None:
     stored = checkpoint.load("box")
-    assert (stored.scheme, stored.network.name, stored.crop.size) == ("face70", "resnet_lean", 80)
+    assert (stored.scheme, stored.network.name, stored.crop.size) == ("face70", "resnet_lean", 96)
     assert checkpoint.load(BOX).network == stored.network
