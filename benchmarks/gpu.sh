@@ -2,9 +2,10 @@
 # Every figure that needs a GPU, in one go of about ten minutes, after `make setup GPU=1`:
 #   benchmarks/gpu.sh OUTPUT [DATASET]
 # Tables go to OUTPUT/*.log; with a DATASET (of jobs/preprocess.py) also bf16 beside float32, curve by curve.
-# DEVICE=cpu goes through the same motions without a GPU.
+# DEVICE=cpu goes through the same motions without a GPU. PAGES=all goes on to every page of comparisons at full scale, hours
+# (benchmarks/comparisons.sh OUTPUT/pages; arguments after DATASET, as --photographs AFW:300w=DIR, go there).
 set -uo pipefail
-[ $# -ge 1 ] || { sed -n '2,5s/^# //p' "$0"; exit 2; }
+[ $# -ge 1 ] || { sed -n '2,6s/^# //p' "$0"; exit 2; }
 output=$1 dataset=${2:-} device=${DEVICE:-cuda} size=${SIZE:-128} batch=${BATCH:-256} seconds=${SECONDS_EACH:-3}
 cd "$(dirname "$0")/.." && mkdir -p "$output" && output=$(realpath "$output")
 python=.venv/bin/python failed=0
@@ -33,4 +34,5 @@ if [ -n "$dataset" ]; then
         --output "$output/comparisons" --set seeds='[1]' --set budget.epochs="${EPOCHS:-10}"
     part report "$python" jobs/report.py --comparison precision --comparisons "$output/comparisons" --no-faces
 fi
+[ "${PAGES:-}" != all ] || PAGES="" benchmarks/comparisons.sh "$output/pages" "${@:3}" || failed=1
 exit $failed

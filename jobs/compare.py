@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Which architecture, which variant, how many images? A grid of trainings, judged alike, in MLflow and on one page.
+"""Which architecture, how many images, which mix? A grid of trainings, judged alike, in MLflow and on one page.
 
 Run it again after an interruption: cells that are done are skipped, the others go on.
 """
@@ -19,24 +19,22 @@ NEEDS = ("torch", "pyarrow", "mlflow", "matplotlib")
 EXAMPLE = """examples:
   python jobs/compare.py --config conf/compare/architectures.toml --dataset DATASET
   python jobs/compare.py --config conf/compare/dataset_sizes.toml --dataset DATASET --workers 4 --set budget.epochs=10
-  python jobs/compare.py --config conf/compare/tuning.toml --dataset DATASET --real 300w=AFW"""
+  python jobs/compare.py --config conf/compare/ingredients.toml --dataset DATASET --real AFW:300w=DIR
+  python jobs/compare.py --config conf/compare/mixing.toml --dataset DATASET --photographs AFW:300w=DIR"""
 
 
 def main(arguments: argparse.Namespace) -> int:
-    from fakeit.model.comparison import grid
     from fakeit.model.comparison.compare import compare, plan
+    from fakeit.model.comparison.config import load
+    from fakeit.model.comparison.photographs import parse
     from fakeit.model.tracking.mlflow_tracker import address
-    from fakeit.pipelines.errors import FakeitError
 
-    config = grid.load(arguments.config, tuple(arguments.set))
+    config = load(arguments.config, tuple(arguments.set))
     if arguments.dry_run:
         print(plan(config, arguments.dataset))
         return 0
-    for item in arguments.real:
-        if "=" not in item:
-            raise FakeitError(f"--real {item}: expected BENCHMARK=FOLDER, as in 300w=AFW")
-    real = dict(item.split("=", 1) for item in arguments.real)
-    outcome = compare(config, arguments.dataset, Path(arguments.output) / config.name, arguments.workers, real)
+    sets = (*(parse(text, trained=True) for text in arguments.photographs), *(parse(text) for text in arguments.real))
+    outcome = compare(config, arguments.dataset, Path(arguments.output) / config.name, arguments.workers, sets)
     failed = [state for state in outcome.states if state.ended in ("failed", "busy")]
     for state in failed:
         print(f"  {state.ended}: {state.cell.id}: {state.reason} (log: {state.folder / 'train.log'})")
@@ -53,7 +51,10 @@ def parser() -> Parser:
     p.add_argument("--dataset", required=True, help="folder or URL that jobs/preprocess.py wrote")
     p.add_argument("--output", default="comparisons", help="folder of comparisons (default: comparisons)")
     p.add_argument("--workers", type=int, default=1, metavar="N", help="trainings side by side")
-    p.add_argument("--real", action="append", default=[], metavar="BENCHMARK=DIR", help="judge on real faces too")
+    named = "[NAME:]BENCHMARK=DIR"
+    p.add_argument("--real", action="append", default=[], metavar=named, help="judge on real faces too")
+    crossed = "likewise; and points of the conf that train on real faces take these, cross-fitted"
+    p.add_argument("--photographs", action="append", default=[], metavar=named, help=crossed)
     p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one key of the conf")
     p.add_argument("--dry-run", action="store_true", help="list the cells and their commands, and stop")
     return p

@@ -16,13 +16,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 STYLE = """:root{color-scheme:light dark;--line:#ddd;--head:#f4f4f4;--note:#555;--code:#f6f6f6}
-@media(prefers-color-scheme:dark){:root{--line:#444;--head:#2a2a2a;--note:#aaa;--code:#222}svg,img{background:#fff}}
+@media(prefers-color-scheme:dark){:root{--line:#444;--head:#2a2a2a;--note:#aaa;--code:#222}
+svg:not(.own),img{background:#fff}}
 body{font:15px/1.5 system-ui,sans-serif;max-width:76em;margin:2em auto;padding:0 1em}
 table{border-collapse:collapse;margin:1em 0;font-variant-numeric:tabular-nums;display:block;overflow-x:auto}
 td,th{padding:.25em .8em;border-bottom:1px solid var(--line);text-align:right}th{background:var(--head)}
-td:first-child,th:first-child,td.text{text-align:left}img,svg{max-width:100%;height:auto}h2{margin-top:1.8em}
+td:first-child,th:first-child,td.text{text-align:left}td{white-space:nowrap}td.text{white-space:normal}
+img,svg{max-width:100%;height:auto}h2{margin-top:1.8em}
 pre{background:var(--code);padding:.8em;font-size:12px;white-space:pre-wrap}.note{color:var(--note)}
-@media print{body{max-width:none;margin:0}table{display:table}h2{break-after:avoid}tr,img,svg{break-inside:avoid}}"""
+.answer{font-size:1.15em;border-left:4px solid #0072b2;padding-left:.8em}svg.own text{fill:currentColor}
+@media print{:root{color-scheme:light}
+body{max-width:none;margin:0}table{display:table;font-size:9px}td{white-space:normal}h2{break-after:avoid}tr,img,svg{break-inside:avoid}}"""
 
 
 def document(title: str, body: str) -> str:
@@ -64,10 +68,20 @@ def png(figure: Figure, alt: str) -> str:
 
 
 def svg(figure: Figure) -> str:
-    """A matplotlib figure as an <svg> element; the same figure gives the same text."""
-    from matplotlib import rcParams
+    """A matplotlib figure as an <svg> element, its words as text; the same figure gives the same element."""
+    from matplotlib import rc_context
 
-    rcParams["svg.hashsalt"] = "fakeit"
     text = io.StringIO()
-    figure.savefig(text, format="svg", metadata={"Date": None})
+    with rc_context({"svg.hashsalt": "fakeit", "svg.fonttype": "none"}):
+        figure.savefig(text, format="svg", metadata={"Date": None})
     return text.getvalue()[text.getvalue().index("<svg") :]
+
+
+def inline_svg(figure: Figure) -> str:
+    """Likewise, in the page's own colours: black is the page's text, white its ground, light or dark."""
+    figure.patch.set_alpha(0)
+    for axes in figure.axes:
+        axes.patch.set_alpha(0)
+        if legend := axes.get_legend():
+            legend.get_frame().set_alpha(0)
+    return svg(figure).replace("<svg ", "<svg class=own ", 1).replace("#000000", "currentColor")

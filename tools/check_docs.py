@@ -57,7 +57,7 @@ ELSEWHERE = (
     (re.compile(r"BOX\d\d|LEG6"), "is the record of the box's training, 4.9 hours"),
     (re.compile(r"(dataset|reduced)_sizes\.toml"), "needs thousands of faces; tests/model/comparison has small ones"),
     (re.compile(r"jobs/report\.py"), "needs a comparison's trainings; docs/notebooks/compare.ipynb runs it"),
-    (re.compile(r"peers\.sh|benchmarks/whole_dataset|check_docs"), "takes long"),
+    (re.compile(r"(peers|comparisons)\.sh|benchmarks/whole_dataset|check_docs"), "takes long"),
 )
 KNOWN = {"cd", "find", "mlflow", "pip", "docker", "git", "source", ".", "pre-commit", "deactivate", "mkdir", "open"}
 LAUNCHERS = {"python", "python3", "python3.11", "horovodrun", "torchrun", "spark-submit", "./spark-submit.sh"}

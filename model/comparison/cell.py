@@ -1,7 +1,8 @@
 """One finished training, judged: the same faces for every cell, whole splits, never augmented. Writes `result.json`.
 
-Run as a process of its own (`python -m fakeit.model.comparison.cell FOLDER DATASET`), so that a cell that dies takes
-nothing with it, and memory goes back to the machine.
+Rendered and real faces alike are stored crops, cut by true boxes. Run as a process of its own (`python -m
+fakeit.model.comparison.cell FOLDER DATASET PHOTOGRAPHS`), so that a cell that dies takes nothing with it, and memory
+goes back to the machine.
 """
 
 from __future__ import annotations
@@ -16,108 +17,99 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fakeit.model.data.batch_augmentation import Augmenter
+from fakeit.model.comparison import pace
+from fakeit.model.comparison.judging import Judged, Photos, all_predictions, judge, judge_photographs, predictions
+from fakeit.model.comparison.photographs import PhotographSet
+from fakeit.model.data.batch_plan import Plan
 from fakeit.model.data.dataset import DatasetSpec, ShardedDataset
-from fakeit.model.data.pixel_ops import displayable
-from fakeit.model.evaluation.metrics import Scores, face_errors, normaliser, summarise
 from fakeit.model.networks import LandmarkNetwork, parameter_count
 from fakeit.model.training.checkpoint import BEST, Checkpoint, CheckpointManager, load
 from fakeit.model.training.config import TrainConfig
 from fakeit.pipelines.config import from_stored
 from fakeit.pipelines.faces.crop import from_unit
 from fakeit.pipelines.faces.draw import GREEN, RED, contact_sheet, draw_landmarks, write_image
-from fakeit.pipelines.landmarks import scheme as scheme_named
 from fakeit.pipelines.storage import write_atomically
+from fakeit.pipelines.store import manifest as manifests
+from fakeit.pipelines.store.manifest import SPLITS
 
 RESULT, ERRORS = "result.json", "errors.npz"
-BATCH, MOST_TRAINING_ROWS, SHOWN, TILE = 64, 5000, 6, 128
-SPLITS = ("train", "val", "test")
+MOST_TRAINING_ROWS, SHOWN, TILE = 2000, 6, 128
 
 
-def evaluate_cell(folder: Path, dataset: str, real: dict[str, str] | None = None) -> dict[str, Any]:
+def evaluate_cell(folder: Path, dataset: str, photos: Photos | None = None) -> dict[str, Any]:
     """Everything the report says about a cell.
 
     Args:
         folder: of the cell; `run/` in it is what jobs/train.py wrote.
-        dataset: that it was trained on.
-        real: benchmark (`fakeit.model.evaluation.protocols`) → its folder, for errors on real faces, true boxes.
+        dataset: whose splits it is judged on.
+        photos: real faces besides.
 
     Returns:
-        What was written to `result.json`.
+        What was written to `result.json`: errors in percent, MSE in crop sides squared.
     """
     best = load(folder / "run" / "checkpoints" / BEST)
     last = CheckpointManager(folder / "run" / "checkpoints").latest()[0]
     config = from_stored(best.conf, TrainConfig, str(folder))
     network = best.build()
-    kept: dict[str, NDArray[np.float64]] = {}
-    splits = {}
+    trained_on = last.dataset["path"]
+    judged: dict[str, Judged] = {}
     for split in SPLITS:
+        own = dataset if split != "train" else trained_on
         store = ShardedDataset(
-            [DatasetSpec(dataset)], split, scheme=best.scheme, images=config.data.images * (split == "train")
+            [DatasetSpec(own)], split, scheme=best.scheme, images=config.data.images * (split == "train")
         )
         if store.rows:
-            splits[split], kept[split] = _score(network, best, store, folder if split == "test" else None)
-    machine = f"{torch.get_num_threads()} CPU thread(s)"  # before real faces, whose models set a number of their own
+            judged[split] = _score(network, best, store, folder if split == "test" else None)
+    seen = [ShardedDataset([each], "train") for each in (DatasetSpec(trained_on), *config.data.mix)]
+    real, adapted = judge_photographs(network, best, photos or Photos(), manifests.load(dataset).crop)
+    everything = {**judged, **real}
     result: dict[str, Any] = {
-        "splits": splits,
+        "splits": {name: one.scores for name, one in judged.items()},
+        "real": {name: {**one.scores, "adapted": adapted.get(name, float("nan"))} for name, one in real.items()},
+        "parts": {name: one.parts for name, one in everything.items() if name not in ("train", "val")},
+        "yaw": {name: one.yaw for name, one in everything.items() if name not in ("train", "val")},
         "parameters": parameter_count(network),
         "macs": count_macs(network),
-        "images": config.data.images or ShardedDataset([DatasetSpec(dataset)], "train").rows,
+        "images": config.data.images or sum(store.rows for store in seen),
+        "samples": samples_seen(config, trained_on),
         "history": last.progress["history"],
         "best_epoch": last.progress["best_epoch"] + 1,
         "steps": last.position.step,
         "batch": config.data.batch_size,
         "network": best.network.name,
         "lr": config.optimiser.lr,
+        "precision": config.train.precision,
+        "input": best.crop.size,
         "run_id": best.run_id,
-        "train_images_per_s": _rate(last.progress["history"]),
+        "train_images_per_s": pace.measure(config, trained_on),
         **speed(network),
-        "real": _real(folder / "run" / "checkpoints" / BEST, real or {}),
-        "machine": machine,
+        "machine": f"{torch.get_num_threads()} CPU thread(s)",
     }
-    np.savez_compressed(folder / ERRORS, **{name: errors.astype(np.float32) for name, errors in kept.items()})  # type: ignore[arg-type]
+    errors = {name: one.errors.astype(np.float32) for name, one in everything.items()}
+    np.savez_compressed(folder / ERRORS, **errors)  # type: ignore[arg-type]
     with write_atomically(str(folder / RESULT)) as file:
         file.write(json.dumps(result, indent=1).encode())
     return result
 
 
-def predictions(
-    network: LandmarkNetwork, checkpoint: Checkpoint, store: ShardedDataset, rows: NDArray[np.int64]
-) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
-    """Crops (N, S, S, C) uint8, predicted and true points (N, K, 2) unit crop, of some rows."""
-    images = np.empty((len(rows), store.shape.size, store.shape.size, store.shape.channels), np.uint8)
-    landmarks, weight, _ = store.gather(rows, images)
-    augmenter = Augmenter(store.crop, checkpoint.crop, scheme_named(checkpoint.scheme), None, 0, torch.device("cpu"))
-    with torch.inference_mode():
-        pixels, truth, _ = augmenter(torch.from_numpy(images), torch.from_numpy(landmarks))
-        points = network(pixels).points.float().numpy()
-    return (
-        displayable(pixels).numpy(),
-        points,
-        np.where(weight[..., None] > 0, truth.numpy(), np.nan).astype(np.float32),
-    )
+def samples_seen(config: TrainConfig, dataset: str) -> int:
+    """Rows that a training of this conf sees in all its epochs."""
+    mix = (DatasetSpec(dataset, config.data.passes_per_epoch), *config.data.mix)
+    store = ShardedDataset(mix, "train", scheme=config.input.scheme, images=config.data.images)
+    plan = Plan(store.parts(), config.data.batch_size)
+    return sum(plan.rows(epoch) for epoch in range(config.train.epochs))
 
 
-def _score(
-    network: LandmarkNetwork, checkpoint: Checkpoint, store: ShardedDataset, pictures: Path | None
-) -> tuple[dict[str, float], NDArray[np.float64]]:
-    """Figures of a split (errors in percent, MSE in unit crop) and each face's NME (a share)."""
+def _score(network: LandmarkNetwork, checkpoint: Checkpoint, store: ShardedDataset, pictures: Path | None) -> Judged:
     rows = np.arange(store.rows, dtype=np.int64)
     if store.split == "train" and len(rows) > MOST_TRAINING_ROWS:
         rows = np.linspace(0, len(rows) - 1, MOST_TRAINING_ROWS).astype(np.int64)
-    errors, squares, present = [], 0.0, 0
-    for start in range(0, len(rows), BATCH):
-        _, points, truth = predictions(network, checkpoint, store, rows[start : start + BATCH])
-        errors.append(face_errors(points, truth, normaliser(truth, checkpoint.scheme, "inter-ocular")))
-        difference = (points - truth).astype(np.float64)
-        squares, present = squares + float(np.nansum(difference**2)), present + int(np.isfinite(difference).sum())
-    error = np.concatenate(errors)
+    judged = judge(*all_predictions(network, checkpoint, store, rows), checkpoint.scheme)
     if pictures is not None:
-        order = np.argsort(np.nan_to_num(error, nan=0.5))
+        order = np.argsort(np.nan_to_num(judged.errors, nan=0.5))
         for name, chosen in (("best", order[:SHOWN]), ("worst", order[::-1][:SHOWN])):
-            _sheet(network, checkpoint, store, rows[chosen], error[chosen], pictures / f"{name}.jpg")
-    # Every coordinate weighs the same: a small last batch cannot count like a full one, as in the published baselines.
-    return summarise(error, mse=squares / max(present, 1)).flat(), error
+            _sheet(network, checkpoint, store, rows[chosen], judged.errors[chosen], pictures / f"{name}.jpg")
+    return judged
 
 
 def _sheet(
@@ -152,7 +144,8 @@ def count_macs(network: LandmarkNetwork) -> int:
 
 
 def speed(network: LandmarkNetwork, seconds: float = 0.5) -> dict[str, float]:
-    """Inference on this machine: images/s in batches of 32, and the median milliseconds of one crop alone."""
+    """Inference on this machine: images/s in batches of 32, and milliseconds of one crop alone; each the quickest of
+    many, since what else the machine does only adds."""
     found = {}
     with torch.inference_mode():
         for count in (32, 1):
@@ -163,34 +156,12 @@ def speed(network: LandmarkNetwork, seconds: float = 0.5) -> dict[str, float]:
                 start = time.perf_counter()
                 network(crops)
                 times.append(time.perf_counter() - start)
-            found[count] = float(np.median(times))
+            found[count] = min(times)
     return {"infer_images_per_s": 32 / found[32], "infer_ms": 1000 * found[1]}
 
 
-def _rate(history: list[dict[str, float]]) -> float:
-    rates = [entry["images_per_s"] for entry in history if entry.get("images_per_s")]
-    return float(np.median(rates)) if rates else float("nan")
-
-
-def _real(model: Path, benchmarks: dict[str, str]) -> dict[str, dict[str, float]]:
-    """Scores on real faces, true boxes, no adapter: the network's own points mapped to the benchmark's scheme."""
-    if not benchmarks:
-        return {}
-    from fakeit.model.evaluation import scoring
-    from fakeit.model.evaluation.predictions import collect
-    from fakeit.model.evaluation.protocols import open_protocol, protocol
-    from fakeit.model.inference.landmarker import Landmarker
-
-    landmarker, found = Landmarker.load(model), {}
-    for name, path in benchmarks.items():
-        chosen = protocol(name)
-        source, samples = open_protocol(chosen, path)
-        collected = collect(landmarker, source, samples, "true")
-        points, truth, common = scoring.without_adapter(collected)
-        scores: Scores = scoring.evaluate(collected, points, truth, common, chosen.normaliser, name).scores
-        found[name] = scores.flat()
-    return found
-
-
 if __name__ == "__main__":
-    evaluate_cell(Path(sys.argv[1]), sys.argv[2], dict(item.split("=", 1) for item in sys.argv[3:]))
+    told = json.loads(sys.argv[3]) if len(sys.argv) > 3 else {"sets": [], "stored": "", "fold": None}
+    fold = (int(told["fold"][0]), int(told["fold"][1])) if told["fold"] else None
+    sets = tuple(PhotographSet(**each) for each in told["sets"])
+    evaluate_cell(Path(sys.argv[1]), sys.argv[2], Photos(sets, Path(told["stored"]), fold))

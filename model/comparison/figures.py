@@ -1,4 +1,4 @@
-"""The report's figures, as SVG text: curves, clouds, error against size. Matplotlib without pyplot: no global state."""
+"""The report's figures: curves, clouds, small multiples, error against size. Matplotlib without pyplot."""
 
 from __future__ import annotations
 
@@ -7,15 +7,11 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
 from fakeit.model.comparison.scaling import PowerLaw
 from fakeit.model.evaluation.metrics import cumulative
-
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c564b", "#7f7f7f", "#bcbd22")
-DASHES = ("-", "--", ":", "-.")
-Curves = Mapping[str, Sequence[Sequence[dict[str, float]]]]
+from fakeit.model.tracking.curves import legend, plain_log, style
 
 
 def _axes(width: float = 8.5, height: float = 4.2) -> tuple[Figure, Any]:
@@ -25,34 +21,9 @@ def _axes(width: float = 8.5, height: float = 4.2) -> tuple[Figure, Any]:
     return figure, axes
 
 
-def style(index: int) -> dict[str, str]:
-    """Colour and line of the `index`-th curve of a figure."""
-    return {"color": COLOURS[index % len(COLOURS)], "linestyle": DASHES[index // len(COLOURS) % len(DASHES)]}
-
-
-def loss_curves(curves: Curves) -> Figure:
-    """Loss in training and NME in validation by epoch; a line a seed.
-
-    Args:
-        curves: name → a history a seed: epochs' figures, as checkpoints keep them.
-    """
-    figure = Figure(figsize=(11, 4.2), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    for index, (name, histories) in enumerate(curves.items()):
-        for number, history in enumerate(histories):
-            label = name if number == 0 else None
-            epochs = np.arange(1, len(history) + 1)
-            left.plot(epochs, [e["train_loss"] for e in history], **style(index), alpha=0.8, linewidth=1.2)
-            nme = [100 * e.get("val_nme", np.nan) for e in history]
-            right.plot(epochs, nme, **style(index), alpha=0.8, linewidth=1.2, label=label)
-    losses = [e["train_loss"] for histories in curves.values() for h in histories for e in h]
-    left.set(xlabel="epoch", ylabel="training loss", yscale="log" if min(losses, default=1) > 0 else "linear")
-    right.set(xlabel="epoch", ylabel="validation NME, % inter-ocular", yscale="log")
-    _plain_log(right.yaxis)
-    for axes in (left, right):
-        axes.grid(alpha=0.3, which="both")
-    _legend(right, len(curves))
-    return figure
+def _columns(panels: int) -> int:
+    """Of small multiples in a line."""
+    return panels if panels <= 4 else 4 if panels % 3 == 1 else 3
 
 
 def error_by_size(laws: Mapping[str, PowerLaw], target: float) -> Figure:
@@ -75,41 +46,98 @@ def error_by_size(laws: Mapping[str, PowerLaw], target: float) -> Figure:
     errors = np.concatenate([law.errors for law in laws.values()])
     axes.set_ylim(errors.min() / 2.2, errors.max() * 1.6)
     for axis in (axes.xaxis, axes.yaxis):
-        _plain_log(axis)
+        plain_log(axis)
     axes.legend(fontsize=8)
     return figure
 
 
-def cumulative_errors(errors: Mapping[str, NDArray[np.floating]]) -> Figure:
-    """The share of test faces with an NME below each value; faces of all seeds together."""
-    figure, axes = _axes()
-    everything = np.concatenate([e[np.isfinite(e)] for e in errors.values()])
-    reach = max(0.1, float(np.quantile(everything, 0.9))) if len(everything) else 0.1
-    grid = np.linspace(0, reach, 300)
-    for index, (name, values) in enumerate(errors.items()):
-        curve = cumulative(np.asarray(values[np.isfinite(values)], np.float64), grid)
-        axes.plot(100 * grid, 100 * curve, **style(index), label=name)
-    axes.set(xlabel="NME, % inter-ocular", ylabel="test faces, %", ylim=(0, 100), xlim=(0, 100 * reach))
-    _legend(axes, len(errors))
+def cumulative_errors(sets: Mapping[str, Mapping[str, NDArray[np.floating]]]) -> Figure:
+    """The share of faces with an NME below each value, a panel a set of faces; those of all seeds together.
+
+    Args:
+        sets: of faces → row → (N,) each face's NME, a share.
+    """
+    columns = _columns(len(sets))
+    lines = -(-len(sets) // columns)
+    figure = Figure(figsize=(11, 3.9 * lines), layout="constrained")
+    for position, (title, errors) in enumerate(sets.items()):
+        axes = figure.add_subplot(lines, columns, position + 1)
+        axes.grid(alpha=0.3)
+        everything = np.concatenate([e[np.isfinite(e)] for e in errors.values()])
+        reach = max(0.1, float(np.quantile(everything, 0.9))) if len(everything) else 0.1
+        grid = np.linspace(0, reach, 101)
+        for index, (name, values) in enumerate(errors.items()):
+            if np.isfinite(values).any():
+                curve = cumulative(np.asarray(values[np.isfinite(values)], np.float64), grid)
+                axes.plot(100 * grid, 100 * curve, **style(index), linewidth=1.3, label=name)
+        axes.set(xlabel="NME, % inter-ocular", ylim=(0, 100), xlim=(0, 100 * reach))
+        axes.set_title(title, fontsize=10)
+        if position % columns == 0:
+            axes.set_ylabel("faces, %")
+        if position == 0:
+            legend(axes, len(errors))
     return figure
 
 
-def error_by_cost(points: Mapping[str, tuple[float, float, float]], unit: str) -> Figure:
-    """Test NME against what a network costs.
+def error_by_speed(points: Mapping[str, tuple[float, NDArray[np.floating]]], what: str) -> Figure:
+    """Error against milliseconds a face; the Pareto front, whose networks nothing beats in both, is a line.
 
     Args:
-        points: name → (cost, mean NME %, standard deviation or NaN).
-        unit: of the cost.
+        points: name → (milliseconds, (seeds,) NME %).
+        what: the error is of.
     """
-    figure, axes = _axes(8.5, 4)
-    for index, (name, (cost, error, deviation)) in enumerate(points.items()):
-        bar = None if np.isnan(deviation) else deviation
-        axes.errorbar(cost, error, yerr=bar, fmt="o", color=style(index)["color"], capsize=3)
-        axes.annotate(name, (cost, error), textcoords="offset points", xytext=(7, 4), fontsize=8)
-    axes.set(xlabel=unit, ylabel="test NME, % inter-ocular", xscale="log")
-    axes.set_xlim(right=2.5 * max(cost for cost, _, _ in points.values()))  # room for the last name
-    _plain_log(axes.xaxis)
-    axes.margins(0.15)
+    figure = Figure(figsize=(8.5, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    axes.grid(alpha=0.3, which="both")
+    means = {name: (ms, float(np.mean(errors))) for name, (ms, errors) in points.items()}
+    front = pareto(means)
+    axes.plot(*zip(*(means[name] for name in front), strict=True), color="#999", linewidth=1, zorder=1)
+    for index, (name, (ms, errors)) in enumerate(points.items()):
+        look = style(index)["color"]
+        axes.plot([ms] * len(errors), errors, "_", color=look, markersize=7, zorder=2)
+        filled = look if name in front else "none"
+        axes.plot(ms, means[name][1], "o", color=look, markerfacecolor=filled, markersize=7, zorder=3)
+        axes.annotate(name, means[name], textcoords="offset points", xytext=(8, 4), fontsize=8)
+    axes.set(xlabel="milliseconds a face, alone, on this machine", ylabel=f"NME, {what}, %", xscale="log", yscale="log")
+    axes.set_xlim(right=2.5 * max(ms for ms, _ in points.values()))  # room for the last name
+    for axis in (axes.xaxis, axes.yaxis):
+        plain_log(axis)
+    return figure
+
+
+def pareto(points: Mapping[str, tuple[float, float]]) -> list[str]:
+    """Names of the points that no other beats in one figure without losing in the other, by the first figure. Both are
+    better when lower."""
+    front: list[str] = []
+    for name in sorted(points, key=lambda n: points[n]):
+        if not front or points[name][1] < points[front[-1]][1]:
+            front.append(name)
+    return front
+
+
+def small_multiples(panels: Mapping[str, Mapping[str, NDArray[np.floating]]]) -> Figure:
+    """A panel a group of faces or points, a line a row, a dot a seed: all on one scale.
+
+    Args:
+        panels: title → row → (seeds,) NME %.
+    """
+    names = list(dict.fromkeys(name for rows in panels.values() for name in rows))
+    columns = _columns(len(panels))
+    lines = -(-len(panels) // columns)
+    figure = Figure(figsize=(11, lines * (0.9 + 0.24 * len(names))), layout="constrained")
+    shared = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+    for axes, (title, rows) in zip(shared.flat, panels.items(), strict=False):
+        for index, name in enumerate(names):
+            found = rows.get(name, np.zeros(0))
+            axes.plot(found, [index] * len(found), "o", color=style(index)["color"], markersize=4.5, alpha=0.8)
+        axes.set_title(title, fontsize=9)
+        axes.set_yticks(range(len(names)), names, fontsize=8)
+        axes.grid(alpha=0.3)
+    for axes in list(shared.flat)[len(panels) :]:
+        axes.set_axis_off()
+    for axes in shared[-1]:
+        axes.set_xlabel("NME, %")
+    shared[0][0].set_ylim(len(names) - 0.5, -0.5)
     return figure
 
 
@@ -131,20 +159,8 @@ def trials(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> Figure:
                 axes.plot(x, [v for _, v in known], mark, color=style(index)["color"], label=label, markersize=5)
         spread = numbers and min(values, default=0) > 0 and max(values) / min(values) > 8
         axes.set(xlabel=key, yscale="log", xscale="log" if spread else "linear")
-        _plain_log(axes.yaxis)
+        plain_log(axes.yaxis)
         if position == 0:
             axes.set_ylabel("validation NME, %")
             axes.legend(fontsize=7)
     return figure
-
-
-def _plain_log(axis: Any) -> None:
-    """Ticks at 1, 2 and 5 of each decade, written as plain numbers."""
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 10 else f"{value:g}"))
-    axis.set_minor_formatter(NullFormatter())
-
-
-def _legend(axes: Any, count: int) -> None:
-    if count <= 24:
-        axes.legend(fontsize=7 if count > 8 else 8)

@@ -1,7 +1,7 @@
 """A comparison as data: axes × values × seeds → cells, each one training with its own command.
 
-A cell is nothing but a file of conf/train and some overrides of it. So every row of a report can be run again by hand
-with jobs/train.py, and a comparison has no training code of its own.
+A cell is nothing but a file of conf/train, some overrides of it and a dataset. So every row of a report can be run
+again by hand with jobs/train.py, and a comparison has no training code of its own.
 """
 
 from __future__ import annotations
@@ -9,19 +9,17 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import os
 import re
 import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fakeit.model.tracking import model_registry
-from fakeit.model.tracking.mlflow_tracker import STORE
+from fakeit.model.comparison.config import Budget, ComparisonConfig, Pace, Point
 from fakeit.model.training.config import TrainConfig
 from fakeit.pipelines import config as confs
 from fakeit.pipelines.errors import FakeitError
@@ -31,138 +29,13 @@ from fakeit.pipelines.store.manifest import Manifest
 from fakeit.pipelines.store.shards import read_columns
 
 
-@dataclass(frozen=True)
-class Budget:
-    """What every cell may spend: exactly one of epochs, optimiser steps, minutes."""
+class PhotographSets(Protocol):
+    """Real faces that cells train on, dealt into folds."""
 
-    epochs: int = 0
-    steps: int = 0
-    minutes: float = 0.0
-
-    def __post_init__(self) -> None:
-        if sum(bool(v) for v in (self.epochs, self.steps, self.minutes)) != 1:
-            raise FakeitError("budget: say exactly one of epochs, steps and minutes, the same for every cell")
-
-    def overrides(self, train: TrainConfig, rows: float) -> dict[str, Any]:
-        """Keys of the training conf that spend it, for a training whose epochs have `rows` rows."""
-        if self.minutes:
-            return {"train.minutes": self.minutes}
-        if self.epochs:
-            return {"train.epochs": self.epochs}
-        batches = math.ceil(rows / train.data.batch_size)
-        steps = math.ceil(batches / train.optimiser.accumulate)  # of an epoch
-        return {"train.epochs": max(1, math.ceil(self.steps / steps))}
-
-    def __str__(self) -> str:
-        if self.epochs:
-            return f"{self.epochs} epochs"
-        return f"{self.steps:,} optimiser steps" if self.steps else f"{self.minutes:g} minutes"
-
-
-@dataclass(frozen=True)
-class Point:
-    """One value of an axis: its name in tables, and what it changes.
-
-    Attributes:
-        conf: a training conf of its own, relative to the comparison's file.
-        dataset: one of its own instead of the comparison's, relative to the working directory: the same faces to
-            validate and test on, treated otherwise, or other training rows.
-        set: keys of the training conf.
-    """
-
-    name: str
-    conf: str = ""
-    dataset: str = ""
-    set: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Axis:
-    """What is varied: values of one key, or named points."""
-
-    name: str
-    key: str = ""
-    values: tuple[Any, ...] = ()
-    points: tuple[Point, ...] = ()
-
-    def __post_init__(self) -> None:
-        if bool(self.points) == bool(self.key and self.values):
-            raise FakeitError(f"axis '{self.name}': give either a key with values, or points")
-
-    def all_points(self) -> tuple[Point, ...]:
-        return self.points or tuple(Point(_short(v), set={self.key: v}) for v in self.values)
-
-
-@dataclass(frozen=True)
-class Dimension:
-    """One hyperparameter that is searched: a range (evenly or by its logarithm), or choices."""
-
-    key: str
-    low: float | None = None
-    high: float | None = None
-    log: bool = False
-    choices: tuple[Any, ...] = ()
-
-    def __post_init__(self) -> None:
-        if bool(self.choices) == (self.low is not None and self.high is not None):
-            raise FakeitError(f"search over '{self.key}': give either low and high, or choices")
-
-
-@dataclass(frozen=True)
-class SearchConfig:
-    """An Optuna study for each combination of the axes.
-
-    Attributes:
-        trials: of each study, pruned ones included.
-        space: what is searched.
-        warmup: epochs before a trial may be pruned; startup: trials before any is.
-        storage: of the studies; "" takes the tracking store's own database, where it is one.
-    """
-
-    trials: int
-    space: tuple[Dimension, ...]
-    warmup: int = 2
-    startup: int = 4
-    storage: str = ""
-
-
-@dataclass(frozen=True)
-class ComparisonConfig:
-    """One file of conf/compare.
-
-    Attributes:
-        name: of the comparison: its folder, its parent run. title, question: for the report.
-        conf: the training conf that every cell starts from, relative to this file. set: keys for all cells.
-        axes: what is varied. seeds: each combination is trained once with each.
-        budget: the same for every cell.
-        target: error in % that is good enough; 0 is 1.1 × the lowest found.
-        price: of an hour of this machine, in `currency`; 0 leaves cost out.
-        uri, experiment: where MLflow keeps it; MLFLOW_TRACKING_URI wins.
-        register: the registered model whose champion the best cell may become; "" registers nothing.
-        search: hyperparameters that Optuna chooses, instead of a grid.
-    """
-
-    name: str
-    title: str
-    conf: str
-    budget: Budget
-    question: str = ""
-    set: dict[str, Any] = field(default_factory=dict)
-    axes: tuple[Axis, ...] = ()
-    seeds: tuple[int, ...] = (1,)
-    target: float = 0.0
-    price: float = 0.0
-    currency: str = "USD"
-    uri: str = STORE
-    experiment: str = "fakeit"
-    register: str = model_registry.NAME
-    search: SearchConfig | None = None
-
-    def __post_init__(self) -> None:
-        if not re.fullmatch(r"[\w.-]+", self.name):
-            raise FakeitError(f"name is '{self.name}'; letters, digits, '_', '.' and '-' are possible")
-        if not self.seeds:
-            raise FakeitError("seeds is empty; name at least one")
+    def mix(self, fold: int, count: int, share: float, rendered: Manifest) -> tuple[str, dict[str, Any]]:
+        """The dataset to train on ("" is the comparison's) and keys of the training conf that mix in `count` faces
+        outside of `fold`, so that they are `share` of the samples."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -172,7 +45,9 @@ class Cell:
     Attributes:
         id: name of its folder. labels: axis → point. seed: of the training.
         conf: path of its training conf. overrides: `key=value` strings for it.
-        dataset: of its own; "" is the comparison's.
+        dataset: of its own; "" is the comparison's. judged: the dataset it is judged on; "" is the one it trains on.
+        init: a checkpoint to start from; after: or the id of the cell whose network it goes on from.
+        fold: of the photographs, which it has not seen and is scored on; -1: it saw none, and is scored on all.
     """
 
     id: str
@@ -181,67 +56,114 @@ class Cell:
     conf: str
     overrides: tuple[str, ...]
     dataset: str = ""
+    judged: str = ""
+    init: str = ""
+    after: str = ""
+    fold: int = -1
 
     def train_config(self) -> TrainConfig:
         return confs.load(self.conf, TrainConfig, self.overrides)
 
     def command(self, dataset: str, output: str) -> list[str]:
-        """Arguments of jobs/train.py that make this very training."""
+        """Arguments of jobs/train.py that make this very training; its id is a folder of `output`."""
         sets = [part for override in self.overrides for part in ("--set", override)]
-        return ["jobs/train.py", "--config", self.conf, "--dataset", self.dataset or dataset, "--output", output, *sets]
+        init = output.replace(self.id, self.after) + "/checkpoints/best.pt" if self.after else self.init
+        start = ["--init", init] if init else []
+        named = ["--config", self.conf, "--dataset", self.dataset or dataset, "--output", output]
+        return ["jobs/train.py", *named, *start, *sets]
 
     def shell(self, dataset: str, output: str) -> str:
         return "python " + shlex.join(self.command(dataset, output))
 
     @property
     def group(self) -> tuple[tuple[str, str], ...]:
-        """What cells that differ in their seed alone have in common."""
+        """What cells that differ in their seed or fold alone have in common."""
         return tuple(self.labels.items())
 
 
-def load(path: str, overrides: tuple[str, ...] = ()) -> ComparisonConfig:
-    """Reads a file of conf/compare; paths in it become relative to the working directory."""
-    config = confs.load(path, ComparisonConfig, overrides)
-    folder = Path(path).parent
+class Undealt:
+    """Photographs that are not there yet: cells can be counted, not run."""
 
-    def near(conf: str) -> str:
-        return os.path.relpath(folder / conf)
-
-    axes = tuple(
-        replace(a, points=tuple(replace(p, conf=near(p.conf) if p.conf else "") for p in a.points)) for a in config.axes
-    )
-    return replace(config, conf=near(config.conf), axes=axes)
+    def mix(self, fold: int, count: int, share: float, rendered: Manifest) -> tuple[str, dict[str, Any]]:
+        return "", {}
 
 
-def cells(config: ComparisonConfig, manifest: Manifest, seeds: tuple[int, ...] | None = None) -> list[Cell]:
-    """Every training of a comparison, in the order of its axes, seeds last, all confs checked.
+def cells(
+    config: ComparisonConfig, manifest: Manifest, pace: Pace = lambda train, dataset: math.nan,
+    photographs: PhotographSets | None = None, lr: Mapping[str, float] = MappingProxyType({}),
+) -> list[Cell]:  # fmt: skip
+    """Every training of a comparison: seed by seed, so that a cut leaves a whole comparison, then in the order of its
+    axes, all confs checked.
+
+    Args:
+        config: of the comparison.
+        manifest: of its dataset.
+        pace: of a training, where the budget is minutes.
+        photographs: the sets that points with `photographs` train on.
+        lr: point of `config.rates.per` → its learning rate.
 
     Raises:
-        FakeitError: a conf that does not load, an unknown key, more images than the dataset has, two equal cells.
+        FakeitError: a conf that does not load, an unknown key, more images than the dataset has, two equal cells, a
+            point that needs photographs and none given.
     """
-    made = [
-        _cell(config, points, seed, manifest)
-        for points in itertools.product(*(axis.all_points() for axis in config.axes))
-        for seed in seeds or config.seeds
-    ]
+    made = []
+    for seed in config.seeds:
+        for points in itertools.product(*(axis.all_points() for axis in config.axes)):
+            trains = max((p.photographs for p in points), default=0)
+            for fold in range(config.folds) if trains else (-1,):
+                made.append(_cell(config, points, seed, fold, manifest, pace, photographs, lr))
     doubled = {c.id for c in made if sum(c.id == other.id for other in made) > 1}
     if doubled:
         raise FakeitError(f"comparison {config.name}: {len(doubled)} cells have the same name, as {min(doubled)}")
+    known = {c.id for c in made}
+    if lost := [c for c in made if c.after and c.after not in known]:
+        raise FakeitError(f"comparison {config.name}: cell {lost[0].id} goes on from {lost[0].after}, which is none")
     return made
 
 
-def _cell(config: ComparisonConfig, points: tuple[Point, ...], seed: int, manifest: Manifest) -> Cell:
+def _cell(
+    config: ComparisonConfig, points: tuple[Point, ...], seed: int, fold: int, manifest: Manifest, pace: Pace,
+    photographs: PhotographSets | None, lr: Mapping[str, float],
+) -> Cell:  # fmt: skip
     labels = {axis.name: point.name for axis, point in zip(config.axes, points, strict=True)}
-    conf, dataset, keys = config.conf, "", dict(config.set)
-    for point in points:
-        conf, dataset = point.conf or conf, point.dataset or dataset
+    conf, dataset, judged, keys, after = config.conf, "", "", dict(config.set), ""
+    budget = config.budget
+    if config.rates and labels[config.rates.per] in lr:
+        keys["optimiser.lr"] = lr[labels[config.rates.per]]
+    for axis, point in zip(config.axes, points, strict=True):
+        conf, budget = point.conf or conf, point.budget or budget
+        if point.dataset:
+            dataset, judged = point.dataset, COMPARISONS if point.judged == "comparison" else ""
+        if point.after:
+            after = slug({**labels, axis.name: point.after}, seed)
         keys.update(point.set)
-    slug = "--".join([*(re.sub(r"[^\w.]+", "-", name) for name in labels.values()), f"seed{seed}"])
-    return with_keys(config, Cell(slug, labels, seed, conf, (), dataset), keys, manifest)
+    if fold >= 0:
+        point = max(points, key=lambda p: p.photographs)
+        if photographs is None:
+            raise FakeitError(f"point '{point.name}' trains on photographs: name some with --photographs")
+        dataset, mixed = photographs.mix(fold, point.photographs, point.share, manifest)
+        keys.update(mixed)
+        judged = COMPARISONS
+    init = "" if after else config.init
+    cell = Cell(slug(labels, seed, fold), labels, seed, conf, (), dataset, judged, init, after, fold)
+    return with_keys(config, cell, keys, manifest, budget, pace)
 
 
-def with_keys(config: ComparisonConfig, cell: Cell, keys: dict[str, Any], manifest: Manifest) -> Cell:
-    """The cell with `keys` of its training conf set, its seed, and the budget that all cells share."""
+COMPARISONS = "the comparison's"  # dataset, as `Cell.judged`
+
+
+def slug(labels: Mapping[str, str], seed: int, fold: int = -1) -> str:
+    """The name of a cell's folder."""
+    parts = [re.sub(r"[^\w.]+", "-", name) for name in labels.values()]
+    return "--".join([*parts, *([f"fold{fold + 1}"] if fold >= 0 else []), f"seed{seed}"])
+
+
+def with_keys(
+    config: ComparisonConfig, cell: Cell, keys: dict[str, Any], manifest: Manifest, budget: Budget | None = None,
+    pace: Pace = lambda train, dataset: math.nan,
+) -> Cell:  # fmt: skip
+    """The cell with `keys` of its training conf set, its seed, and its budget (the comparison's without one)."""
+    budget = budget or config.budget
     keys = {**keys, "train.seed": cell.seed}
     train = replace(cell, overrides=_overrides(keys)).train_config()
     manifest = manifests.load(cell.dataset) if cell.dataset else manifest
@@ -251,7 +173,8 @@ def with_keys(config: ComparisonConfig, cell: Cell, keys: dict[str, Any], manife
             f"cell {cell.id}: data.images is {train.data.images}, the dataset has {available} for training"
         )
     rows = max(1.0, _epoch_rows(train, manifest))
-    return replace(cell, overrides=_overrides({**keys, **config.budget.overrides(train, rows)}))
+    images_per_s = pace(train, cell.dataset) if budget.minutes else math.nan
+    return replace(cell, overrides=_overrides({**keys, **budget.overrides(train, rows, images_per_s)}))
 
 
 def _epoch_rows(train: TrainConfig, manifest: Manifest) -> float:
@@ -274,7 +197,7 @@ def check_same_faces(dataset: str, cells: Sequence[Cell]) -> None:
         FakeitError: another crop, or other faces; names the dataset and the split.
     """
     wanted = manifests.load(dataset)
-    for other in sorted({cell.dataset for cell in cells if cell.dataset}):
+    for other in sorted({cell.dataset for cell in cells if cell.dataset and not cell.judged}):
         found = manifests.load(other)
         if replace(found.crop, equalise=wanted.crop.equalise) != wanted.crop or found.scheme != wanted.scheme:
             raise FakeitError(
@@ -309,7 +232,3 @@ def toml(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "[" + ", ".join(toml(v) for v in value) + "]"
     return json.dumps(value, ensure_ascii=False)
-
-
-def _short(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else f"{value:,}" if type(value) is int else str(value)

@@ -1,7 +1,8 @@
 """A comparison's cells, run: each training a process of jobs/train.py, several side by side, in any number of launches.
 
 What stands on disk is the state: a cell with a result for its very conf and dataset is done; one with checkpoints goes
-on from the newest; one that failed is listed, and tried again at the next launch. A lock that a cell's processes hold
+on from the newest; one that is trained and lacks some real faces' scores is only judged anew; one that failed is
+listed, and tried again at the next launch. A lock that a cell's processes hold
 keeps a second launch away from a cell whose first one is still alive.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
+import queue
 import shutil
 import signal
 import subprocess
@@ -19,19 +20,20 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from fakeit.model.comparison.cell import ERRORS, RESULT
 from fakeit.model.comparison.grid import Cell
+from fakeit.model.comparison.photographs import PhotographSet
+from fakeit.model.comparison.slots import ROOT, Slot, slots
 from fakeit.model.training.trainer import PREEMPTED
 from fakeit.pipelines.config import digest
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.storage import write_atomically
 from fakeit.pipelines.store import manifest as manifests
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 CELL, LOG, SECONDS = "cell.json", "train.log", "seconds.json"
 Ended = Literal["done", "failed", "pruned", "stopped", "busy"]
 
@@ -54,7 +56,8 @@ class CellRunner:
         dataset: that all cells are trained on. content: its digest.
         folder: of the comparison; each cell has one in `cells/` below it.
         tracking: keys of the training conf that say where it is tracked; no part of a cell's identity.
-        real: benchmark → folder, judged with every cell.
+        real: sets of real faces that every cell is judged on too. stored: where their crops lie. folds: into how many
+            those that cells train on are dealt.
         finished: told of every cell that has just been judged, with its result.
         watch: is asked now and then whether a training is to be stopped for good (a pruned trial).
     """
@@ -63,20 +66,28 @@ class CellRunner:
     content: str
     folder: Path
     tracking: Callable[[Cell], dict[str, Any]] = lambda cell: {}
-    real: dict[str, str] = field(default_factory=dict)
+    real: tuple[PhotographSet, ...] = ()
+    stored: Path = Path("photographs")
+    folds: int = 1
     finished: Callable[[Cell, Path, dict[str, Any]], None] = lambda cell, folder, result: None
     watch: Callable[[Cell, Path], bool] = lambda cell, folder: False
     _children: set[subprocess.Popen[bytes]] = field(default_factory=set)
     _stopping: threading.Event = field(default_factory=threading.Event)
+    _free: queue.SimpleQueue[Slot] = field(default_factory=queue.SimpleQueue)
 
     def run(self, cells: Sequence[Cell], workers: int = 1) -> list[CellState]:
-        """Runs all cells, `workers` at a time; a cell that fails does not stop the rest.
+        """Runs all cells, `workers` at a time, each in a slot of its own, those that go on from another's network after
+        all others; a cell that fails does not stop the rest.
 
         Raises:
             KeyboardInterrupt: SIGINT or SIGTERM; trainings are asked to save a checkpoint first.
         """
+        self._free = queue.SimpleQueue()
+        for slot in slots(workers):
+            self._free.put(slot)
+        first, then = [c for c in cells if not c.after], [c for c in cells if c.after]
         with ThreadPoolExecutor(workers) as pool, self._interruptible():
-            states = list(pool.map(self.one, cells))
+            states = [*pool.map(self.one, first), *pool.map(self.one, then)]
         if self._stopping.is_set():
             raise KeyboardInterrupt
         return states
@@ -85,17 +96,22 @@ class CellRunner:
         return self.folder / "cells" / cell.id
 
     def identity(self, cell: Cell) -> str:
-        """Names what a result must have been made from: conf, overrides, dataset and benchmarks."""
+        """Names what a training must have been made from: conf, overrides, datasets, the network it started from."""
         train = cell.train_config()
         content = manifests.load(cell.dataset).digest if cell.dataset else self.content
-        return digest([train, content, sorted(self.real)])
+        base = self._stored(self.folder / "cells" / cell.after, "identity") if cell.after else None
+        return digest([train, content, *(start for start in (cell.init, base) if start)])
 
     def state(self, cell: Cell) -> Ended | None:
         """What stands on disk: "done", "failed" or nothing yet."""
         place = self.place(cell)
-        if self._stored(place) != self.identity(cell):
+        if self._stored(place, "identity") != self.identity(cell):
             return None
-        return "done" if (place / RESULT).exists() else "failed" if (place / "failed.txt").exists() else None
+        judged = (place / RESULT).exists() and self._stored(place, "scored_on") == self._scored_on()
+        return "done" if judged else "failed" if (place / "failed.txt").exists() else None
+
+    def _scored_on(self) -> list[str]:
+        return sorted(each.spoken for each in self.real)
 
     def one(self, cell: Cell) -> CellState:
         """Brings one cell to its end, from wherever it stands."""
@@ -111,14 +127,20 @@ class CellRunner:
             except OSError:
                 return CellState(cell, place, "busy", "another process is at it")
             self._prepare(cell, place)
-            return self._bring_to_end(cell, place, lock.fileno())
+            slot = self._free.get() if not self._free.empty() else slots(1)[0]
+            try:
+                return self._bring_to_end(cell, place, lock.fileno(), slot)
+            finally:
+                self._free.put(slot)
 
     def _prepare(self, cell: Cell, place: Path) -> None:
         """Forgets what was made from another conf or dataset, and writes down what is made now."""
-        if self._stored(place) != self.identity(cell):
+        if self._stored(place, "identity") != self.identity(cell):
             shutil.rmtree(place / "run", ignore_errors=True)
-            for name in (RESULT, ERRORS, SECONDS, LOG):
+            for name in (SECONDS, LOG):
                 (place / name).unlink(missing_ok=True)
+        for name in (RESULT, ERRORS):
+            (place / name).unlink(missing_ok=True)
         (place / "failed.txt").unlink(missing_ok=True)
         described = {
             "labels": cell.labels,
@@ -126,13 +148,15 @@ class CellRunner:
             "conf": cell.conf,
             "overrides": cell.overrides,
             "identity": self.identity(cell),
+            "scored_on": self._scored_on(),
             "dataset": cell.dataset,
+            "fold": cell.fold,
             "command": cell.shell(self.dataset, f"runs/{cell.id}"),
         }
         with write_atomically(str(place / CELL)) as file:
             file.write(json.dumps(described, indent=1).encode())
 
-    def _bring_to_end(self, cell: Cell, place: Path, lock: int) -> CellState:
+    def _bring_to_end(self, cell: Cell, place: Path, lock: int, slot: Slot) -> CellState:
         command = cell.command(self.dataset, str(place / "run"))
         for key, value in self.tracking(cell).items():
             command += ["--set", f"{key}={json.dumps(value)}"]
@@ -140,15 +164,15 @@ class CellRunner:
             command.append("--resume")
         started = time.monotonic()
         try:
-            ended = self._process([sys.executable, *command], cell, place, lock)
+            ended = self._process([sys.executable, *command], cell, place, lock, slot)
         finally:
             _add_seconds(place, time.monotonic() - started)
         if ended == "pruned":
             return CellState(cell, place, "pruned")
-        judging = [sys.executable, "-m", "fakeit.model.comparison.cell", str(place), cell.dataset or self.dataset]
-        judging += [f"{name}={path}" for name, path in self.real.items()]
+        judging = [sys.executable, "-m", "fakeit.model.comparison.cell", str(place), self._judged_on(cell)]
+        judging.append(json.dumps(self._photographs(cell)))
         if ended == 0:
-            ended = self._process(judging, cell, place, lock, watched=False)  # it is trained: nothing is left to prune
+            ended = self._process(judging, cell, place, lock, slot, watched=False)  # it is trained: no more to prune
         if self._stopping.is_set() or ended == PREEMPTED:
             return CellState(cell, place, "stopped")
         if ended != 0:
@@ -158,16 +182,21 @@ class CellRunner:
         self.finished(cell, place, read_result(place))
         return CellState(cell, place, "done")
 
+    def _judged_on(self, cell: Cell) -> str:
+        return self.dataset if cell.judged else cell.dataset or self.dataset
+
+    def _photographs(self, cell: Cell) -> dict[str, Any]:
+        """What `fakeit.model.comparison.cell` is told of real faces."""
+        fold = [cell.fold, self.folds] if cell.fold >= 0 else None
+        return {"sets": [asdict(each) for each in self.real], "stored": str(self.stored), "fold": fold}
+
     def _process(
-        self, command: list[str], cell: Cell, place: Path, lock: int, watched: bool = True
+        self, command: list[str], cell: Cell, place: Path, lock: int, slot: Slot, watched: bool = True
     ) -> int | Literal["pruned"]:
         """Runs a process to its end. It holds the cell's lock, even when this one is killed."""
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
         command = [str(ROOT / c) if c == "jobs/train.py" else c for c in command]
         with open(place / LOG, "ab") as log:
-            child = subprocess.Popen(
-                command, stdout=log, stderr=log, env=environment, pass_fds=(lock,), start_new_session=True
-            )
+            child = slot.start(command, stdout=log, stderr=log, pass_fds=(lock,), start_new_session=True)
         self._children.add(child)
         try:
             while (code := _wait(child, 1.0)) is None:
@@ -185,9 +214,9 @@ class CellRunner:
             self._children.discard(child)
 
     @staticmethod
-    def _stored(place: Path) -> str | None:
+    def _stored(place: Path, key: str) -> Any:
         try:
-            return str(json.loads((place / CELL).read_text())["identity"])
+            return json.loads((place / CELL).read_text())[key]
         except (OSError, ValueError, KeyError):
             return None
 

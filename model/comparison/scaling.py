@@ -17,7 +17,7 @@ from fakeit.pipelines.errors import FakeitError
 
 Floats = NDArray[np.float64]
 DRAWS, FLOORS = 4000, 60
-SIZES_FOR_A_FLOOR = 4
+LEAST_SIZES, SIZES_FOR_A_FLOOR = 3, 4
 
 
 @dataclass(frozen=True)
@@ -78,13 +78,13 @@ def fit_power_law(sizes: Sequence[float], errors: Sequence[float], seed: int = 0
         seed: of the draws.
 
     Raises:
-        FakeitError: fewer than three trainings, or fewer than two sizes: there is nothing to judge the uncertainty by.
+        FakeitError: fewer than three sizes: a line through two says nothing about its own uncertainty, nor of more.
     """
     n, e = np.asarray(sizes, float), np.asarray(errors, float)
     known = np.isfinite(e) & (e > 0)
     n, e = n[known], e[known]
-    if len(n) < 3 or len(np.unique(n)) < 2:
-        raise FakeitError(f"a power law needs 3 trainings on 2 sizes; there are {len(n)} on {len(np.unique(n))}")
+    if len(np.unique(n)) < LEAST_SIZES:
+        raise FakeitError(f"a power law needs trainings on {LEAST_SIZES} sizes; there are {len(np.unique(n))}")
     with_floor = len(np.unique(n)) >= SIZES_FOR_A_FLOOR and len(n) > 4
     floors = np.linspace(0, 0.98 * e.min(), FLOORS) if with_floor else np.zeros(1)
     lines = [_line(n, e, floor) for floor in floors]

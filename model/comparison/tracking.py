@@ -16,7 +16,8 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunT
 from mlflow.exceptions import MlflowException
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
-from fakeit.model.comparison.grid import Cell, ComparisonConfig
+from fakeit.model.comparison.config import ComparisonConfig
+from fakeit.model.comparison.grid import Cell
 from fakeit.model.export import export
 from fakeit.model.inference.backends import load_network
 from fakeit.model.tracking import model_registry
@@ -71,9 +72,11 @@ class ComparisonTracker:
         self.client.log_inputs(run_id, [DatasetInput(shown, [InputTag("mlflow.data.context", "comparison")])])
         return run_id
 
-    def keys(self, cell: Cell) -> dict[str, Any]:
-        """Keys of the cell's training conf that make its run a child of this one."""
-        tags = {"mlflow.parentRunId": self.run_id, "comparison": self.config.name, "cell": cell.id, **cell.labels}
+    def keys(self, cell: Cell, stage: str = "cell") -> dict[str, Any]:
+        """Keys of the cell's training conf that make its run a child of this one. `stage`: "cell", or "rate" where it
+        only looks for a learning rate."""
+        tags = {"mlflow.parentRunId": self.run_id, "comparison": self.config.name, "cell": cell.id, "stage": stage}
+        tags |= {"network": cell.train_config().network.name, "seed": str(cell.seed), **cell.labels}
         return {
             "tracking.uri": self.uri,
             "tracking.experiment": self.config.experiment,
@@ -169,7 +172,7 @@ def model_card(config: ComparisonConfig, manifest: Manifest, result: dict[str, A
         f"**In**: face crops, {crop.size} px stored, {crop.colour}, uint8, box margin {crop.margin}. "
         "**Out**: points in the unit crop.",
         f"**Trained** on {result['images']:,} images of dataset `{manifest.digest}` (seed {result['seed']}), "
-        f"comparison “{config.title}”, {config.budget}.",
+        f"comparison “{config.title}”, {result['samples']:,} samples seen.",
         f"**Measured** on {test.get('faces', 0):.0f} unseen faces of that dataset: NME "
         f"{test.get('nme', math.nan):.2f} % (inter-ocular), MSE {test.get('mse', math.nan):.2e}.",
         *(f"Real faces, {name}: NME {scores['nme']:.2f} %." for name, scores in result["real"].items()),

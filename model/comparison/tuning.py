@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fakeit.model.comparison import grid
-from fakeit.model.comparison.grid import Cell, ComparisonConfig, Dimension, SearchConfig
+from fakeit.model.comparison.config import ComparisonConfig, Dimension, SearchConfig
+from fakeit.model.comparison.grid import Cell
 from fakeit.model.comparison.running import CellRunner, CellState, read_result
 from fakeit.model.comparison.tracking import ComparisonTracker
 from fakeit.model.tracking.journal import JOURNAL

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from fakeit.model.tracking.curves import loss_curves
 from fakeit.model.tracking.journal import JOURNAL, Journal, State
-from fakeit.model.tracking.run_artifacts import log_model, loss_curves
+from fakeit.model.tracking.run_artifacts import log_model
 from fakeit.model.tracking.trouble import REFUSES, Refused, trouble
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.secrets import masked
@@ -187,7 +188,7 @@ class MlflowTracker:
         self._try(self._send)
         lines = self.journal.lines
         if status == "FINISHED" and any("train_loss" in line["values"] for line in lines):
-            figure = loss_curves(lines)
+            figure = loss_curves({"": [[line["values"] for line in lines]]})
             self._try(lambda client, run: client.log_figure(run, figure, "loss_curve.png"))
         if network is not None and self.config.model:
             self._try(lambda client, run: self._log_model(run, network))

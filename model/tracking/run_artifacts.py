@@ -1,9 +1,9 @@
-"""What a run leaves in MLflow beside figures: the network as a program that needs none of our code, and its curves."""
+"""What a run leaves in MLflow beside figures: the network as a program that needs none of our code."""
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -40,20 +40,3 @@ def log_model(run: str, network: LandmarkNetwork) -> None:
             input_example=example,
             pip_requirements=[f"torch=={torch.__version__.split('+')[0]}", "numpy<2"],
         )
-
-
-def loss_curves(lines: list[dict[str, Any]]) -> Any:
-    """A matplotlib figure: losses and NME over epochs."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 4), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    epochs = [line["epoch"] for line in lines]
-    for key, label in (("train_loss", "training"), ("val_loss", "validation")):
-        left.plot(epochs, [line["values"].get(key, float("nan")) for line in lines], label=label)
-    positive = all(line["values"].get(k, 1) > 0 for line in lines for k in ("train_loss", "val_loss"))
-    left.set(xlabel="epoch", ylabel="loss", yscale="log" if positive else "linear")
-    left.legend()
-    right.plot(epochs, [100 * line["values"].get("val_nme", float("nan")) for line in lines], color="tab:green")
-    right.set(xlabel="epoch", ylabel="validation NME, % inter-ocular")
-    return figure

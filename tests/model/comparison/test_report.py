@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from fakeit.model.comparison.grid import Axis, Budget, ComparisonConfig
+from fakeit.model.comparison.config import Axis, Budget, ComparisonConfig
 from fakeit.model.comparison.report import write_report
 from fakeit.pipelines.config import to_dict
 from fakeit.pipelines.errors import FakeitError
@@ -21,7 +22,7 @@ def _comparison(folder: Path) -> None:
         Axis("images", key="data.images", values=(250, 500, 1000)),
         Axis("network", key="network.name", values=("a", "b")),
     )
-    config = ComparisonConfig("sizes", "Sizes", "x.toml", Budget(epochs=3), axes=axes, price=2.0)
+    config = ComparisonConfig("sizes", "Sizes", "x.toml", Budget(epochs=3), axes=axes, price=2.0, seeds=(1, 2))
     folder.mkdir()
     state = {"config": to_dict(config), "digest": "d", "scheme": "face70", "crop": {"size": 64}}
     state["images"] = {"train": 1000, "val": 50, "test": 50}
@@ -40,7 +41,8 @@ def _cell(place: Path, size: int, network: str, seed: int, scale: float, random:
     history = [{"train_loss": 0.01 / (e + 1), "val_nme": nme / 100 * (1 + 1 / (e + 1))} for e in range(3)]
     result = {"splits": dict.fromkeys(("train", "val", "test"), scores), "parameters": 1000, "macs": 5e6 * scale,
               "images": size, "history": history, "train_images_per_s": 10.0, "infer_images_per_s": 20.0,
-              "infer_ms": 3.0,
+              "infer_ms": 3.0, "lr": 1e-3, "samples": 3000, "parts": {"test": {"jaw": nme, "eyes": nme / 2}},
+              "yaw": {"test": {"yaw 0–15°": {"nme": nme, "faces": 40.0}}},
               "real": {"300w": {"nme": 9.0}}, "machine": "1 CPU thread(s)", "run_id": None}  # fmt: skip
     (place / "result.json").write_text(json.dumps(result))
     labels = {"images": f"{size:,}", "network": network}
@@ -53,7 +55,7 @@ def test_the_page_holds_every_table_and_needs_no_other_file(tmp_path: Path) -> N
     _comparison(tmp_path / "c")
     page, text = (p.read_text() for p in write_report(tmp_path / "c", tmp_path / "out"))
     for heading in ("Errors", "What they cost", "Validation MSE by training images", "How many images are enough?",
-                    "Loss curves", "Published figures"):  # fmt: skip
+                    "Learning curves", "Published figures"):  # fmt: skip
         assert heading in page and heading in text
     assert page.count("<svg") >= 4 and not re.search(r'(src|href)="(?!data:|#)', page)
     assert "python 1000-a-1" in page and "±" in page and "NME 300w %" in page and "USD" in page
@@ -61,6 +63,36 @@ def test_the_page_holds_every_table_and_needs_no_other_file(tmp_path: Path) -> N
         assert (tmp_path / "out" / name).is_file()
     exponent = re.search(r"\| a \| (0\.\d+) \(", text)
     assert exponent and float(exponent[1]) == pytest.approx(0.4, abs=0.05)
+
+
+def test_the_answer_stands_on_top_and_says_what_seeds_allow(tmp_path: Path) -> None:
+    _comparison(tmp_path / "c")
+    page, text = (p.read_text() for p in write_report(tmp_path / "c", tmp_path / "out"))
+    assert text.splitlines()[2].startswith("**After 3 epochs, twice as many as 1,000 take away 2")
+    assert page.index("class=answer") < page.index("<table") and "Seeds alone make two rows differ by up to" in text
+    for heading in (
+        "Accuracy against speed",
+        "Cumulative errors",
+        "By part of the face",
+        "By how far the face is turned",
+    ):
+        assert heading in text
+
+
+def test_figures_are_drawn_in_the_pages_colours(tmp_path: Path) -> None:
+    """White rectangles stood on the dark page, with black text on them."""
+    _comparison(tmp_path / "c")
+    page = write_report(tmp_path / "c", tmp_path / "out")[0].read_text()
+    assert "currentColor" in page and "#000000" not in page and "fill: #ffffff" not in page
+    beside = (tmp_path / "out/pictures/loss_curves.svg").read_text()
+    assert "currentColor" not in beside and "fill: #ffffff" in beside, "alone, on GitHub, it needs a ground of its own"
+
+
+def test_what_is_missing_is_said(tmp_path: Path) -> None:
+    _comparison(tmp_path / "c")
+    assert "Unfinished" not in write_report(tmp_path / "c")[1].read_text()
+    shutil.rmtree(tmp_path / "c/cells/1000-a-2")
+    assert "Unfinished: 11 of 12 trainings" in write_report(tmp_path / "c")[1].read_text()
 
 
 def test_test_faces_can_stay_out_of_the_page(tmp_path: Path) -> None:

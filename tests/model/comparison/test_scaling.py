@@ -50,13 +50,14 @@ def test_more_noise_is_less_certainty() -> None:
 
 
 def test_more_images_that_do_not_help_are_never_enough() -> None:
-    law = fit_power_law([1000, 1000, 2000, 2000], [1.0, 1.01, 1.1, 1.12])
+    law = fit_power_law([1000, 1000, 2000, 2000, 4000], [1.0, 1.01, 1.1, 1.12, 1.2])
     assert law.smallest(0.9).high == np.inf
 
 
 def test_too_little_to_judge_by_is_said() -> None:
-    with pytest.raises(FakeitError, match="3 trainings on 2 sizes"):
-        fit_power_law([1000, 2000], [1.0, 0.9])
+    """Three trainings on two sizes gave a law, and a figure for any other size."""
+    with pytest.raises(FakeitError, match="3 sizes; there are 2"):
+        fit_power_law([1000, 1000, 2000, 2000], [1.0, 1.02, 0.9, 0.91])
 
 
 def test_three_single_trainings_give_figures() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from fakeit.model.comparison import grid
+from fakeit.model.comparison.config import load as load_comparison
 from fakeit.model.networks import build, parameter_count
 from fakeit.model.training.config import TrainConfig
 from fakeit.pipelines.config import load
@@ -39,5 +40,5 @@ def test_comparisons_have_cells(path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     shards = tuple(Shard(f"{split}/shard-0.parquet", split, 1000, 1000, 1, "") for split in splits)
     manifest = Manifest("kaggle15", crop, "raw", 1, {}, "", shards, ())
     monkeypatch.setattr(manifests, "load", lambda dataset: manifest)  # of cells that bring their own
-    cells = grid.cells(grid.load(str(path)), manifest)
+    cells = grid.cells(load_comparison(str(path)), manifest)
     assert len(cells) >= 3 and all(cell.train_config().network.name for cell in cells)
