@@ -26,7 +26,7 @@ from fakeit.model.tracking import catalogue  # noqa: E402
 
 RUNTIME, DIAGRAMS = "onnxruntime-web@1.30.0", "mermaid@11.12.0"
 RUNTIME_FILES = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
-IN_THE_BROWSER = "box"  # a name of `fakeit models`
+IN_THE_BROWSER = "nano"  # a name of `fakeit models`
 NETWORKS = {
     "landmarks": catalogue.models()[IN_THE_BROWSER].path,
     **{name: ROOT / "pipelines" / "faces" / "mtcnn_weights" / f"{name}.onnx" for name in ("pnet", "rnet", "onet")},

@@ -62,7 +62,8 @@ class ShardedDataset:
         scheme: of the points that come out; None: the first dataset's.
         images: use the first so many images of each dataset only (its shards are fair draws); 0 is all.
         keep: shards held in memory where they are not mapped.
-        dense: labels include the 400 dense points; rows of datasets without them have NaN of weight 0.
+        dense: labels include the 400 dense points, where any of the datasets has them (`dense` says how many); rows of
+            the others have NaN of weight 0.
     """
 
     def __init__(
@@ -89,12 +90,7 @@ class ShardedDataset:
         self.used = tuple(_first_images(manifest.of(split), images) for manifest in self.manifests)
         self.firsts = np.concatenate(([0], np.cumsum([rows for part in self.used for rows in part]))).astype(np.int64)
         self.points = scheme_named(self.scheme).count  # of the scheme; dense ones come behind them
-        self._dense = DENSE if dense else 0
-        if dense and not any(manifest.shape.dense for manifest in self.manifests):
-            raise FakeitError(
-                f"dataset {mix[0].path} has no dense points, which loss.dense and network.dense_modes need; "
-                "preprocess it with --set source.options.dense=true"
-            )
+        self.dense = DENSE if dense and any(manifest.shape.dense for manifest in self.manifests) else 0
         self._row_weight = np.full(self.rows, np.nan)  # Σ weight of a row's points: the manifest's, or when opened
         self._take_weights()
         self._opened: OrderedDict[int, Future[OpenShard]] = OrderedDict()
@@ -134,11 +130,11 @@ class ShardedDataset:
     def _open(self, index: int) -> OpenShard:
         place = self.places[index]
         shape = place.manifest.shape
-        opened = self._read(place.location, shape if self._dense else replace(shape, dense=0))
+        opened = self._read(place.location, shape if self.dense else replace(shape, dense=0))
         check(opened, place.shard, place.location)
         opened = in_scheme(opened, place.manifest.scheme, self.scheme)
-        if self._dense and not shape.dense:
-            opened = without_dense(opened, self._dense)
+        if self.dense and not shape.dense:
+            opened = without_dense(opened, self.dense)
         span = slice(self.firsts[index], self.firsts[index + 1])
         used = int(span.stop - span.start)
         told, found = self._row_weight[span], row_weights.sums(opened.weight[:used, : self.points])
@@ -191,7 +187,7 @@ class ShardedDataset:
 
     def _labels(self, rows: Rows) -> Labels:
         """The labels of these rows, from their shards: of ten million rows they would take 8 GB."""
-        points = self.points + self._dense
+        points = self.points + self.dense
         labels = Labels(
             np.empty((len(rows), points, 2), np.float32),
             np.empty((len(rows), points), np.float32),

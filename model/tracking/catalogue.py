@@ -19,6 +19,7 @@ from fakeit.pipelines.errors import FakeitError
 FOLDER = Path(__file__).resolve().parents[1] / "box"
 LIST = FOLDER / "models.json"
 DEFAULT = "box"
+ALIASES = {"base": DEFAULT}  # what a family's middle is called
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ def locate(asked: str | Path) -> Path:
     if Path(text).is_file() or not text or Path(text).suffix or "/" in text or "\\" in text:
         return Path(text)
     name = text.removeprefix("fakeit-")
+    name = ALIASES.get(name, name)
     if name not in models():
         known = ", ".join(models())
         raise FakeitError(f"model '{text}': no such file or name{nearest(name, models())} (known names: {known})")

@@ -100,6 +100,10 @@ class TrainConfig:
                 "the one teaches what the other gives, so set both or none"
             )
 
+    def without_dense(self) -> TrainConfig:
+        """The conf for datasets that have no dense points."""
+        return replace(self, network=replace(self.network, dense_modes=0), loss=replace(self.loss, dense=0.0))
+
     def session(self, index: int) -> TrainConfig:
         """The conf of session 0, or of session 1 with what `second` changes."""
         if index == 0 or self.second is None:

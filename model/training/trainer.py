@@ -125,6 +125,11 @@ class Trainer:
         keep = 3 * config.data.shuffle_block_shards * len(mix)
         dense = config.loss.dense > 0
         self.training = ShardedDataset(mix, "train", reader, points, config.data.images, keep, dense)
+        if dense and not self.training.dense:
+            if self.is_rank_zero:
+                why = "preprocess with --set source.options.dense=true where the pictures have them"
+                warn(f"dataset {dataset} has no dense points, so the network gives none ({why})")
+            config = config.without_dense()
         # The whole split, however much of the training rows an epoch sees.
         self.validation = ShardedDataset([DatasetSpec(dataset)], "val", reader, self.training.scheme)
         verify_datasets((self.training, self.validation), comm)

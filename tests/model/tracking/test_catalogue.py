@@ -30,6 +30,7 @@ def test_a_folder_of_that_name_is_no_model(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "fakeit-box").mkdir()
     monkeypatch.chdir(tmp_path)
     assert catalogue.locate("box") == catalogue.locate("fakeit-box") == catalogue.the_box()
+    assert catalogue.locate("fakeit-base") == catalogue.the_box()
     assert Landmarker.load().scheme == Landmarker.load("box").scheme
 
 

@@ -213,6 +213,17 @@ def test_every_way_to_train_runs(dataset: str, tmp_path: Path, values: dict[str,
     assert found.build()(torch.zeros(1, size, size, channels, dtype=torch.uint8)).points.isfinite().all()
 
 
+def test_a_dataset_without_dense_points_trains_a_network_without(
+    dataset: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    network = {"name": "resnet_lean", "width": 0.25, "head": "votes", "dense_modes": 8}
+    loop = {"epochs": 1, "validate_batch": 8}
+    values = {"network": network, "loss": {"terms": {"l1": 1.0}, "dense": 0.3}, "train": loop, "tracking": {"uri": ""}}
+    found = load(run(from_dict(values, TrainConfig), dataset, tmp_path / "run").best)
+    assert found.network.dense_modes == 0 and found.build().dense is None
+    assert "has no dense points, so the network gives none" in capfd.readouterr().err
+
+
 def test_it_trains_where_there_is_no_spark(dataset: str, tmp_path: Path) -> None:
     """GPU machines often have no Java."""
     script = (
