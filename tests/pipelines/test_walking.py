@@ -129,7 +129,7 @@ def test_a_comma_and_a_mark_of_members_in_a_path(tmp_path: Path) -> None:
 
 
 def test_a_url_whose_package_is_missing_is_one_line() -> None:
-    for place in ("s3://bucket/faces/", "nosuch://x/y/"):
+    for place in ("gs://bucket/faces/", "nosuch://x/y/"):
         with pytest.raises(FakeitError, match=place[:8]):
             open_source("folder", place).samples()
 

@@ -53,17 +53,12 @@ def test_visibility_is_held_against_hidden_points() -> None:
     assert "What it says of itself" in page and "visibility, patches" in page
 
 
-def test_an_onnx_file_with_a_visibility_output(tmp_path: Path) -> None:
-    onnx = pytest.importorskip("onnx")
-    model = onnx.load(str(BOX))
-    model.graph.node.append(onnx.helper.make_node("Sigmoid", ["log_sigma"], ["visibility"]))
-    model.graph.output.append(onnx.helper.make_tensor_value_info("visibility", onnx.TensorProto.FLOAT, ["faces", 70]))
-    onnx.save(model, str(tmp_path / "seer.onnx"))
-    backend = OnnxBackend(tmp_path / "seer.onnx")
-    crops = np.random.default_rng(0).integers(0, 255, (3, 80, 80, 3), np.uint8)
-    points, sigma, visibility, _ = backend.run(crops)
-    assert points.shape == (3, 70, 2) and sigma is not None and visibility is not None
-    assert np.allclose(visibility, 1 / (1 + np.exp(-sigma)), atol=1e-5)
+def test_an_onnx_file_says_what_is_visible_and_where_the_dense_points_are() -> None:
+    backend = OnnxBackend(BOX)
+    side = backend.metadata.crop.size
+    said = backend.run(np.random.default_rng(0).integers(0, 255, (3, side, side, 3), np.uint8))
+    assert said.points.shape == (3, 70, 2) and said.visibility is not None and said.dense is not None
+    assert (said.visibility >= 0).all() and (said.visibility <= 1).all() and said.dense.shape == (3, 400, 2)
     made = Landmarker(backend, LandmarkerConfig(flip=True))
     (face,) = made.predict_boxes(np.full((90, 90, 3), 90, np.uint8), [from_landmarks(POINTS_68 * 0.6)])
     assert face.visibility is not None and face.visibility.shape == (70,) and 0 < face.visibility.mean() < 1
