@@ -57,9 +57,10 @@ def measure(path: Path, conf: str, crops: np.ndarray) -> dict[str, np.ndarray]:
 
         return hook
 
-    take_unfolded(network, folded, path)
+    found = pairs(network)
+    take_unfolded(network, found, folded, path)
     with torch.no_grad():
-        for name, convolution, norm in pairs(network):
+        for name, convolution, norm in found:
             convolution.weight.copy_(folded[f"{name}.weight"])
             norm.running_var.fill_(1 - norm.eps)  # lets what comes through as it is
             convolution.register_forward_hook(look(name))

@@ -141,8 +141,7 @@ class ShardedDataset:
         if not (np.isnan(told) | (told == found)).all():
             raise FakeitError(f"shard {place.location}: its rows weigh other than the manifest says")
         self._row_weight[span] = found
-        labels = {name: getattr(opened, name)[:used] for name in Labels._fields}
-        return replace(opened, **labels)
+        return replace(opened, **{name: values[:used] for name, values in opened.labels._asdict().items()})
 
     def _shards_of(self, rows: Rows) -> NDArray[np.int64]:
         return np.searchsorted(self.firsts, rows, "right") - 1
@@ -187,12 +186,7 @@ class ShardedDataset:
 
     def _labels(self, rows: Rows) -> Labels:
         """The labels of these rows, from their shards: of ten million rows they would take 8 GB."""
-        points = self.points + self.dense
-        labels = Labels(
-            np.empty((len(rows), points, 2), np.float32),
-            np.empty((len(rows), points), np.float32),
-            np.empty((len(rows), points), np.uint8),
-        )
+        labels = Labels.unknown(len(rows), self.points + self.dense)
         shards = self._shards_of(rows)
         for index in np.unique(shards).tolist():
             here = np.flatnonzero(shards == index)

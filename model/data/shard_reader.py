@@ -48,6 +48,28 @@ class MappedFile:
             raise FakeitError(f"shard {self.location} was written over while it was in use")
 
 
+class Labels(NamedTuple):
+    """What is known of some rows' points; see `OpenShard`."""
+
+    landmarks: NDArray[np.float32]
+    weight: NDArray[np.float32]
+    visibility: NDArray[np.uint8]
+
+    @classmethod
+    def unknown(cls, rows: int, points: int) -> Labels:
+        """Of points of which nothing is known."""
+        landmarks = np.full((rows, points, 2), np.nan, np.float32)
+        return cls(landmarks, np.zeros((rows, points), np.float32), np.zeros((rows, points), np.uint8))
+
+    def followed_by(self, others: Labels) -> Labels:
+        """The same rows' labels, with those of further points behind them."""
+        return Labels(
+            np.concatenate((self.landmarks, others.landmarks), 1),
+            np.concatenate((self.weight, others.weight), 1),
+            np.concatenate((self.visibility, others.visibility), 1),
+        )
+
+
 @dataclass(frozen=True)
 class OpenShard:
     """Rows of one shard.
@@ -71,13 +93,9 @@ class OpenShard:
     variants: NDArray[np.int32]
     mapped: MappedFile | None = None
 
-
-class Labels(NamedTuple):
-    """What is known of some rows' points; see `OpenShard`."""
-
-    landmarks: NDArray[np.float32]
-    weight: NDArray[np.float32]
-    visibility: NDArray[np.uint8]
+    @property
+    def labels(self) -> Labels:
+        return Labels(self.landmarks, self.weight, self.visibility)
 
 
 class Reader(Protocol):
@@ -90,14 +108,12 @@ class Reader(Protocol):
 
 def from_columns(rows: dict[str, Any], images: NDArray[np.uint8], mapped: MappedFile | None = None) -> OpenShard:
     """A shard's columns, as `fakeit.pipelines.store` names them → OpenShard; points that are missing weigh nothing."""
-    landmarks, weight, visibility = rows["landmarks"], rows["weight"], rows["visibility"]
+    labels = Labels(rows["landmarks"], rows["weight"], rows["visibility"])
     if "dense" in rows:
         dense = rows["dense"][..., :2]
-        landmarks = np.concatenate((landmarks, dense), 1)
-        weight = np.concatenate((weight, np.ones(dense.shape[:2], np.float32)), 1)
-        visibility = np.concatenate((visibility, rows["dense_visibility"]), 1)
-    weight = without_missing(landmarks, weight)
-    return OpenShard(images, landmarks, weight, visibility, rows["image_id"], rows["variant"], mapped)
+        labels = labels.followed_by(Labels(dense, np.ones(dense.shape[:2], np.float32), rows["dense_visibility"]))
+    labels = labels._replace(weight=without_missing(labels.landmarks, labels.weight))
+    return OpenShard(images, *labels, rows["image_id"], rows["variant"], mapped)
 
 
 def columns(shape: RowShape) -> list[str]:
@@ -121,9 +137,7 @@ def in_scheme(opened: OpenShard, source: str, target: str) -> OpenShard:
     if source == target:
         return opened
     rows, points, own = len(opened.landmarks), scheme(target).count, scheme(source).count
-    landmarks = np.full((rows, points, 2), np.nan, np.float32)
-    weight = np.zeros((rows, points), np.float32)
-    visibility = np.zeros((rows, points), np.uint8)
+    landmarks, weight, visibility = mapped = Labels.unknown(rows, points)
     try:
         for index, indices in enumerate(mapping(source, target)):
             landmarks[:, index] = opened.landmarks[:, list(indices)].mean(1)
@@ -135,20 +149,11 @@ def in_scheme(opened: OpenShard, source: str, target: str) -> OpenShard:
                 landmarks[:, indices[0]] = opened.landmarks[:, index]
                 weight[:, indices[0]] = opened.weight[:, index]
                 visibility[:, indices[0]] = opened.visibility[:, index]
-    return replace(
-        opened,
-        landmarks=np.concatenate((landmarks, opened.landmarks[:, own:]), 1),
-        weight=np.concatenate((weight, opened.weight[:, own:]), 1),
-        visibility=np.concatenate((visibility, opened.visibility[:, own:]), 1),
-    )
+    dense = Labels(opened.landmarks[:, own:], opened.weight[:, own:], opened.visibility[:, own:])
+    return replace(opened, **mapped.followed_by(dense)._asdict())
 
 
 def without_dense(opened: OpenShard, count: int) -> OpenShard:
     """The shard with `count` dense points that are not known."""
-    rows = len(opened.landmarks)
-    return replace(
-        opened,
-        landmarks=np.concatenate((opened.landmarks, np.full((rows, count, 2), np.nan, np.float32)), 1),
-        weight=np.concatenate((opened.weight, np.zeros((rows, count), np.float32)), 1),
-        visibility=np.concatenate((opened.visibility, np.zeros((rows, count), np.uint8)), 1),
-    )
+    unknown = Labels.unknown(len(opened.landmarks), count)
+    return replace(opened, **opened.labels.followed_by(unknown)._asdict())

@@ -234,22 +234,18 @@ def skin_tone(pixels: NDArray[np.uint8], truth: NDArray[np.floating], scheme_nam
 def by_skin_tone(errors: Floats, tones: Floats) -> dict[str, Scores]:
     """Scores for each class of the individual typology angle (Del Bino & Bernerd 2013), empty where tones are not
     known."""
-    table = {}
-    for name, low, high in SKIN_TONES:
-        chosen = (tones > low) & (tones <= high)
-        if chosen.any():
-            table[f"skin {name}"] = summarise(errors[chosen])
-    return table
+    return {f"skin {name}": scores for name, scores in _by_class(errors, tones, SKIN_TONES).items()}
 
 
 def by_hidden(errors: Floats, seen: NDArray[np.bool_]) -> dict[str, Scores]:
     """Scores by the share of a face's points that something hides; `seen` (N, K)."""
-    hidden, table = 1 - seen.mean(axis=1), {}
-    for name, low, high in HIDDEN:
-        chosen = (hidden > low) & (hidden <= high)
-        if chosen.any():
-            table[name] = summarise(errors[chosen])
-    return table
+    return _by_class(errors, 1 - seen.mean(axis=1), HIDDEN)
+
+
+def _by_class(errors: Floats, values: Floats, classes: Sequence[tuple[str, float, float]]) -> dict[str, Scores]:
+    """Scores for each (name, low, high) with faces of low < value ≤ high."""
+    chosen = {name: (values > low) & (values <= high) for name, low, high in classes}
+    return {name: summarise(errors[faces]) for name, faces in chosen.items() if faces.any()}
 
 
 def by_attribute(errors: Floats, attributes: Sequence[Mapping[str, object]]) -> dict[str, Scores]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fakeit.model.evaluation import html_report, predictions, scoring
 from fakeit.model.evaluation.predictions import Boxes, PredictionSet
-from fakeit.model.evaluation.protocols import open_protocol, protocol
+from fakeit.model.evaluation.protocols import EvaluationProtocol, open_protocol, protocol
 from fakeit.model.evaluation.scoring import Evaluation
 from fakeit.model.inference.adapter import adapter_path
 from fakeit.model.inference.backends import AS_TOLD, write_metadata
@@ -168,12 +168,19 @@ def agreement_on(landmarker: Landmarker, folder: str, limit: int | None) -> dict
     return {k: float(np.nanmedian(v)) for k, v in table.items() if not np.isnan(v).all()} | lost
 
 
-def fit_adapter_on(landmarker: Landmarker, config: BenchmarkConfig, name: str, model: str | None) -> str:
-    """Fits a label adapter on a source with true boxes and stores it beside the model; a line on how it went."""
+def _in_true_boxes(
+    landmarker: Landmarker, config: BenchmarkConfig, mirrored: bool = False
+) -> tuple[EvaluationProtocol, PredictionSet]:
+    """The benchmark, and what is said of its faces in true boxes: what a fit is made from."""
     chosen = protocol(config.source)
     source, samples = open_protocol(chosen, config.path)
-    chosen_samples, shown = samples[: config.limit], _progress(len(samples[: config.limit]))
-    collected = predictions.collect(landmarker, source, chosen_samples, "true", shown, mirrored=True)
+    samples = samples[: config.limit]
+    return chosen, predictions.collect(landmarker, source, samples, "true", _progress(len(samples)), mirrored)
+
+
+def fit_adapter_on(landmarker: Landmarker, config: BenchmarkConfig, name: str, model: str | None) -> str:
+    """Fits a label adapter on a source with true boxes and stores it beside the model; a line on how it went."""
+    chosen, collected = _in_true_boxes(landmarker, config, mirrored=True)
     adapter, left = scoring.fit_label_adapter(collected, name, f"{chosen.name} ({len(collected.samples)} faces)")
     path = adapter_path(catalogue.locate(model) if model else BOX, name)
     adapter.save(path)
@@ -190,14 +197,11 @@ def fit_confidence_on(landmarker: Landmarker, config: BenchmarkConfig, model: st
     path = catalogue.locate(model or BOX)
     if path.suffix.lower() != ".onnx":
         raise FakeitError(f"{path}: it is kept in an ONNX file's metadata; export the checkpoint first")
-    chosen = protocol(config.source)
-    source, samples = open_protocol(chosen, config.path)
-    samples = samples[: config.limit]
-    collected = predictions.collect(landmarker, source, samples, "true", _progress(len(samples)))
+    chosen, collected = _in_true_boxes(landmarker, config)
     points, truth, name = scoring.without_adapter(collected)
     before = scoring.evaluate(collected, points, truth, name, chosen.normaliser, "", sigma_fit=AS_TOLD)
     if "confidence" not in before.reliability:
-        raise FakeitError(f"{path}: this network gives no σ, so no confidence can be fitted (network.head gaussian)")
+        raise FakeitError(f"{path}: this network gives no σ, so no confidence can be fitted (set network.head)")
     fit = scoring.fit_sigma_fit(collected, points, truth, name)
     after = scoring.evaluate(collected, points, truth, name, chosen.normaliser, "", sigma_fit=fit)
     write_metadata(path, replace(landmarker.metadata, sigma_fit=fit))

@@ -89,16 +89,13 @@ class TrainConfig:
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
     def __post_init__(self) -> None:
-        if (self.loss.dense > 0) != (self.network.dense_modes > 0):
-            raise FakeitError(
-                f"loss.dense is {self.loss.dense:g} and network.dense_modes {self.network.dense_modes}: "
-                "the one teaches what the other gives, so set both or none"
-            )
-        if (self.loss.visibility > 0) != self.network.visibility:
-            raise FakeitError(
-                f"loss.visibility is {self.loss.visibility:g} and network.visibility {self.network.visibility}: "
-                "the one teaches what the other gives, so set both or none"
-            )
+        for taught, given in (("dense", "dense_modes"), ("visibility", "visibility")):
+            factor, output = getattr(self.loss, taught), getattr(self.network, given)
+            if (factor > 0) != (output > 0):
+                raise FakeitError(
+                    f"loss.{taught} is {factor:g} and network.{given} {output}: "
+                    "the one teaches what the other gives, so set both or none"
+                )
 
     def without_dense(self) -> TrainConfig:
         """The conf for datasets that have no dense points."""

@@ -52,7 +52,8 @@ def network_from_onnx(path: str | Path) -> tuple[LandmarkNetwork, str, CropConfi
     config = from_dict(json.loads(str(stored["network"])), NetworkConfig, f"{kept}: network")
     network = build(config, scheme(told["scheme"]).count, crop.channels, crop.size).eval()
     with torch.no_grad():
-        for name, convolution, norm in pairs(network):
+        found = pairs(network)
+        for name, convolution, norm in found:
             weight, bias = (_shaped(folded, f"{name}.{part}", path) for part in ("weight", "bias"))
             mean, variance = (torch.from_numpy(stored[f"{name}.{part}"]) for part in ("mean", "variance"))
             convolution.weight.copy_(weight)
@@ -60,14 +61,14 @@ def network_from_onnx(path: str | Path) -> tuple[LandmarkNetwork, str, CropConfi
             norm.running_var.copy_(variance)  # type: ignore[union-attr]
             norm.weight.copy_(torch.sqrt(variance + norm.eps))
             norm.bias.copy_(bias + mean)
-        take_unfolded(network, folded, path)
+        take_unfolded(network, found, folded, path)
     return network, told["scheme"], crop
 
 
 @torch.no_grad()
-def take_unfolded(network: LandmarkNetwork, folded: dict[str, Tensor], path: Path) -> None:
+def take_unfolded(network: LandmarkNetwork, found: Pairs, folded: dict[str, Tensor], path: Path) -> None:
     """Copies all that no normalisation was folded into: heads, mostly."""
-    normed = {f"{name}.{part}" for name, _, _ in pairs(network) for part in ("weight", "bias")}
+    normed = {f"{name}.{part}" for name, _, _ in found for part in ("weight", "bias")}
     norms = tuple(f"{name}." for name, module in network.named_modules() if isinstance(module, nn.BatchNorm2d))
     for name, value in network.state_dict().items():
         if name not in normed and not name.startswith(norms):
