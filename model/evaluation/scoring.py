@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fakeit.model.evaluation import metrics
 from fakeit.model.evaluation.metrics import Floats, Scores
 from fakeit.model.evaluation.predictions import PredictionSet
-from fakeit.model.inference.adapter import Adapter, identity, sample_hash
+from fakeit.model.inference.adapter import JAW_CONTOUR, Adapter, identity, sample_hash
 from fakeit.model.inference.adapter_fit import Seen, fit_adapter
 from fakeit.model.inference.backends import NEAR, SigmaFit, confidence
 from fakeit.model.inference.calibration import Reliability, fit_sigma, reliability
@@ -70,10 +70,15 @@ def common_scheme(model: str, truth: str) -> str:
 
 
 def without_adapter(collected: PredictionSet) -> tuple[Floats, Floats, str]:
-    """Predictions and truth in a common scheme, without an adapter: (N, K, 2) twice, and the scheme."""
+    """Predictions and truth in a common scheme, without a fitted adapter: (N, K, 2) twice, and the scheme. Where that
+    is `ibug68`, whose jaw is an outline, and the network gives dense points, its jaw is that outline too."""
     common = common_scheme(collected.model_scheme, collected.truth_scheme)
+    if collected.dense is not None and (collected.model_scheme, common) == (JAW_CONTOUR.source, JAW_CONTOUR.target):
+        points = applied(JAW_CONTOUR, collected, np.arange(len(collected.predicted)))
+    else:
+        points = np.asarray(convert(collected.predicted, collected.model_scheme, common), np.float64)
     return (
-        np.asarray(convert(collected.predicted, collected.model_scheme, common), np.float64),
+        points,
         np.asarray(convert(collected.truth, collected.truth_scheme, common), np.float64),
         common,
     )

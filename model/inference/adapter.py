@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fakeit.model.inference import jaw_contour
 from fakeit.model.inference.backends import AS_TOLD, SigmaFit, confidence
 from fakeit.pipelines.config import nearest, to_dict
 from fakeit.pipelines.errors import FakeitError
@@ -114,6 +115,32 @@ class Adapter:
             )
 
 
+class JawContour(Adapter):
+    """Called "contour": `face70` as `ibug68` by the geometry of the face alone, whichever model; it needs no file."""
+
+    def apply(
+        self,
+        points: NDArray[np.floating],
+        log_sigma: NDArray[np.floating] | None = None,
+        dense: NDArray[np.floating] | None = None,
+    ) -> NDArray[np.float32]:
+        """As `Adapter.apply`; without dense points the jaw stays where it is."""
+        if dense is None:
+            return np.asarray(convert(points, self.source, self.target), np.float32)
+        return jaw_contour.contour_points(points, dense)
+
+    def confidence(
+        self, trust: NDArray[np.float32], log_sigma: NDArray[np.floating] | None = None
+    ) -> NDArray[np.float32]:
+        """The network's own."""
+        return self.carried(trust)
+
+
+JAW_CONTOUR = JawContour(
+    jaw_contour.NAME, jaw_contour.SOURCE, jaw_contour.TARGET, np.zeros((0, 2)), np.zeros((0, 0)), fitted_on="nothing"
+)
+
+
 def alignment(points: NDArray[np.floating], mean: Array) -> tuple[Array, Array]:
     """The similarity that lays points (K, 2) onto `mean`: a (2, 2) matrix for row vectors and the centre to subtract
     before it (Umeyama 1991, in two dimensions, without mirroring)."""
@@ -189,11 +216,13 @@ def stored_names(model: str | Path) -> Sequence[str]:
 
 
 def beside(asked: str | Path, model: Path) -> Adapter:
-    """The adapter asked for: a file, or the name of one beside the model."""
+    """The adapter asked for: a file, "contour", or the name of one beside the model."""
+    if asked == JAW_CONTOUR.name:
+        return JAW_CONTOUR
     if str(asked).endswith(".npz"):
         return load_adapter(asked)
-    path, known = adapter_path(model, str(asked)), stored_names(model)
+    path, known = adapter_path(model, str(asked)), [*stored_names(model), JAW_CONTOUR.name]
     if not path.is_file():
-        there = f"beside this model: {', '.join(known) or 'none'}"
+        there = f"beside this model: {', '.join(known)}"
         raise FakeitError(f"adapter '{asked}': {path} is missing ({there}){nearest(str(asked), known)}")
     return load_adapter(path)
