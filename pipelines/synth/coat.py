@@ -13,7 +13,7 @@ from fakeit.pipelines.synth.hair import Hair
 Floats = NDArray[np.float32]
 
 # Skin from light to dark, ×255 before the power of 2.2; evenly spread over the tones of all people.
-_TONES = np.array([[248, 214, 196], [236, 190, 163], [214, 162, 130], [178, 122, 88], [136, 88, 62], [90, 57, 42]])
+_TONES = np.array([[246, 216, 200], [234, 192, 168], [212, 166, 137], [176, 127, 99], [133, 93, 72], [92, 65, 54]])
 _IRISES = np.array([[0.05, 0.025, 0.012], [0.12, 0.06, 0.03], [0.16, 0.2, 0.28], [0.12, 0.2, 0.12], [0.2, 0.22, 0.24]])
 _LIGHT_EYES = np.array(
     [0.3, 0.25, 0.21, 0.13, 0.11]
@@ -65,7 +65,7 @@ def draw_coat(
         socket = socket * np.exp(random.normal(0, 0.3, 3))
     iris = _IRISES[random.choice(5, p=_LIGHT_EYES + tone * (_DARK_EYES - _LIGHT_EYES))] * np.exp(random.normal(0, 0.2))
     sclera = np.array([0.56, 0.51, 0.48]) * random.uniform(0.7, 1.15)
-    teeth, gums = np.array([0.72, 0.66, 0.55]) * random.uniform(0.45, 1.0), np.array([0.3, 0.07, 0.07])
+    teeth, gums = np.array([0.7, 0.65, 0.56]) * random.uniform(0.6, 1.05), np.array([0.36, 0.11, 0.11])
     texture = random.uniform(*config.skin.texture)
     radius = random.uniform(0.42, 0.5)
     amounts = [

@@ -36,6 +36,7 @@ _PIGMENT = np.array([0.6, 0.85, 1.0])  # how much of each channel a brown spot t
 _CHEEKS = np.s_[590:815, 430:545]  # of the cropped texture: the face without its rim, whose mean is "the" colour
 _BROWS = (334, 540, 446, 860)  # left, top, right, bottom of the part that brows lie in, level 0
 _DROP = (0.3, 0.56)  # cm from the points to the middle of the strands: annotators mark a brow's upper edge
+_BROW_HAIRS = 900  # tries; a third lies on a brow
 _IRIS_EDGE, _PUPIL_EDGE = 0.9, 0.28  # of the iris pictures, as shares of their half side
 
 
@@ -146,7 +147,7 @@ def draw_texture(
     _lay_brows(skin, head, known, person, brows, level, random)
     iris = known.irises[_which_iris(known, person, random)]
     grey = iris.mean(axis=2, keepdims=True) * np.array([1.05, 1.0, 0.92])
-    iris = (grey + (iris - grey) * random.uniform(0.25, 0.7)) * np.exp(random.normal(-0.5, 0.25))
+    iris = (grey + (iris - grey) * random.uniform(0.25, 0.7)) * np.exp(random.normal(-0.25, 0.25))
     lashes = finer(known.lashes[int(random.integers(len(known.lashes)))], _LASH_TEXELS / scale)
     dense = (0.45 + 0.4 * person.female) * random.uniform(0.6, 1.15) * (0.8 if person.years > 60 else 1.0)
     return Texture(
@@ -249,12 +250,40 @@ def _lay_brows(
         * (1.1 - 0.3 * person.female)
         * (0.35 if person.years < 3 else 0.75 if person.years > 70 else 1.0)
     )
-    moved = 0.6 * moved + 0.4 * cv2.GaussianBlur(moved, (0, 0), 2.2)  # the finest hairs, that no photograph resolves
-    laid = np.clip(moved * dense, 0, 255).astype(np.uint8)
+    moved = 0.5 * moved + 0.5 * cv2.GaussianBlur(moved, (0, 0), 2.2)  # the finest hairs, that no photograph resolves
+    laid = np.clip(moved * (0.75 * dense), 0, 255).astype(np.uint8)
+    _brow_hairs(laid, target + drop - left, places[:, 1] - top, random)
     if level:
         laid = cv2.resize(laid, None, fx=0.5**level, fy=0.5**level, interpolation=cv2.INTER_AREA)
     x, y = left >> level, top >> level
     skin[y : y + laid.shape[0], x : x + laid.shape[1], 3] = laid
+
+
+def _brow_hairs(laid: Bytes, middle: Floats, ends: Floats, random: np.random.Generator) -> None:
+    """Single hairs where a brow is, in place: upright at its inner end, along it further out.
+
+    Args:
+        laid: (R, C) alpha, whose columns run towards the chin.
+        middle: (R,) column of the brow's middle.
+        ends: (10,) rows of the brow points.
+        random: the complexion's own stream.
+    """
+    row = random.uniform(0, len(laid) - 1, _BROW_HAIRS)
+    at = row.astype(int)
+    column = middle[at] + random.uniform(-16, 16, _BROW_HAIRS)
+    inside = (column >= 0) & (column < laid.shape[1] - 1)
+    there = laid[at, np.clip(column, 0, laid.shape[1] - 1).astype(int)]
+    grows = inside & (there > random.uniform(30, 160, _BROW_HAIRS))
+    row, column, there = row[grows], column[grows], there[grows]
+    between = (ends[4] + ends[5]) / 2
+    share = np.clip(np.abs(row - between) / max(float(np.abs(ends - between).max()), 1.0), 0, 1)
+    turn = np.pi * (0.12 + 0.5 * share) + random.normal(0, 0.2, len(row))  # from upwards to outwards and down
+    length = random.uniform(3, 8, len(row))
+    tip = np.stack([column - length * np.cos(turn), row + np.sign(row - between) * length * np.sin(turn)], axis=1)
+    lines = np.rint(np.stack([np.stack([column, row], axis=1), tip], axis=1) * 16).astype(np.int32)
+    hairs = np.zeros_like(laid)
+    cv2.polylines(hairs, list(lines), False, 170, 1, cv2.LINE_AA, 4)
+    np.maximum(laid, hairs, out=laid)
 
 
 def _style_rows(rows: Floats, hairs: Floats, ends: Floats) -> Floats:

@@ -95,6 +95,7 @@ def render(index: int, seed: int, config: SynthesisConfig, size: int) -> Face:
     layers = paint(head, brows, config.skin, skin, 1.0 if person is None else person.bearded)
     landmarks = _points(head, vertices, brows, gaze)
     normals = np.asarray(vertex_normals(vertices, head.triangles), np.float32)
+    normals[head.teeth] = _translucent(normals[head.teeth], vertices[head.teeth])
     grown = vertices + normals * hair.lift[:, None]
     wearing = stream(seed, index, "accessories")
     chance = wearing.random(6)
@@ -134,7 +135,8 @@ def render(index: int, seed: int, config: SynthesisConfig, size: int) -> Face:
         np.concatenate([hair.weight, np.zeros(len(worn.vertices), np.float32)]), layers, coat, head.eyes, head.painted,
         worn.looks, lighting, camera, image, classes, uv, texture,
     )  # fmt: skip
-    draw_shoulders(image, classes, owner < 0, camera, coat.colours[CLOTH] * brightness, around)
+    if not head.shouldered:
+        draw_shoulders(image, classes, owner < 0, camera, coat.colours[CLOTH] * brightness, around)
     if texture is not None:
         lash = texture.lash_colour * np.float32(brightness)
         draw_cards(image, depth, projected, head.lashes, head.lash_uv, texture.lashes, lash)
@@ -142,15 +144,15 @@ def render(index: int, seed: int, config: SynthesisConfig, size: int) -> Face:
     visibility = _visibility(points, depth, _HIDDEN_BY)
     draw_face_hair(
         image, classes, depth, vertices, normals, head.canonical, head.triangles, made, light, layers, landmarks,
-        hair, camera, stream(seed, index, "face hair"),
+        hair, camera, bool(len(head.lashes)), stream(seed, index, "face hair"),
     )  # fmt: skip
     strands = stream(seed, index, "strands")
     if hair.style is not None and not worn.hides_hair:
-        grew, under = grow(
+        grown_hair = grow(
             hair, hair.style, vertices, normals, head.triangles, made.size, radii, camera.scale, worn.rim, strands
         )
         before = classes.copy()
-        covered = draw_hair_strands(image, classes, depth, grew, under, hair, camera, lighting, strands)
+        covered = draw_hair_strands(image, classes, depth, grown_hair, hair, camera, lighting, strands)
         shadow_on_face(image, before, covered, lighting.directions[0], camera.scale)
     skin_colour = coat.colours[0]
     held = chance[4] < config.accessories.occluder
@@ -229,6 +231,13 @@ def _express(head: Head, vertices: Floats, strength: dict[str, float]) -> Floats
     shaped = np.asarray(vertices + moved.reshape(-1, 3), np.float32)
     shaped[head.eyeballs, 2] -= _EYE_BACK * strength.get("eyeBlink_L", 0.0)
     return shaped
+
+
+def _translucent(normals: Floats, places: Floats) -> Floats:
+    """Normals (N, 3) of teeth, nearer to those of the row they stand in: light goes through them, edges are not dark."""
+    row = (places - [0, 0, places[:, 2].min()]) * [1, 0, 1] if len(places) else places
+    bent = normals + 0.8 * row / (np.linalg.norm(row, axis=1, keepdims=True) + 1e-6)
+    return np.asarray(bent / (np.linalg.norm(bent, axis=1, keepdims=True) + 1e-6), np.float32)
 
 
 def _points(head: Head, vertices: Floats, brows: Brows, gaze: Floats) -> Floats:

@@ -16,6 +16,7 @@ from fakeit.pipelines.synth.strokes import draw_strokes
 
 Floats = NDArray[np.float32]
 BEARD_CLASS = 14
+_STUBBLE = 0.5  # cm
 _UPPER = ((36, 37, 38, 39), (45, 44, 43, 42))  # lids from the outer corner inwards
 _LOWER = ((36, 41, 40, 39), (45, 46, 47, 42))
 
@@ -23,7 +24,7 @@ _LOWER = ((36, 41, 40, 39), (45, 46, 47, 42))
 def draw_face_hair(
     image: Floats, classes: NDArray[np.uint8], depth: Floats, vertices: Floats, normals: Floats, canonical: Floats,
     triangles: NDArray[np.int32], made: Baked, light: Floats, layers: Floats, landmarks: Floats,
-    hair: Hair, camera: Camera, random: np.random.Generator,
+    hair: Hair, camera: Camera, lashed: bool, random: np.random.Generator,
 ) -> None:  # fmt: skip
     """Draws beard, brows and lashes, in place.
 
@@ -41,6 +42,7 @@ def draw_face_hair(
         landmarks: (70, 3) head frame.
         hair: colours.
         camera: that sees it.
+        lashed: the head has lashes of its own.
         random: the strands' own stream.
     """
     dice = random.random(4)
@@ -60,7 +62,7 @@ def draw_face_hair(
         grown = np.flatnonzero(density)
         skin, density = triangles[made.front[grown]], density[grown] * made.size[made.front[grown]]
         roots, outward, owners = roots_on(vertices, normals, skin, density, count, random)
-        lengths = length * np.exp(random.normal(0, 0.25, (len(roots), 1)))
+        lengths = length * np.exp(random.normal(0, 0.35, (len(roots), 1)))
         aim = toward(canonical[skin[owners, 0]]) + random.normal(0, 0.18, roots.shape) + 0.35 * outward
         aim /= np.linalg.norm(aim, axis=1, keepdims=True) + 1e-6
         share = np.linspace(0, 1, 4)[None, :, None]
@@ -73,13 +75,15 @@ def draw_face_hair(
         return draw_strokes(image, depth, points, lit, np.full(len(roots), scale * width, np.float32), 0.8, 0.12)
 
     if layers[..., Layer.BEARD].any() and dice[0] < 0.75:
-        long = 0.25 + 3.5 * dice[1] ** 4
-        count = int(np.clip(1200 * scale / 17, 200, 1400))
-        covered = brush(Layer.BEARD, count, long, _beard_way, 0.05, hair.beard, 0.4)
+        long = 0.12 + 3.5 * dice[1] ** 4
+        stubble = long < _STUBBLE
+        count = int(np.clip(1200 * scale / 17, 200, 1400) * (1.5 if stubble else 1))
+        covered = brush(Layer.BEARD, count, long, _beard_way, 0.025 if stubble else 0.045, hair.beard, 0.4)
         classes[(covered > 0.5) & np.isin(classes, (0, 1, 12, 15))] = BEARD_CLASS
     count = int(np.clip(380 * scale / 17, 80, 450) * (0.5 + dice[2]))
     brush(Layer.BROWS, count, 0.65, _brow_way, 0.03, hair.brow, 0.0)
-    _lashes(image, depth, landmarks, hair, light, camera, 0.3 + 0.7 * dice[3], random)
+    if not lashed:
+        _lashes(image, depth, landmarks, hair, light, camera, 0.3 + 0.7 * dice[3], random)
 
 
 def _beard_way(place: Floats) -> Floats:

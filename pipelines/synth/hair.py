@@ -11,13 +11,13 @@ from fakeit.pipelines.synth.config import HairConfig
 
 Floats = NDArray[np.float32]
 HAIR_CLASS = 13
-_LOCKS = 110
+_LOCKS = 130
 
 # Linear RGB × 255 (before the power of 2.2): black, dark to light brown, blond, grey, white, red, dyed.
 _COLOURS = np.array(
     [
-        [14, 11, 10], [32, 22, 16], [62, 40, 26], [104, 72, 46], [168, 132, 88], [128, 126, 124], [205, 200, 195],
-        [112, 50, 26], [90, 40, 110],
+        [30, 25, 23], [46, 34, 27], [70, 48, 34], [104, 74, 50], [166, 132, 92], [128, 126, 124], [205, 200, 195],
+        [112, 54, 32], [90, 40, 110],
     ]
 )  # fmt: skip
 _LIGHT_SKIN = np.array([0.14, 0.2, 0.2, 0.14, 0.14, 0.07, 0.04, 0.06, 0.01])  # shares of these colours
@@ -45,6 +45,8 @@ class Style:
         frizz: how far single strands stray.
         locks: how many locks.
         density: of strands, 1 is usual.
+        round: tight coils that stand on all sides of a ball.
+        coil: cm that they stick out of it.
     """
 
     top: float
@@ -63,6 +65,8 @@ class Style:
     frizz: float
     locks: int
     density: float
+    round: bool = False
+    coil: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -98,21 +102,25 @@ def draw_hair(config: HairConfig, canonical: Floats, tone: float, random: np.ran
     beard = colour * random.uniform(0.5, 1.1) if random.random() < 0.8 else (_COLOURS[5] / 255) ** 2.2
     x, y, z = canonical[:, 0], canonical[:, 1], canonical[:, 2]
     hairline, temple = random.uniform(8.0, 11.0), random.uniform(6.6, 7.8)
+    wave = random.uniform(0, 2 * np.pi, 2)
     recess = np.maximum(0, np.abs(x) - random.uniform(3, 6)) * random.uniform(0.3, 1.6)
     if random.random() < config.receding:
         hairline, recess = hairline + 1.5, recess * 2 + random.uniform(0, 2) * (np.abs(np.abs(x) - 4) < 2)
-    top = np.clip((y - hairline + recess) / 0.6, 0, 1) * (y > -2)
-    sideburns = (np.abs(x) > temple) & (z < random.uniform(1.5, 3.5)) & (y > random.uniform(-3, 3.5))
-    back = (z < -0.5) & (y > -4 + 0.4 * np.abs(x))
+    uneven = 0.25 * np.sin(1.1 * x + wave[0]) + 0.2 * np.sin(2.3 * x + wave[1])
+    top = _ramp(y - hairline + recess + uneven + 0.5, 1.7) * (y > -2)
+    front, low = random.uniform(1.5, 3.5), random.uniform(-3, 3.5)
+    sideburns = _ramp(np.abs(x) - temple + 0.4, 0.8) * _ramp(front - z + 0.4, 0.8) * _ramp(y - low + 0.4, 0.8)
+    back = _ramp(-0.1 - z, 0.8) * _ramp(y + 4.5 - 0.4 * np.abs(x), 1.0)
     ears = (np.abs(x) > 7.2) & (y < 4.8) & (y > -3) & (z < 4) & (z > -1.5)
-    weight = (np.maximum(top, sideburns | back) * ~ears).astype(np.float32)
+    weight = (np.maximum(top, np.maximum(sideburns, back)) * ~ears).astype(np.float32)
     style: Style | None = draw_style(config, tone, random)
     stubble = random.random() < 0.5
     if random.random() < config.bald:
         crown = np.clip((random.uniform(3.5, 7.5) - y) / 0.8, 0, 1) * (z < 2)  # a wreath is left, or nothing
         weight = np.asarray(weight * crown * (0.9 if stubble else 0.0), np.float32)
         style = draw_short(random, 0.8) if stubble else None
-    lift = weight * (min(0.35 * style.volume, 0.8) + 0.1 if style is not None else 0.0)
+    high = 0.0 if style is None else 0.8 * style.volume if style.round else min(0.5 * style.volume, 1.2) + 0.1
+    lift = weight * high
     return Hair(
         colour=np.asarray(colour, np.float32),
         brow=np.asarray(brow, np.float32),
@@ -122,6 +130,10 @@ def draw_hair(config: HairConfig, canonical: Floats, tone: float, random: np.ran
         lift=np.asarray(lift, np.float32),
         style=style,
     )
+
+
+def _ramp(values: Floats, width: float) -> Floats:
+    return np.clip(values / width, 0, 1)
 
 
 def draw_style(config: HairConfig, tone: float, random: np.random.Generator) -> Style:
@@ -145,7 +157,7 @@ def _draw_long(
     if coiled:
         curl, turns = random.uniform(0.2, 0.6), random.uniform(0.25, 0.8)
     tied = random.random() < 0.25
-    clump, locks = random.uniform(0.15, 0.55), _LOCKS
+    clump, locks = random.uniform(0.05, 0.35), _LOCKS
     if tone > 0.5 and random.random() < 0.35:
         clump, locks = 0.97, 70
     return Style(
@@ -156,7 +168,7 @@ def _draw_long(
         parting=parting,
         sweep=sweep,
         backwards=1.0 if tied else random.choice([0.0, 0.0, 0.7]),
-        lift=random.uniform(0.1, 0.5),
+        lift=random.uniform(0.05, 0.3),
         stiffness=random.uniform(0.3, 0.6),
         volume=0.15 if tied else random.uniform(0.5, 1.8) + (1.2 if coiled else 0),
         curl=0.0 if tied else curl,
@@ -170,7 +182,7 @@ def _draw_long(
 
 def _draw_round(random: np.random.Generator) -> Style:
     """Tight curls that stand on all sides."""
-    length = random.uniform(1.0, 7.0)
+    length = float(random.uniform(0.5, 2.4) ** 2)
     return Style(
         top=length,
         sides=length * random.uniform(0.4, 1),
@@ -182,12 +194,14 @@ def _draw_round(random: np.random.Generator) -> Style:
         lift=1.0,
         stiffness=0.97,
         volume=length,
-        curl=random.uniform(0.15, 0.35),
-        turns=random.uniform(0.8, 1.6),
+        curl=random.uniform(0.1, 0.2),
+        turns=random.uniform(0.9, 1.8),
         clump=random.uniform(0.0, 0.15),
         frizz=0.55,
         locks=_LOCKS,
         density=2.0,
+        round=True,
+        coil=min(0.35 + 0.3 * length, random.uniform(0.8, 1.8)),
     )
 
 
@@ -204,12 +218,12 @@ def draw_short(
         parting=parting,
         sweep=sweep + (0.5 * float(np.sign(parting)) if parting else 0.0),
         backwards=random.choice([0.0, 0.4, 1.0]),
-        lift=random.uniform(0.5, 1.0) if top < 2.5 else random.uniform(0.2, 0.8),
+        lift=random.uniform(0.4, 0.9) if top < 2.5 else random.uniform(0.15, 0.6),
         stiffness=random.uniform(0.45, 0.85),
         volume=min(0.25 * top, random.uniform(0.3, 1.6)),
         curl=random.uniform(0.15, 0.5) if wavy else 0.0,
         turns=random.uniform(0.25, 0.6) if wavy else 0.3,
-        clump=random.uniform(0.3, 0.8),
+        clump=random.uniform(0.15, 0.6),
         frizz=random.uniform(0.05, 0.25),
         locks=_LOCKS,
         density=1.2,

@@ -46,6 +46,7 @@ class Head:
         landmarks: (70,) vertex indices of the points; the pupils (68, 69) are −1 where `eyes` gives them.
         eyes: (2, 4) centre and radius of the eyeballs, viewer's left first.
         painted: eyes and mouth are painted on the surface (there are no eyeballs and teeth).
+        shouldered: the mesh has shoulders and arms, wider than any picture.
         people: who draws identities, on a coarse mesh of N vertices, where modes do not.
         refine: (V, N) of that mesh's vertices in these.
         offset: (V, 3) cm that come on top.
@@ -66,6 +67,7 @@ class Head:
     landmarks: NDArray[np.int64]
     eyes: Floats
     painted: bool
+    shouldered: bool = False
     people: People | None = None
     refine: csr_matrix | None = None
     offset: Floats | None = None
@@ -81,6 +83,11 @@ class Head:
         """Indices of the eyeballs' vertices; empty where eyes are painted."""
         made_of = np.isin(self.material, (Material.LEFT_EYE, Material.RIGHT_EYE))
         return np.unique(self.triangles[made_of]).astype(np.int64)
+
+    @cached_property
+    def teeth(self) -> NDArray[np.int64]:
+        """Indices of the teeth's vertices."""
+        return np.unique(self.triangles[self.material == Material.TEETH]).astype(np.int64)
 
     def shape(self, identity: Floats, expression: dict[str, float]) -> Floats:
         """Vertices (V, 3) for identity coefficients (≤ M,) and expression strengths by name; unknown names are left

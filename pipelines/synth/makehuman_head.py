@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_matrix, csr_matrix, vstack
+from scipy.sparse import coo_matrix, csr_matrix, diags, vstack
+from scipy.sparse.csgraph import connected_components
 
 from fakeit.pipelines.dense_points import DENSE
 from fakeit.pipelines.errors import FakeitError
@@ -23,6 +24,8 @@ from fakeit.pipelines.synth.subdivision import catmull_clark, spread_corners
 Floats = NDArray[np.float32]
 _EYES_APART, _EYES_AT = 6.3, np.array([0.0, 3.6, 8.0])  # cm: where ICT's are, whose frame all heads share
 _TEETH_BACK = 0.2  # cm: closed lips of some people are thinner than the teeth's assets take them for
+_TOOTH = 200  # vertices: what has more is gums
+_TOOTH_LARGER = 0.08
 POINTS = 68 + DENSE
 _MATERIALS = {
     Part.SKIN: Material.FACE, Part.BODY: Material.FACE, Part.SOCKET: Material.FACE, Part.MOUTH: Material.GUMS,
@@ -56,6 +59,7 @@ def load_makehuman(file: str) -> Head:
         landmarks=np.concatenate([np.arange(68) + len(neutral) - POINTS, [-1, -1]]),
         eyes=np.array(eyes, np.float32),
         painted=False,
+        shouldered=True,
         people=people,
         refine=refine,
         offset=offset,
@@ -114,13 +118,21 @@ def _fine(
     corner, weight = pack["teeth_corners"], pack["teeth_weights"]
     rows = np.repeat(np.arange(len(corner)), 3)
     teeth = coo_matrix((weight.reshape(-1), (rows, corner.reshape(-1))), shape=(len(corner), count)).tocsr()
+    pieces = _pieces(pack["teeth_quads"], len(corner))
+    gums = np.bincount(pieces)[pieces] > _TOOTH
+    widened = _widened(pieces, gums)
+    teeth = widened @ teeth
     refine = csr_matrix(vstack([smooth, teeth, _points(pack)]), dtype=np.float32)
     offset = np.zeros((refine.shape[0], 3), np.float32)
     behind = np.array([0, 0, _TEETH_BACK], np.float32)
-    offset[smooth.shape[0] : -POINTS] = pack["teeth_offsets"] * _scale(pack) - behind
+    offset[smooth.shape[0] : -POINTS] = widened @ pack["teeth_offsets"] * _scale(pack) - behind
     every = np.concatenate([quads, pack["teeth_quads"] + smooth.shape[0]])
     triangles = np.concatenate([every[:, [0, 1, 2]], every[:, [0, 2, 3]]])
-    stuff = np.array([_MATERIALS[Part(p)] for p in part] + [Material.TEETH] * len(pack["teeth_quads"]), np.int32)
+    stuff = np.array(
+        [_MATERIALS[Part(p)] for p in part]
+        + [Material.GUMS if of_gums else Material.TEETH for of_gums in gums[pack["teeth_quads"][:, 0]]],
+        np.int32,
+    )
     at = np.concatenate([corners, np.zeros((len(pack["teeth_quads"]), 4, 2), np.float32)])
     uv = np.concatenate([at[:, [0, 1, 2]], at[:, [0, 2, 3]]])
     solid = triangles[:, 1] != triangles[:, 2]
@@ -129,6 +141,22 @@ def _fine(
         refine, offset, np.ascontiguousarray(triangles[solid], np.int32), np.tile(stuff, 2)[solid],
         np.ascontiguousarray(uv[solid], np.float32),
     )  # fmt: skip
+
+
+def _pieces(quads: NDArray[np.int32], count: int) -> NDArray[np.int64]:
+    """Which connected piece each of `count` vertices of quads (Q, 4) belongs to."""
+    start, end = quads.reshape(-1), np.roll(quads, -1, axis=1).reshape(-1)
+    edges = coo_matrix((np.ones(len(start)), (start, end)), shape=(count, count))
+    return np.asarray(connected_components(edges, directed=False)[1], np.int64)
+
+
+def _widened(pieces: NDArray[np.int64], gums: NDArray[np.bool_]) -> csr_matrix:
+    """(T, T): every tooth a little larger about its own middle, so that neighbours touch."""
+    count = len(pieces)
+    member = coo_matrix((np.ones(count), (np.arange(count), pieces))).tocsr()
+    middle = member @ diags(1 / np.bincount(pieces)) @ member.T
+    larger = np.where(gums, 0.0, _TOOTH_LARGER)
+    return csr_matrix(diags(1 + larger) - diags(larger) @ middle)
 
 
 def _points(pack: dict[str, Any]) -> csr_matrix:

@@ -107,11 +107,12 @@ def _shade(  # noqa: PLR0913 - a kernel takes plain arrays
             bend_x, bend_y = 0.0, 0.0  # of the normal
             part = 1
             if kind <= 1:  # face and scalp
-                sx, sy = (cx + 0.6 * cz) * 34 + offset[0], cy * 34 + offset[1]
+                around = cx + 0.6 * (10 - cz) * max(-1.0, min(1.0, 0.25 * cx))  # grows towards both ears
+                sx, sy = around * 34 + offset[0], cy * 34 + offset[1]
                 grain = _texel(noise[0], sx, sy)
                 blotch = _texel(noise[1], sx, sy)
                 patch = _texel(noise[2], sx, sy)
-                strand = _texel(noise[3], cx * 55 + cz * 40 + offset[1], cy * 24 + offset[0])
+                strand = _texel(noise[3], around * 55 + offset[1], cy * 24 + offset[0])
                 wrinkle = (
                     _texel(noise[3], cy * 30 + offset[0], cx * 10 + offset[1]) if cy > 5.5 and amounts[11] > 0 else 0.0
                 )
@@ -169,11 +170,11 @@ def _shade(  # noqa: PLR0913 - a kernel takes plain arrays
                         part = 5 if cx < 0 else 6
                 hair = u * hairiness[i] + v * hairiness[j] + w * hairiness[k]
                 if hair > 0:
-                    hair = min(1.0, max(0.0, hair * 1.5 + (0.25 * strand if hair > 0.02 else 0.0) - 0.1))
-                    lock = _exp(0.45 * strand)
+                    hair = min(1.0, max(0.0, hair * 1.9 - 0.45 + 0.3 * strand))  # it thins out at the hairline
+                    lock = _exp(0.2 * strand)
                     for a in range(3):
-                        albedo[a] = albedo[a] * (1 - hair) + 0.7 * colours[4, a] * lock * hair
-                    broad, tight = broad * (1 - hair) + 0.5 * hair * lock, tight * (1 - hair)
+                        albedo[a] = albedo[a] * (1 - hair) + 0.55 * colours[4, a] * lock * hair
+                    broad, tight = broad * (1 - hair) + 0.3 * hair * lock, tight * (1 - hair)
                 if (cx > 7.3 or cx < -7.3) and -2.5 < cy < 5.5 and -2.0 < cz < 4.5:
                     part = 7 if cx < 0 else 8
                 if cy < -8.3 and cz < 9.0 and cy + 0.35 * cz < -5.3:
@@ -187,7 +188,8 @@ def _shade(  # noqa: PLR0913 - a kernel takes plain arrays
                     if cy < collar:
                         row = 11 if amounts[14] > 0 and math.sin(6.283 * amounts[14] * cy) > 0.3 else 10
                         hem = 0.7 if cy > collar - 0.5 else 1.0
-                        fold = _exp(0.08 * blotch + 0.12 * patch + 0.08 * grain) * hem
+                        drape = _texel(noise[1], (cx + 0.4 * aside) * 9 + offset[1], cy * 4 + offset[0])
+                        fold = _exp(0.09 * drape + 0.05 * patch + 0.02 * blotch + 0.03 * grain) * hem
                         part, broad, tight = 15, 0.0, 0.0
                         for a in range(3):
                             albedo[a] = colours[row, a] * fold
@@ -229,7 +231,7 @@ def _shade(  # noqa: PLR0913 - a kernel takes plain arrays
                 part, broad, tight = int(worn[row, 3]), worn[row, 5], worn[row, 5]
             else:  # teeth, gums and tongue: the deeper in the mouth, the darker
                 row = 8 if kind == 2 else 9
-                deep = min(1.0, max(0.08, (cz - 6.0) / 5.0))
+                deep = min(1.0, max(0.08, (cz - 6.0) / 3.8))
                 for a in range(3):
                     albedo[a] = colours[row, a] * deep * math.sqrt(deep)
                 part, tight = 9, 0.8 * deep

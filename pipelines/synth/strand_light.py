@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from fakeit.pipelines.synth.camera import Camera
 from fakeit.pipelines.synth.hair import HAIR_CLASS, Hair
 from fakeit.pipelines.synth.light import Lighting
+from fakeit.pipelines.synth.locks import draw_locks
 from fakeit.pipelines.synth.shade import ambient
-from fakeit.pipelines.synth.strands import CENTRE
-from fakeit.pipelines.synth.strokes import draw_strokes
+from fakeit.pipelines.synth.strands import CENTRE, Grown
 
 Floats = NDArray[np.float32]
 
@@ -37,11 +37,14 @@ def _light(
     lamp_colours: Any,
     tints: Any,
     under: Any,
+    tilts: Any,
+    shine: float,
     out: Any,
 ) -> None:
     """Colours (N, K, 3) of strands (N, K, 3), camera frame: Kajiya and Kay (1989), a coloured and a white highlight."""
     n = np.zeros(3)
     t = np.zeros(3)
+    r = np.zeros(3)
     for s in range(seen.shape[0]):
         nodes = seen.shape[1]
         for k in range(nodes):
@@ -56,9 +59,18 @@ def _light(
             for a in range(3):
                 n[a] = n[a] / size
                 t[a] /= long
-            open_ = under[s] * (0.4 + 0.6 * min(1.0, 2.5 * k / (nodes - 1)))
+            open_ = under[s] * (0.45 + 0.55 * min(1.0, 2.5 * k / (nodes - 1)))
+            lean, size = n[0] * t[0] + n[1] * t[1] + n[2] * t[2], 0.0
+            for a in range(3):  # the hair's own side that faces outwards
+                r[a] = n[a] - lean * t[a]
+                size += r[a] * r[a]
+            size = math.sqrt(size) + 1e-6
+            for a in range(3):
+                r[a] /= size
+            sheen = shine * open_ * (0.25 + 0.75 * (1 - t[2] * t[2]) ** 2) * max(0.15, 0.6 + 0.4 * r[2])
             for a in range(3):
                 out[s, k, a] = 0.85 * tints[s, a] * open_ * max(0.02, ambient(harmonics, n[0], n[1], n[2], a))
+                out[s, k, a] += 0.035 * sheen * max(0.0, ambient(harmonics, r[0], r[1], r[2], a))
             for lamp in range(lamps.shape[0]):
                 facing = n[0] * lamps[lamp, 0] + n[1] * lamps[lamp, 1] + n[2] * lamps[lamp, 2]
                 shadowed = max(0.0, min(1.0, 0.35 + 0.8 * facing)) * open_
@@ -66,33 +78,44 @@ def _light(
                 hx, hy, hz = lamps[lamp, 0], lamps[lamp, 1], lamps[lamp, 2] + 1
                 half = (t[0] * hx + t[1] * hy + t[2] * hz) / (math.sqrt(hx * hx + hy * hy + hz * hz) + 1e-6)
                 diffuse = math.sqrt(max(0.0, 1 - across * across))
-                white = _power(max(0.0, 1 - (half - 0.08) ** 2), 6)
-                tinted = _power(max(0.0, 1 - (half + 0.12) ** 2), 4)
+                white = _power(max(0.0, 1 - (half - 0.08 - tilts[s]) ** 2), 6)
+                tinted = _power(max(0.0, 1 - (half + 0.12 - tilts[s]) ** 2), 4)
                 for a in range(3):
-                    shine = 0.035 * white + (0.35 * tinted + 0.75 * diffuse) * tints[s, a]
-                    out[s, k, a] += shadowed * lamp_colours[lamp, a] * shine
+                    back = 0.09 * shine * white + (0.7 * shine * tinted + 0.75 * diffuse) * tints[s, a]
+                    out[s, k, a] += shadowed * lamp_colours[lamp, a] * back
 
 
 def draw_hair_strands(
-    image: Floats, classes: NDArray[np.uint8], depth: Floats, strands: Floats, under: Floats, hair: Hair,
-    camera: Camera, lighting: Lighting, random: np.random.Generator,
+    image: Floats, classes: NDArray[np.uint8], depth: Floats, grown: Grown, hair: Hair, camera: Camera,
+    lighting: Lighting, random: np.random.Generator,
 ) -> Floats:  # fmt: skip
     """Lights and draws strands, in place; pixels that hair covers are hair's. Returns what they cover, (H, W)."""
-    if len(strands) == 0:
+    strands = grown.strands
+    count, nodes = strands.shape[:2]
+    if count == 0:
         return np.zeros(depth.shape, np.float32)
     seen = camera.to_camera(strands)
     centre = camera.to_camera(CENTRE[None])[0]
-    tints = hair.colour * np.exp(random.normal(0, 0.28, (len(strands), 1)))
-    pale = random.random(len(strands)) < hair.grey
-    tints[pale] = 0.5 * tints[pale] + 0.14
+    tufts = int(grown.owner.max()) + 1
+    strength = random.normal(0, 0.16, tufts)[grown.owner] + random.normal(0, 0.13, count)
+    tints = hair.colour * np.exp(strength)[:, None]
+    pale = np.clip(hair.grey + random.normal(0, 0.15, (count, 1)) * (hair.grey > 0), 0, 1)
+    tints = (1 - pale) * tints + pale * (0.5 * tints + 0.14)
+    tilts = (random.normal(0, 0.09, tufts)[grown.owner] + random.normal(0, 0.05, count)).astype(np.float32)
+    shine = float(random.uniform(0.5, 1.4)) * (0.5 if hair.style is not None and hair.style.round else 1.0)
     lit = np.empty_like(strands)
     _light(
         seen, strands, centre, lighting.harmonics, lighting.directions, lighting.colours, tints.astype(np.float32),
-        0.45 + 0.55 * under, lit,
+        0.5 + 0.5 * grown.under, tilts, shine, lit,
     )  # fmt: skip
     points = camera.project(seen.reshape(-1, 3)).reshape(strands.shape)
-    widths = (camera.scale * random.uniform(0.08, 0.165, len(strands))).astype(np.float32)
-    covered = draw_strokes(image, depth, points, lit, widths, 0.85, 0.25)
+    share = np.linspace(0, 1, nodes, dtype=np.float32)
+    taper = 0.45 + 0.55 * np.minimum(1, 5 * share) - 0.4 * np.maximum(0, share - 0.55) / 0.45
+    widths = (grown.widths * camera.scale)[:, None] * taper[None]
+    body = 1.25 - 1.0 * np.maximum(0, share - 0.4) / 0.6 - 0.45 * np.maximum(0, 0.15 - share) / 0.15
+    grain = 0.22 * float(np.clip(camera.scale / 12, 0.35, 1))
+    starts = random.integers(0, 512, (count, 2))
+    covered = draw_locks(image, depth, points, lit, widths, body, starts, grain, 0.25)
     classes[covered > 0.5] = HAIR_CLASS
     return covered
 

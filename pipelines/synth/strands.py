@@ -7,7 +7,7 @@ towards its tip and curl. Head frame, cm.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numba
@@ -19,7 +19,32 @@ from fakeit.pipelines.synth.hair import Hair, Style
 Floats = NDArray[np.float32]
 CENTRE = np.array([0.0, 2.5, -1.0], np.float32)  # of the head, for how far out its surface lies in any direction
 _ROWS, _COLUMNS = 32, 48
-_PIXELS = 5.5e5  # that a head of hair may cover, counted once a strand: what bounds its time
+_PIXELS = 5.5e5  # that a head of hair may cover, counted once a lock: what bounds its time
+_LEAST, _MOST = 650, 1500  # locks
+_STRAYS = 0.16  # share of single hairs beside them
+_COIL_NODES = 11
+
+
+class Grown(NamedTuple):
+    """Hair on a head.
+
+    Attributes:
+        strands: (N, K, 3) locks and single hairs from root to tip, head frame, cm.
+        under: (N,) how little each lies under others, 0 to 1.
+        owner: (N,) which tuft each belongs to: hair of one tuft is of one colour.
+        widths: (N,) cm.
+    """
+
+    strands: Floats
+    under: Floats
+    owner: NDArray[np.int64]
+    widths: Floats
+
+    @classmethod
+    def none(cls) -> Grown:
+        """A bald head."""
+        nothing = np.zeros(0, np.float32)
+        return cls(np.zeros((0, 2, 3), np.float32), nothing, np.zeros(0, np.int64), nothing)
 
 
 @numba.njit(cache=True, fastmath=True, error_model="numpy")
@@ -27,6 +52,8 @@ def _radii(vertices: Any, centre: Any, rows: int, columns: int) -> Any:
     """How far out the mesh reaches from its centre, (rows, columns): latitude from below, longitude from −π."""
     out = np.zeros((rows, columns), np.float32)
     for v in range(0, vertices.shape[0], 3):
+        if vertices[v, 1] < -12.0 or (vertices[v, 1] < -6.0 and abs(vertices[v, 0]) > 8.5):
+            continue  # shoulders and arms are no part of the head
         x, y, z = vertices[v, 0] - centre[0], vertices[v, 1] - centre[1], vertices[v, 2] - centre[2]
         far = math.sqrt(x * x + y * y + z * z) + 1e-6
         row = min(rows - 1, int((math.asin(y / far) / math.pi + 0.5) * rows))
@@ -75,13 +102,14 @@ def _grow(roots: Any, normals: Any, lengths: Any, clear: Any, radii: Any, centre
             comb[0], comb[1], comb[2] = sweep + 0.25 * aside, -0.6, 0.8
         else:
             comb[0] += front * 0.5 * aside
-            comb[2] += -1.2 * backwards + front * (0.35 if backwards < 0.3 else 0.0)
+            ahead = 0.35 if lengths[s] < 9 else -0.3  # long hair that is no fringe is combed out of the face
+            comb[2] += -1.2 * backwards + front * (ahead if backwards < 0.3 else 0.0)
             comb[1] += 0.35 * backwards
         length = math.sqrt(comb[0] ** 2 + comb[1] ** 2 + comb[2] ** 2) + 1e-6
-        size = 0.0
+        size, rise = 0.0, lift * (0.3 + 0.7 * max(0.0, min(1.0, (roots[s, 1] - 4) / 5)))  # sides and nape lie flat
         for a in range(3):
             comb[a] /= length
-            d[a] = lift * normals[s, a] + (1 - lift) * comb[a]
+            d[a] = rise * normals[s, a] + (1 - rise) * comb[a]
             size += d[a] * d[a]
         size = math.sqrt(size) + 1e-6
         step = lengths[s] / (nodes - 1)
@@ -96,9 +124,10 @@ def _grow(roots: Any, normals: Any, lengths: Any, clear: Any, radii: Any, centre
             for a in range(3):
                 wanted = comb[a] * combed - (1.0 - 0.6 * combed if a == 1 else 0.0)
                 d[a] = keep * d[a] + (1 - keep) * wanted
-            if not falls and p[2] > 3.5 and p[1] < 7.5 and abs(p[0]) < 7.0:  # out of the face
-                d[0] += (1.6 if (p[0] > 0 if abs(p[0]) > 1 else side > 0) else -1.6) * (1 - abs(p[0]) / 8.5)
-                d[2] -= 0.3
+            if not falls and p[2] > 2.0 and p[1] < 7.5 and abs(p[0]) < 8.2:  # out of the face
+                push = min(1.0, 0.8 * step) * min(1.0, (7.5 - p[1]) / 2)
+                d[0] += (2.2 if (p[0] > 0 if abs(p[0]) > 1 else side > 0) else -2.2) * (1 - abs(p[0]) / 8.5) * push
+                d[2] -= 0.9 * push
             size = math.sqrt(d[0] ** 2 + d[1] ** 2 + d[2] ** 2) + 1e-6
             far = 0.0
             for a in range(3):
@@ -122,12 +151,20 @@ def _grow(roots: Any, normals: Any, lengths: Any, clear: Any, radii: Any, centre
                         d[a] -= inward * q[a] / far
             for a in range(3):
                 out[s, k, a] = p[a]
+        for _ in range(2):  # hair has no corners
+            for a in range(3):
+                before = out[s, 0, a]
+                for k in range(1, nodes - 1):
+                    here = out[s, k, a]
+                    out[s, k, a] = 0.25 * before + 0.5 * here + 0.25 * out[s, k + 1, a]
+                    before = here
 
 
 @numba.njit(cache=True, fastmath=True, error_model="numpy")
 def _gather(
-    roots: Any, lengths: Any, guides: Any, guide_lengths: Any, scatter: Any, centre: Any, style: Any, out: Any
-) -> None:
+    roots: Any, lengths: Any, guides: Any, guide_lengths: Any, scatter: Any, centre: Any, style: Any, out: Any,
+    owner: Any,
+) -> None:  # fmt: skip
     """Strands (N, K, 3) about their nearest locks. `style`: curl, turns, clump, frizz, spread."""
     curl, turns, clump, frizz, spread = style[0], style[1], style[2], style[3], style[4]
     nodes = out.shape[1]
@@ -141,6 +178,7 @@ def _gather(
             if gap < best:
                 best, nearest = gap, g
         start = 0.0
+        owner[s] = nearest
         for a in range(3):
             start += (guides[nearest, 0, a] - centre[a]) ** 2
         ratio = min(1.0, lengths[s] / max(guide_lengths[nearest], 0.1))
@@ -212,8 +250,8 @@ def grow(
     hair: Hair, style: Style, vertices: Floats, normals: Floats, triangles: NDArray[np.int32], size: Floats,
     radii: Floats, scale: float,
     ceiling: Floats | None, random: np.random.Generator,
-) -> tuple[Floats, Floats]:  # fmt: skip
-    """Strands (N, K, 3), head frame, and how little each lies under others (N,).
+) -> Grown:  # fmt: skip
+    """A head of hair as locks, head frame.
 
     Args:
         hair: where it grows.
@@ -223,34 +261,41 @@ def grow(
         triangles: (T, 3).
         size: (T,) `areas`.
         radii: `head_radii`.
-        scale: pixels a cm: how many strands are worth drawing.
+        scale: pixels a cm: how many locks are worth drawing.
         ceiling: (2,) y and slope by z of a hat's rim; no root lies above it. None: no hat.
         random: numbers.
     """
     weight = hair.weight
     if ceiling is not None:
         weight = weight * (vertices[:, 1] < ceiling[0] + ceiling[1] * vertices[:, 2])
-    a, b, c = triangles.T
-    hairy = np.flatnonzero(weight[a] * weight[b] * weight[c])
-    triangles, size = triangles[hairy], size[hairy]
-    weight = weight[triangles[:, 0]]
+    corners = weight[triangles]
+    hairy = np.flatnonzero(corners.min(axis=1) > 0)
+    triangles, size, here = triangles[hairy], size[hairy], corners[hairy].mean(axis=1)
+    if style.round:
+        return _coils(hair, style, vertices, normals, triangles, size * here, scale, random)
     longest = max(style.top, style.sides, style.back, 0.5)
-    count = int(np.clip(style.density * _PIXELS / (longest * scale * 1.6), 800, 2400))
-    roots, outward, _ = roots_on(vertices, normals, triangles, size * weight, count, random)
+    width = _width(style)
+    fine = float(np.clip(scale / 12, 0.4, 1))  # a small picture shows fewer
+    shown = min(longest, 22.0) * scale * (width * scale + 1)
+    count = int(np.clip(style.density * _PIXELS / shown, _LEAST * fine, _MOST * fine))
+    stray = int(_STRAYS * count)
+    roots, outward, owners = roots_on(vertices, normals, triangles, size * here, count + stray, random)
     count = len(roots)
-    scatter = random.normal(0, 1, (max(count, 1), 4)).astype(np.float32)[:count]
-    under = random.random(max(count, 1)).astype(np.float32)[:count]
-    uneven = np.exp(random.normal(0, 0.12, max(count, 1))).astype(np.float32)[:count]
     if count == 0:
-        return np.zeros((0, 2, 3), np.float32), under
+        return Grown.none()
+    scatter = random.normal(0, 1, (count, 4)).astype(np.float32)
+    under = random.random(count).astype(np.float32)
+    strays = np.arange(count) >= count - stray
+    uneven = np.exp(random.normal(0, 0.12, count))
     high = np.clip((roots[:, 1] - 6) / 3, 0, 1)
     behind = np.clip((-roots[:, 2] - 1) / 3, 0, 1)
     lengths = high * style.top + (1 - high) * (behind * style.back + (1 - behind) * style.sides)
     front = (roots[:, 2] > 3.5) & (roots[:, 1] > 6.5) & (np.abs(roots[:, 0]) < 5.5)
     if style.fringe > 0:
         lengths = np.where(front, np.minimum(style.fringe, lengths), lengths)
-    lengths = (lengths * uneven).astype(np.float32)
-    nodes = int(np.clip(4 + longest * (style.turns * 7 if style.curl > 0.05 else 0.5), 7, 34))
+    lengths = lengths * uneven * np.minimum(1.0, 0.4 + here[owners])  # what grows at the hairline is young
+    lengths = lengths.astype(np.float32)
+    nodes = int(np.clip(4 + longest * (style.turns * 7 if style.curl > 0.05 else 0.5), 8, 44))
     locks = min(style.locks, count)
     guides = np.empty((locks, nodes, 3), np.float32)
     combing = np.array(
@@ -259,7 +304,46 @@ def grow(
     clear = (style.volume * (0.25 + 0.75 * under)).astype(np.float32)
     _grow(roots[:locks], outward[:locks], lengths[:locks], clear[:locks], radii, CENTRE, combing, guides)
     strands = np.empty((count, nodes, 3), np.float32)
-    turns = min(style.turns, 4.5 / longest)  # what so few nodes can follow
+    owner = np.empty(count, np.int64)
+    turns = min(style.turns, 5.5 / longest)  # what so few nodes can follow
     curls = np.array([style.curl, turns, style.clump, style.frizz, max(0.4, style.lift)], np.float32)
-    _gather(roots, lengths, guides, lengths[:locks], scatter, CENTRE, curls, strands)
-    return strands, under
+    scatter[strays, :3] *= 2.5
+    _gather(roots, lengths, guides, lengths[:locks], scatter, CENTRE, curls, strands, owner)
+    widths = width * np.exp(random.normal(0, 0.2, count)) * np.minimum(1.0, 0.5 + here[owners])
+    widths *= 1.7 - 1.1 * under  # what lies below fills the gaps
+    widths = np.where(strays, random.uniform(0.02, 0.04, count), widths)
+    return Grown(strands, under, owner, widths.astype(np.float32))
+
+
+def _width(style: Style) -> float:
+    """Of a lock, cm: tight curls are thin."""
+    return float(np.clip(0.8 * style.curl, 0.13, 0.3)) if style.curl > 0.05 else min(0.44, 0.1 + 0.05 * style.top)
+
+
+def _coils(
+    hair: Hair, style: Style, vertices: Floats, normals: Floats, triangles: NDArray[np.int32], density: Floats,
+    scale: float, random: np.random.Generator,
+) -> Grown:  # fmt: skip
+    """Coiled hair that stands on all sides: a solid ball, and on it the coils that are seen."""
+    lifted = vertices + normals * hair.lift[:, None]
+    count = int(2600 * np.clip(scale / 14, 0.35, 1.0))
+    roots, outward, owners = roots_on(lifted, normals, triangles, density, count, random)
+    count = len(roots)
+    if count == 0:
+        return Grown.none()
+    place = hair.lift[triangles[owners, 0]] / max(float(hair.lift.max()), 1e-3)
+    length = style.coil * np.exp(random.normal(0, 0.3, count)) * (0.35 + 0.65 * place)
+    way = outward + random.normal(0, 0.45, (count, 3))
+    way /= np.linalg.norm(way, axis=1, keepdims=True) + 1e-6
+    aside = np.cross(way, random.normal(0, 1, (count, 3)))
+    aside /= np.linalg.norm(aside, axis=1, keepdims=True) + 1e-6
+    third = np.cross(way, aside)
+    share = np.linspace(0, 1, _COIL_NODES)
+    turn = 2 * np.pi * (np.maximum(style.turns * length, 0.7)[:, None] * share + random.random((count, 1)))
+    wide = style.curl * np.minimum(1, 0.3 + 2 * share) * np.exp(random.normal(0, 0.3, (count, 1)))
+    strands = (roots - 0.35 * length[:, None] * outward)[:, None] + (way * length[:, None])[:, None] * share[:, None]
+    strands = strands + (wide * np.cos(turn))[..., None] * aside[:, None]
+    strands = strands + (wide * np.sin(turn))[..., None] * third[:, None]
+    under = random.random(count).astype(np.float32)
+    widths = random.uniform(0.05, 0.1, count).astype(np.float32)
+    return Grown(np.asarray(strands, np.float32), under, np.arange(count) // 20, widths)
