@@ -23,6 +23,7 @@ class Baked:
         opened: (V,) `light.openness`.
         size: (T,) areas of its triangles, mean face, cm².
         front: (F,) triangles of the face's front, where beards and brows may grow.
+        casting: (C, 3) the triangles that cast shadows: what lies within the head casts none.
         texels: (F, 2) where their middles lie on the layers of `paint`, x and y.
     """
 
@@ -30,6 +31,7 @@ class Baked:
     size: Floats
     front: NDArray[np.int64]
     texels: NDArray[np.int64]
+    casting: NDArray[np.int32]
 
 
 _KEPT: dict[int, tuple[Head, Baked]] = {}
@@ -49,4 +51,5 @@ def _bake(head: Head) -> Baked:
     middle = head.canonical[head.triangles].mean(axis=1)
     front = np.flatnonzero((head.material <= Material.SCALP) & (middle[:, 2] > 1.5))
     texels = np.clip(np.rint(to_texels(middle[front])), 0, SIDE - 1).astype(np.int64)
-    return Baked(openness(head), areas(head.neutral, head.triangles), front, texels)
+    casting = np.ascontiguousarray(head.triangles[head.material < Material.TEETH])
+    return Baked(openness(head), areas(head.neutral, head.triangles), front, texels, casting)

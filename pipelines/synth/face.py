@@ -47,6 +47,9 @@ _SMOOTH = np.linalg.qr(np.vander(np.linspace(-1, 1, 5), 3))[0]
 _SMOOTH = _SMOOTH @ _SMOOTH.T  # five heights → the parabola through them
 _MEAN_SKIN = 0.3  # linear; of darker skin cameras make a darker picture, though less so than it is
 _DARK_STAYS_DARK = 0.35
+_COVERS = np.isin(np.arange(256), (13, 16, 17, 18))  # hair, glasses, headwear, facewear
+_NINE = (-1, 0, 1)
+_NOWHERE = -1e8  # deeper than any surface
 _EYE_BACK = 0.25  # cm that eyeballs draw back under closed lids, which are too thin for some identities
 
 
@@ -89,7 +92,7 @@ def render(index: int, seed: int, config: SynthesisConfig, size: int) -> Face:
     vertices = _express(head, vertices, strength)
     toned = stream(seed, index, "tone")
     tone = draw_tone(toned) if person is None else tone_of(person, toned)
-    hair = draw_hair(config.hair, head.canonical, tone, stream(seed, index, "hair"))
+    hair = draw_hair(config.hair, head.canonical, tone, stream(seed, index, "hair"), person)
     skin = stream(seed, index, "skin")
     coat = draw_coat(config, tone, hair, gaze, skin, stream(seed, index, "clothes"))
     layers = paint(head, brows, config.skin, skin, 1.0 if person is None else person.bearded)
@@ -121,7 +124,7 @@ def render(index: int, seed: int, config: SynthesisConfig, size: int) -> Face:
     triangles = np.concatenate([head.triangles, worn.triangles + np.int32(len(grown))])
     projected = camera.project(positions)
     depth, owner, second, third = rasterise(projected, triangles, size, size)
-    turned = normals @ camera.turn.T
+    turned = cv2.transform(normals[:, None], camera.turn)[:, 0]
     if len(worn.vertices):
         turned = np.concatenate([turned, vertex_normals(worn.vertices, worn.triangles) @ camera.turn.T])
     turned = np.ascontiguousarray(turned, np.float32)
@@ -129,11 +132,12 @@ def render(index: int, seed: int, config: SynthesisConfig, size: int) -> Face:
         [_under_hat(made.opened, head.canonical, worn), np.full(len(worn.vertices), 0.9, np.float32)]
     )
     uv = None if head.uv is None else np.concatenate([head.uv, np.zeros((len(worn.triangles), 3, 2), np.float32)])
+    casting = np.concatenate([made.casting, worn.triangles + np.int32(len(grown))])
     light = shade(
         owner, second, third, triangles, np.concatenate([head.material, worn.material]),
         np.concatenate([head.canonical, worn.weave]), turned, positions, opened,
         np.concatenate([hair.weight, np.zeros(len(worn.vertices), np.float32)]), layers, coat, head.eyes, head.painted,
-        worn.looks, lighting, camera, image, classes, uv, texture,
+        worn.looks, lighting, camera, image, classes, casting, uv, texture,
     )  # fmt: skip
     if not head.shouldered:
         draw_shoulders(image, classes, owner < 0, camera, coat.colours[CLOTH] * brightness, around)
@@ -162,8 +166,7 @@ def render(index: int, seed: int, config: SynthesisConfig, size: int) -> Face:
     if config.labels.dense and len(head.dense):
         places = vertices[head.dense]
         at = camera.project(camera.to_camera(places))
-        farthest = cv2.erode(np.where(owner < 0, np.float32(1e9), depth), np.ones((3, 3), np.uint8))
-        in_sight = _visibility(at, farthest, _DENSE_HIDDEN_BY)  # the rim is steep: of nine pixels
+        in_sight = _visibility(at, depth, _DENSE_HIDDEN_BY, _NINE)  # the rim is steep
         in_sight[_covered(at, classes, hand)] = HIDDEN
         dense = label(places, in_sight, gaze, camera, 1.0 if person is None else person.size)
     shown = _brightness(image[::4, ::3], classes[::4, ::3])
@@ -262,13 +265,15 @@ def _look_at(landmarks: Floats) -> Floats:
     return np.array([0, middle[1], middle[2] * 0.3], np.float32)
 
 
-def _visibility(points: Floats, depth: Floats, margin: float) -> NDArray[np.uint8]:
-    """Visible where no surface lies nearer to the camera than the point itself (by `margin` cm), in the frame."""
+def _visibility(points: Floats, depth: Floats, margin: float, around: tuple[int, ...] = (0,)) -> NDArray[np.uint8]:
+    """Visible where no surface lies nearer to the camera than the point itself (by `margin` cm), in the frame; the
+    farthest surface within so many pixels `around` counts, but nothing is no surface."""
     size = len(depth)
-    cell = np.rint(points[:, :2]).astype(int)
-    inside = ((cell >= 0) & (cell < size)).all(axis=1)
-    x, y = np.clip(cell, 0, size - 1).T
-    front = depth[y, x]
+    x, y = np.rint(points[:, :2]).astype(int).T
+    inside = (x >= 0) & (x < size) & (y >= 0) & (y < size)
+    columns, rows = ([np.clip(axis + step, 0, size - 1) for step in around] for axis in (x, y))
+    near = np.stack([depth[row, column] for row in rows for column in columns])
+    front = np.where(near > _NOWHERE, near, np.float32(1e9)).min(axis=0) if len(near) > 1 else near[0]
     seen = inside & (points[:, 2] > front - margin)
     return np.where(seen, VISIBLE, HIDDEN).astype(np.uint8)
 
@@ -277,5 +282,5 @@ def _covered(points: Floats, classes: NDArray[np.uint8], hand: NDArray[np.bool_]
     """Points under hair, headwear, facewear, opaque glasses or a hand."""
     size = len(classes)
     x, y = np.clip(np.rint(points[:, :2]).astype(int), 0, size - 1).T
-    under = np.isin(classes[y, x], (13, 16, 17, 18))
+    under = _COVERS[classes[y, x]]
     return under if hand is None else under | hand[y, x]

@@ -17,6 +17,7 @@ from fakeit.pipelines.synth.strokes import draw_strokes
 Floats = NDArray[np.float32]
 BEARD_CLASS = 14
 _STUBBLE = 0.5  # cm
+_UNDER_BEARDS = np.isin(np.arange(256), (0, 1, 12, 15))  # background, skin, neck, clothing
 _UPPER = ((36, 37, 38, 39), (45, 44, 43, 42))  # lids from the outer corner inwards
 _LOWER = ((36, 41, 40, 39), (45, 46, 47, 42))
 
@@ -79,7 +80,7 @@ def draw_face_hair(
         stubble = long < _STUBBLE
         count = int(np.clip(1200 * scale / 17, 200, 1400) * (1.5 if stubble else 1))
         covered = brush(Layer.BEARD, count, long, _beard_way, 0.025 if stubble else 0.045, hair.beard, 0.4)
-        classes[(covered > 0.5) & np.isin(classes, (0, 1, 12, 15))] = BEARD_CLASS
+        classes[(covered > 0.5) & _UNDER_BEARDS[classes]] = BEARD_CLASS
     count = int(np.clip(380 * scale / 17, 80, 450) * (0.5 + dice[2]))
     brush(Layer.BROWS, count, 0.65, _brow_way, 0.03, hair.brow, 0.0)
     if not lashed:
@@ -107,13 +108,15 @@ def _lashes(
         for lid in lids:
             line = landmarks[list(lid)]
             at = np.sort(random.uniform(0.04, 0.94, count))
-            knots = np.linspace(0, 1, 4)
-            root = np.stack([np.interp(at, knots, line[:, a]) for a in range(3)], axis=1)
+            piece = np.minimum((3 * at).astype(int), 2)
+            part = (3 * at - piece)[:, None]
+            root = (1 - part) * line[piece] + part * line[piece + 1]
             bulge = 4 * at * (1 - at) * 0.12 * np.sign(up)  # lids are round between their points
             root[:, 1] += bulge
             side = np.sign(line[0, 0])
-            fan = np.stack([side * (0.55 - 0.75 * at), np.full(count, 0.0), np.full(count, 1.0)], axis=1)
-            fan += random.normal(0, 0.12, fan.shape)
+            fan = random.normal(0, 0.12, (count, 3))
+            fan[:, 0] += side * (0.55 - 0.75 * at)
+            fan[:, 2] += 1.0
             fan /= np.linalg.norm(fan, axis=1, keepdims=True)
             reach = (length * (0.55 + 0.45 * np.sin(np.pi * np.clip(at + 0.1, 0, 1))) * (0.5 + 0.5 * strength))[
                 :, None, None

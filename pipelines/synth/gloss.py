@@ -7,6 +7,8 @@ whatever the light. Channels are RGB and, apart because it may be shadowed, the 
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,12 +23,7 @@ _CATCH = 0.985  # cosine of a lamp's half width in an eye, 10°
 
 def highlights(lighting: Lighting) -> tuple[Floats, Floats]:
     """Skin's (2, SIDE, SIDE, 4), broad lobe first, and the eye's (SIDE, SIDE, 4)."""
-    axis = np.linspace(-1, 1, SIDE, dtype=np.float32)
-    x, y = np.broadcast_to(axis[None, :], (SIDE, SIDE)), np.broadcast_to(axis[:, None], (SIDE, SIDE))
-    z = np.sqrt(np.maximum(1 - x * x - y * y, 0))
-    normal = np.stack([x, y, z], axis=2) / np.maximum(np.sqrt(x * x + y * y + z * z), 1e-6)[..., None]
-    mirrored = 2 * normal[..., 2:] * normal - np.array([0, 0, 1], np.float32)
-    grazing = (1 - normal[..., 2]) ** 4 * np.clip(4 * normal[..., 2], 0, 1)  # skin is too rough to mirror at its edge
+    normal, mirrored, grazing = _surfaces()
     skin = np.zeros((2, SIDE, SIDE, 4), np.float32)
     eye = np.zeros((SIDE, SIDE, 4), np.float32)
     for lobe, (level, most) in enumerate(((2, 0.1), (1, 0.16))):
@@ -44,6 +41,18 @@ def highlights(lighting: Lighting) -> tuple[Floats, Floats]:
         shape = np.clip((mirrored @ direction - _CATCH) / (1 - _CATCH) * 3, 0, 1)
         eye[..., channels] += (0.75 * shape)[..., None] * tone
     return skin, eye
+
+
+@lru_cache(maxsize=1)
+def _surfaces() -> tuple[Floats, Floats, Floats]:
+    """Normals (SIDE, SIDE, 3), where each mirrors the viewer to, and how grazing it is (SIDE, SIDE)."""
+    axis = np.linspace(-1, 1, SIDE, dtype=np.float32)
+    x, y = np.broadcast_to(axis[None, :], (SIDE, SIDE)), np.broadcast_to(axis[:, None], (SIDE, SIDE))
+    z = np.sqrt(np.maximum(1 - x * x - y * y, 0))
+    normal = np.stack([x, y, z], axis=2) / np.maximum(np.sqrt(x * x + y * y + z * z), 1e-6)[..., None]
+    mirrored = 2 * normal[..., 2:] * normal - np.array([0, 0, 1], np.float32)
+    grazing = (1 - normal[..., 2]) ** 4 * np.clip(4 * normal[..., 2], 0, 1)  # skin is too rough to mirror at its edge
+    return normal, mirrored, grazing
 
 
 def _surroundings(lighting: Lighting, directions: Floats, level: int) -> Floats:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fakeit.pipelines.synth.config import HairConfig
+from fakeit.pipelines.synth.people import Person
 
 Floats = NDArray[np.float32]
 HAIR_CLASS = 13
@@ -20,6 +21,7 @@ _COLOURS = np.array(
         [112, 54, 32], [90, 40, 110],
     ]
 )  # fmt: skip
+_GREY = (5, 6)
 _LIGHT_SKIN = np.array([0.14, 0.2, 0.2, 0.14, 0.14, 0.07, 0.04, 0.06, 0.01])  # shares of these colours
 _DARK_SKIN = np.array([0.62, 0.22, 0.05, 0.01, 0.01, 0.05, 0.02, 0.01, 0.01])
 
@@ -92,11 +94,25 @@ class Hair:
     style: Style | None
 
 
-def draw_hair(config: HairConfig, canonical: Floats, tone: float, random: np.random.Generator) -> Hair:
-    """Hair for one face: hairline, temples, parting and volume vary. `canonical`: (V, 3), cm; `tone`: of the skin."""
-    kind = int(random.choice(len(_COLOURS), p=_LIGHT_SKIN + min(1.0, 1.3 * tone) * (_DARK_SKIN - _LIGHT_SKIN)))
+def draw_hair(
+    config: HairConfig, canonical: Floats, tone: float, random: np.random.Generator, person: Person | None = None
+) -> Hair:
+    """Hair for one face: hairline, temples, parting and volume vary.
+
+    Args:
+        config: shares of styles.
+        canonical: (V, 3) cm.
+        tone: of the skin.
+        random: the hair's own stream.
+        person: whose age and sex hair goes with; None: anybody's.
+    """
+    config, greying = _suiting(config, person)
+    shares = _LIGHT_SKIN + min(1.0, 1.3 * tone) * (_DARK_SKIN - _LIGHT_SKIN)
+    shares = shares * np.where(np.isin(np.arange(len(_COLOURS)), _GREY), greying, 1.0)
+    kind = int(random.choice(len(_COLOURS), p=shares / shares.sum()))
     colour = (_COLOURS[kind] / 255) ** 2.2 * np.exp(random.normal(0, 0.2))
-    grey = float(random.uniform(0.3, 1)) if kind in (5, 6) else max(0.0, float(random.normal(-0.1, 0.15)))
+    grey = float(random.uniform(0.3, 1)) if kind in _GREY else max(0.0, float(random.normal(-0.1, 0.15)))
+    grey *= min(1.0, greying)
     dark = (_COLOURS[random.choice(3)] / 255) ** 2.2  # most brows are darker than light hair
     brow = np.minimum(colour * random.uniform(0.5, 1.0), dark * 2.5) if random.random() < 0.9 else colour
     beard = colour * random.uniform(0.5, 1.1) if random.random() < 0.8 else (_COLOURS[5] / 255) ** 2.2
@@ -130,6 +146,26 @@ def draw_hair(config: HairConfig, canonical: Floats, tone: float, random: np.ran
         lift=np.asarray(lift, np.float32),
         style=style,
     )
+
+
+def _suiting(config: HairConfig, person: Person | None) -> tuple[HairConfig, float]:
+    """Shares of styles by age and sex, and how much likelier grey hair is than among all people."""
+    if person is None:
+        return config, 1.0
+    years, man = person.years, 1 - person.female
+    grown = float(np.clip((years - 2) / 3, 0.1, 1))  # years that it takes to grow long hair
+    ageing = float(np.interp(years, (18, 30, 60, 85), (0.0, 0.5, 2.0, 3.0)))
+    return replace(
+        config,
+        long=_odds(config.long, grown * (3.0 - 2.7 * man)),
+        bald=_odds(config.bald, 3.0 if years < 1.5 else (0.2 + 1.8 * man) * max(ageing, 0.15)),
+        receding=_odds(config.receding, (0.1 + 2.0 * man) * ageing),
+    ), float(np.interp(years, (20, 35, 55, 75), (0.0, 0.3, 3.0, 25.0)))
+
+
+def _odds(share: float, times: float) -> float:
+    """A share whose odds are so many times as high: 0 stays 0 and 1 stays 1."""
+    return share * times / (1 - share + share * times) if share < 1 else 1.0
 
 
 def _ramp(values: Floats, width: float) -> Floats:

@@ -43,7 +43,7 @@ def hat(wardrobe: Wardrobe, anchors: Floats, radii: Floats, random: np.random.Ge
         thick = 0.4 + random.uniform(0.6, 2.6) * np.sin(np.pi * np.clip(share, 0, 0.75))
         main = wardrobe.look(colour, HEADWEAR, random.uniform(0.03, 0.1), gloss)
     else:  # a helmet
-        thick, gloss = 1.2 + 1.2 * np.sin(np.pi * share / 2), 2.5
+        thick, gloss = 1.2 + 1.2 * np.sin(np.pi * share / 2), 1.2
         main = wardrobe.look(colour, HEADWEAR, 0.01, gloss)
     shell = CENTRE + directions * (far + thick)[..., None]
     shell[0] = CENTRE + directions[0] * (far[0] + 0.15)[:, None]

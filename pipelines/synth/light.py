@@ -72,7 +72,7 @@ def draw_lighting(config: LightConfig, random: np.random.Generator) -> Lighting:
         wrap=random.uniform(0, 0.3, 3)[: len(directions)].astype(np.float32),
         shadows=bool(random.random() < config.shadows and colours[0].mean() > _FAINT * harmonics[0].mean()),
         softness=float(random.uniform(0.7, 3.0)),
-        exposure=float(0.41 * np.exp(random.normal(0, config.exposure_sd))),
+        exposure=float(0.39 * np.exp(random.normal(0, config.exposure_sd))),
         around=around if measured else None,
         balance=balance.astype(np.float32),
     )

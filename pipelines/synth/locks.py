@@ -20,7 +20,16 @@ _HAIRS = 1.6  # texels of the tile, whose hairs are two wide, for a pixel across
 _ALONG = 0.9  # texels for a pixel along it
 _FRAY = 0.55  # how much earlier the shorter hairs of a lock end, in opacity
 _RAGGED = 0.75  # what its edge loses
+_BEHIND = 0.7  # cm
 _LEAST = 0.02  # of a pixel: less is not seen
+
+
+@numba.njit(cache=True, fastmath=True, error_model="numpy", inline="always")
+def behind(depth: Any, point: Any, margin: float) -> bool:
+    """Whether a point (x, y in pixels, depth) lies in the picture and further than `margin` cm behind what is seen."""
+    x, y = int(point[0] + 0.5), int(point[1] + 0.5)
+    inside = x >= 0 and y >= 0 and y < depth.shape[0] and x < depth.shape[1]
+    return inside and depth[y, x] > point[2] + margin  # type: ignore[no-any-return]
 
 
 @numba.njit(cache=True, fastmath=True, error_model="numpy")
@@ -43,6 +52,8 @@ def _draw(  # noqa: PLR0913 - a kernel takes plain arrays
             thin0, thin1 = min(1.0, 2 * half0), min(1.0, 2 * half1)  # narrower than a pixel: it covers less of it
             half0, half1 = max(half0, 0.5), max(half1, 0.5)
             wide = max(half0, half1)
+            if behind(depth, points[s, node], _BEHIND) and behind(depth, points[s, node + 1], _BEHIND):
+                continue  # at the far side of the head
             if max(x0, x1) < -wide or min(x0, x1) > width + wide or max(y0, y1) < -wide or min(y0, y1) > height + wide:
                 continue
             steep = abs(dy) > abs(dx)

@@ -110,89 +110,99 @@ def _shade(  # noqa: PLR0913 - a kernel takes plain arrays
                 around = cx + 0.6 * (10 - cz) * max(-1.0, min(1.0, 0.25 * cx))  # grows towards both ears
                 sx, sy = around * 34 + offset[0], cy * 34 + offset[1]
                 grain = _texel(noise[0], sx, sy)
-                blotch = _texel(noise[1], sx, sy)
                 patch = _texel(noise[2], sx, sy)
-                strand = _texel(noise[3], around * 55 + offset[1], cy * 24 + offset[0])
-                wrinkle = (
-                    _texel(noise[3], cy * 30 + offset[0], cx * 10 + offset[1]) if cy > 5.5 and amounts[11] > 0 else 0.0
-                )
-                texture = _exp(amounts[0] * grain + amounts[1] * blotch + amounts[2] * patch + amounts[11] * wrinkle)
-                for a in range(3):
-                    albedo[a] = colours[0, a] * texture
-                hairs = 0.0
-                if textured and (cy > -16 or amounts[12] < -30):  # below a collar there is cloth alone
-                    hairs = skin_at(albedo, skin, table, uv[t], u, v, w, cy > 2.5 and cz > 1.5)
-                    for a in range(3):
-                        albedo[a] *= _exp(0.4 * (amounts[0] * grain + amounts[2] * patch))
-                zone = 0.55 + 0.9 / (1 + 0.08 * cx * cx) * (1.0 if cy > -1.5 else 0.6)  # forehead, nose, chin: oily
-                broad = amounts[7] * max(0.0, 1 + 0.2 * grain)
-                tight = amounts[7] * zone * max(0.0, 0.7 + 0.3 * grain)
-                bend_x = 0.35 * amounts[0] * (grain - _texel(noise[0], sx + 1, sy))
-                bend_y = 0.35 * amounts[0] * (grain - _texel(noise[0], sx, sy + 1))
-                lx, ly = (cx + reach) * texels, (reach - cy) * texels
-                x0, y0 = int(lx), int(ly)
-                on_layers = cz > 1.5 and 0 <= x0 < side - 1 and 0 <= y0 < side - 1 and brushed[y0, x0]
-                if on_layers:
-                    fx, fy = lx - x0, ly - y0
-                    for c in range(9):
-                        layer[c] = (1 - fy) * ((1 - fx) * layers[y0, x0, c] + fx * layers[y0, x0 + 1, c]) + fy * (
-                            (1 - fx) * layers[y0 + 1, x0, c] + fx * layers[y0 + 1, x0 + 1, c]
-                        )
-                    albedo[1] *= 1 - 0.28 * amounts[3] * layer[3]
-                    albedo[2] *= 1 - 0.28 * amounts[3] * layer[3]
-                    lips = layer[0] * amounts[4]
-                    socket = layer[4] * amounts[5]
-                    brow = min(1.0, max(0.0, layer[1] * amounts[6] * (1 + 0.5 * strand)))
-                    beard = min(1.0, max(0.0, layer[2] * (0.6 + 0.4 * grain)))
-                    for a in range(3):
-                        value = albedo[a] * (1 - socket) + colours[5, a] * socket
-                        value = value * (1 - lips) + colours[1, a] * lips * (1 + 0.1 * strand)
-                        value = value * (1 - brow) + colours[2, a] * brow
-                        value = value * (1 - beard) + colours[3, a] * beard
-                        albedo[a] = value * (1 - 0.85 * layer[8])
-                    dull = (1 - 0.8 * beard) * (1 - 0.7 * brow) * (1 - layer[8])
-                    broad, tight = broad * dull, (tight + lips * amounts[8] * (0.8 + 0.4 * strand)) * dull
-                    if layer[5] > 0.5:
-                        part = 2
-                    if layer[1] > 0.25:
-                        part = 5 if cx < 0 else 6
-                    if layer[0] > 0.5:
-                        part = 10 if cy > -3.5 else 11
-                    if layer[2] > 0.3:
-                        part = 14
-                if hairs > 0:  # brows of a photographed skin
-                    brow = min(1.0, hairs * (0.5 + 0.5 * amounts[6]))
-                    for a in range(3):
-                        albedo[a] = albedo[a] * (1 - brow) + colours[2, a] * brow
-                    broad *= 1 - brow
-                    tight *= 1 - brow
-                    if hairs > 0.12:
-                        part = 5 if cx < 0 else 6
-                hair = u * hairiness[i] + v * hairiness[j] + w * hairiness[k]
-                if hair > 0:
-                    hair = min(1.0, max(0.0, hair * 1.9 - 0.45 + 0.3 * strand))  # it thins out at the hairline
-                    lock = _exp(0.2 * strand)
-                    for a in range(3):
-                        albedo[a] = albedo[a] * (1 - hair) + 0.55 * colours[4, a] * lock * hair
-                    broad, tight = broad * (1 - hair) + 0.3 * hair * lock, tight * (1 - hair)
-                if (cx > 7.3 or cx < -7.3) and -2.5 < cy < 5.5 and -2.0 < cz < 4.5:
-                    part = 7 if cx < 0 else 8
-                if cy < -8.3 and cz < 9.0 and cy + 0.35 * cz < -5.3:
-                    part = 12
-                if hair > 0.5:
-                    part = 13
+                cloth, on_layers, collar = False, False, 0.0
                 if cy < -8.0:  # what is worn about the shoulders
                     aside = abs(cx)
                     dip = amounts[13] * max(0.0, 1 - aside / 5) if cz > 0 else 0.0
                     collar = amounts[12] + 0.35 * max(0.0, aside - 5) - dip
-                    if cy < collar:
-                        row = 11 if amounts[14] > 0 and math.sin(6.283 * amounts[14] * cy) > 0.3 else 10
-                        hem = 0.7 if cy > collar - 0.5 else 1.0
-                        drape = _texel(noise[1], (cx + 0.4 * aside) * 9 + offset[1], cy * 4 + offset[0])
-                        fold = _exp(0.09 * drape + 0.05 * patch + 0.02 * blotch + 0.03 * grain) * hem
-                        part, broad, tight = 15, 0.0, 0.0
+                    cloth = cy < collar
+                hair = u * hairiness[i] + v * hairiness[j] + w * hairiness[k]
+                if cloth:
+                    row = 11 if amounts[14] > 0 and math.sin(6.283 * amounts[14] * cy) > 0.3 else 10
+                    hem = 0.7 if cy > collar - 0.5 else 1.0
+                    drape = _texel(noise[1], (cx + 0.4 * abs(cx)) * 9 + offset[1], cy * 4 + offset[0])
+                    fold = _exp(0.09 * drape + 0.05 * patch + 0.03 * grain) * hem
+                    part = 15
+                    for a in range(3):
+                        albedo[a] = colours[row, a] * fold
+                elif hair > 0.999:  # nothing of the skin is seen
+                    lock = _exp(0.2 * _texel(noise[3], around * 55 + offset[1], cy * 24 + offset[0]))
+                    part, broad = 13, 0.3 * lock
+                    for a in range(3):
+                        albedo[a] = 0.55 * colours[4, a] * lock
+                else:
+                    blotch = _texel(noise[1], sx, sy)
+                    strand = _texel(noise[3], around * 55 + offset[1], cy * 24 + offset[0])
+                    wrinkle = 0.0
+                    if cy > 5.5 and amounts[11] > 0:
+                        wrinkle = _texel(noise[3], cy * 30 + offset[0], cx * 10 + offset[1])
+                    texture = _exp(
+                        amounts[0] * grain + amounts[1] * blotch + amounts[2] * patch + amounts[11] * wrinkle
+                    )
+                    for a in range(3):
+                        albedo[a] = colours[0, a] * texture
+                    hairs = 0.0
+                    if textured and (cy > -16 or amounts[12] < -30):  # below a collar there is cloth alone
+                        hairs = skin_at(albedo, skin, table, uv[t], u, v, w, cy > 2.5 and cz > 1.5)
                         for a in range(3):
-                            albedo[a] = colours[row, a] * fold
+                            albedo[a] *= _exp(0.4 * (amounts[0] * grain + amounts[2] * patch))
+                    zone = 0.55 + 0.9 / (1 + 0.08 * cx * cx) * (1.0 if cy > -1.5 else 0.6)  # forehead, nose, chin: oily
+                    broad = amounts[7] * max(0.0, 1 + 0.2 * grain)
+                    tight = amounts[7] * zone * max(0.0, 0.7 + 0.3 * grain)
+                    bend_x = 0.35 * amounts[0] * (grain - _texel(noise[0], sx + 1, sy))
+                    bend_y = 0.35 * amounts[0] * (grain - _texel(noise[0], sx, sy + 1))
+                    lx, ly = (cx + reach) * texels, (reach - cy) * texels
+                    x0, y0 = int(lx), int(ly)
+                    on_layers = cz > 1.5 and 0 <= x0 < side - 1 and 0 <= y0 < side - 1 and brushed[y0, x0]
+                    if on_layers:
+                        fx, fy = lx - x0, ly - y0
+                        for c in range(9):
+                            layer[c] = (1 - fy) * ((1 - fx) * layers[y0, x0, c] + fx * layers[y0, x0 + 1, c]) + fy * (
+                                (1 - fx) * layers[y0 + 1, x0, c] + fx * layers[y0 + 1, x0 + 1, c]
+                            )
+                        albedo[1] *= 1 - 0.28 * amounts[3] * layer[3]
+                        albedo[2] *= 1 - 0.28 * amounts[3] * layer[3]
+                        lips = layer[0] * amounts[4]
+                        socket = layer[4] * amounts[5]
+                        brow = min(1.0, max(0.0, layer[1] * amounts[6] * (1 + 0.5 * strand)))
+                        beard = min(1.0, max(0.0, layer[2] * (0.6 + 0.4 * grain)))
+                        for a in range(3):
+                            value = albedo[a] * (1 - socket) + colours[5, a] * socket
+                            value = value * (1 - lips) + colours[1, a] * lips * (1 + 0.1 * strand)
+                            value = value * (1 - brow) + colours[2, a] * brow
+                            value = value * (1 - beard) + colours[3, a] * beard
+                            albedo[a] = value * (1 - 0.85 * layer[8])
+                        dull = (1 - 0.8 * beard) * (1 - 0.7 * brow) * (1 - layer[8])
+                        broad, tight = broad * dull, (tight + lips * amounts[8] * (0.8 + 0.4 * strand)) * dull
+                        if layer[5] > 0.5:
+                            part = 2
+                        if layer[1] > 0.25:
+                            part = 5 if cx < 0 else 6
+                        if layer[0] > 0.5:
+                            part = 10 if cy > -3.5 else 11
+                        if layer[2] > 0.3:
+                            part = 14
+                    if hairs > 0:  # brows of a photographed skin
+                        brow = min(1.0, hairs * (0.5 + 0.5 * amounts[6]))
+                        for a in range(3):
+                            albedo[a] = albedo[a] * (1 - brow) + colours[2, a] * brow
+                        broad *= 1 - brow
+                        tight *= 1 - brow
+                        if hairs > 0.09:
+                            part = 5 if cx < 0 else 6
+                    if hair > 0:
+                        hair = min(1.0, max(0.0, hair * 1.9 - 0.45 + 0.3 * strand))  # it thins out at the hairline
+                        lock = _exp(0.2 * strand)
+                        for a in range(3):
+                            albedo[a] = albedo[a] * (1 - hair) + 0.55 * colours[4, a] * lock * hair
+                        broad, tight = broad * (1 - hair) + 0.3 * hair * lock, tight * (1 - hair)
+                    if (cx > 7.3 or cx < -7.3) and -2.5 < cy < 5.5 and -2.0 < cz < 4.5:
+                        part = 7 if cx < 0 else 8
+                    if cy < -8.3 and cz < 9.0 and cy + 0.35 * cz < -5.3:
+                        part = 12
+                    if hair > 0.5:
+                        part = 13
                 if painted and on_layers and layer[7] > 0.5:
                     part, broad, tight = 9, 0.0, 0.0
                     row = 8 if cy > -3.35 else 9
@@ -291,7 +301,8 @@ def shade(
     owner: NDArray[np.int32], second: Floats, third: Floats, triangles: NDArray[np.int32],
     material: NDArray[np.int32], canonical: Floats, normals: Floats, positions: Floats, opened: Floats, hairy: Floats,
     layers: Floats, coat: Coat, eyes: Floats, painted: bool, worn: Floats, lighting: Lighting, camera: Camera,
-    image: Floats, classes: NDArray[np.uint8], uv: Floats | None = None, texture: Texture | None = None,
+    image: Floats, classes: NDArray[np.uint8], casting: NDArray[np.int32], uv: Floats | None = None,
+    texture: Texture | None = None,
 ) -> Floats:  # fmt: skip
     """Colours and classes of the covered pixels, in place.
 
@@ -315,6 +326,7 @@ def shade(
         camera: that sees it, for highlights.
         image: (H, W, 3) float32 linear RGB, written where covered.
         classes: (H, W) uint8, written where covered.
+        casting: (C, 3) the triangles that cast shadows.
         uv: (T, 3, 2) texels of `texture`, for heads that have them.
         texture: the skin's picture.
 
@@ -324,9 +336,9 @@ def shade(
     at, skin, table, iris = arrays(uv, texture)
     shadow, matrix = np.zeros((1, 1), np.float32), np.zeros((3, 4), np.float32)
     if lighting.shadows:
-        shadow, matrix = shadow_map(positions, triangles, lighting.directions[0])
-    strongest = cv2.reduce(layers.reshape(-1, layers.shape[2]), 1, cv2.REDUCE_MAX).reshape(layers.shape[:2])
-    brushed = cv2.dilate((strongest > 0).astype(np.uint8), np.ones((3, 3), np.uint8))
+        shadow, matrix = shadow_map(positions, casting, lighting.directions[0])
+    painted_on = layers.reshape(-1, layers.shape[2]) @ np.ones(layers.shape[2], np.float32)
+    brushed = cv2.dilate((painted_on > 0).astype(np.uint8).reshape(layers.shape[:2]), np.ones((3, 3), np.uint8))
     light = np.empty((len(normals), 5), np.float32)
     light_vertices(
         normals, positions, opened, lighting.harmonics, lighting.directions, lighting.colours, lighting.wrap, shadow,

@@ -1,4 +1,4 @@
-"""Strands of hair, lit (Kajiya and Kay 1989), drawn, and casting their shadow onto the face."""
+"""Hair, lit, drawn in locks, and casting its shadow onto the face."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from fakeit.pipelines.synth.camera import Camera
 from fakeit.pipelines.synth.hair import HAIR_CLASS, Hair
 from fakeit.pipelines.synth.light import Lighting
-from fakeit.pipelines.synth.locks import draw_locks
+from fakeit.pipelines.synth.locks import behind, draw_locks
 from fakeit.pipelines.synth.shade import ambient
 from fakeit.pipelines.synth.strands import CENTRE, Grown
 
 Floats = NDArray[np.float32]
+_BEYOND = 40.0  # pixels out of the picture: nodes that no piece in sight hangs on need no light
+_FAR_BEHIND = 1.6  # cm behind what is seen, likewise
 
 
 @numba.njit(cache=True, fastmath=True, error_model="numpy", inline="always")
@@ -30,7 +32,8 @@ def _power(x: float, squarings: int) -> float:
 @numba.njit(cache=True, fastmath=True, error_model="numpy")
 def _light(
     seen: Any,
-    outward: Any,
+    points: Any,
+    depth: Any,
     centre: Any,
     harmonics: Any,
     lamps: Any,
@@ -41,13 +44,21 @@ def _light(
     shine: float,
     out: Any,
 ) -> None:
-    """Colours (N, K, 3) of strands (N, K, 3), camera frame: Kajiya and Kay (1989), a coloured and a white highlight."""
+    """Colours (N, K, 3) of strands (N, K, 3), camera frame: Kajiya and Kay (1989) with the two highlights of Marschner
+    et al. (2003), a white one towards the root and a coloured one towards the tip, and the sheen of the surroundings."""
     n = np.zeros(3)
     t = np.zeros(3)
     r = np.zeros(3)
+    height, width = depth.shape
     for s in range(seen.shape[0]):
         nodes = seen.shape[1]
         for k in range(nodes):
+            x, y = points[s, k, 0], points[s, k, 1]
+            outside = x < -_BEYOND or y < -_BEYOND or x > width + _BEYOND or y > height + _BEYOND
+            if outside or behind(depth, points[s, k], _FAR_BEHIND):
+                for a in range(3):
+                    out[s, k, a] = 0.3 * tints[s, a] * harmonics[0, a]
+                continue
             size, long = 0.0, 0.0
             before, after = max(0, k - 1), min(nodes - 1, k + 1)
             for a in range(3):
@@ -69,8 +80,8 @@ def _light(
                 r[a] /= size
             sheen = shine * open_ * (0.25 + 0.75 * (1 - t[2] * t[2]) ** 2) * max(0.15, 0.6 + 0.4 * r[2])
             for a in range(3):
-                out[s, k, a] = 0.85 * tints[s, a] * open_ * max(0.02, ambient(harmonics, n[0], n[1], n[2], a))
-                out[s, k, a] += 0.035 * sheen * max(0.0, ambient(harmonics, r[0], r[1], r[2], a))
+                around = max(0.02, ambient(harmonics, r[0], r[1], r[2], a))
+                out[s, k, a] = (0.85 * tints[s, a] * open_ + 0.035 * sheen) * around
             for lamp in range(lamps.shape[0]):
                 facing = n[0] * lamps[lamp, 0] + n[1] * lamps[lamp, 1] + n[2] * lamps[lamp, 2]
                 shadowed = max(0.0, min(1.0, 0.35 + 0.8 * facing)) * open_
@@ -103,12 +114,12 @@ def draw_hair_strands(
     tints = (1 - pale) * tints + pale * (0.5 * tints + 0.14)
     tilts = (random.normal(0, 0.09, tufts)[grown.owner] + random.normal(0, 0.05, count)).astype(np.float32)
     shine = float(random.uniform(0.5, 1.4)) * (0.5 if hair.style is not None and hair.style.round else 1.0)
+    points = camera.project(seen.reshape(-1, 3)).reshape(strands.shape)
     lit = np.empty_like(strands)
     _light(
-        seen, strands, centre, lighting.harmonics, lighting.directions, lighting.colours, tints.astype(np.float32),
+        seen, points, depth, centre, lighting.harmonics, lighting.directions, lighting.colours, tints.astype(np.float32),
         0.5 + 0.5 * grown.under, tilts, shine, lit,
     )  # fmt: skip
-    points = camera.project(seen.reshape(-1, 3)).reshape(strands.shape)
     share = np.linspace(0, 1, nodes, dtype=np.float32)
     taper = 0.45 + 0.55 * np.minimum(1, 5 * share) - 0.4 * np.maximum(0, share - 0.55) / 0.45
     widths = (grown.widths * camera.scale)[:, None] * taper[None]

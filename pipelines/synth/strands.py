@@ -19,8 +19,8 @@ from fakeit.pipelines.synth.hair import Hair, Style
 Floats = NDArray[np.float32]
 CENTRE = np.array([0.0, 2.5, -1.0], np.float32)  # of the head, for how far out its surface lies in any direction
 _ROWS, _COLUMNS = 32, 48
-_PIXELS = 5.5e5  # that a head of hair may cover, counted once a lock: what bounds its time
-_LEAST, _MOST = 650, 1500  # locks
+_PIXELS = 4.6e5  # that a head of hair may cover, counted once a lock: what bounds its time
+_LEAST, _MOST = 600, 1300  # locks
 _STRAYS = 0.16  # share of single hairs beside them
 _COIL_NODES = 11
 
@@ -268,9 +268,9 @@ def grow(
     weight = hair.weight
     if ceiling is not None:
         weight = weight * (vertices[:, 1] < ceiling[0] + ceiling[1] * vertices[:, 2])
-    corners = weight[triangles]
-    hairy = np.flatnonzero(corners.min(axis=1) > 0)
-    triangles, size, here = triangles[hairy], size[hairy], corners[hairy].mean(axis=1)
+    a, b, c = (weight[corner] for corner in triangles.T)
+    hairy = np.flatnonzero(a * b * c)
+    triangles, size, here = triangles[hairy], size[hairy], (a[hairy] + b[hairy] + c[hairy]) / 3
     if style.round:
         return _coils(hair, style, vertices, normals, triangles, size * here, scale, random)
     longest = max(style.top, style.sides, style.back, 0.5)
@@ -295,7 +295,7 @@ def grow(
         lengths = np.where(front, np.minimum(style.fringe, lengths), lengths)
     lengths = lengths * uneven * np.minimum(1.0, 0.4 + here[owners])  # what grows at the hairline is young
     lengths = lengths.astype(np.float32)
-    nodes = int(np.clip(4 + longest * (style.turns * 7 if style.curl > 0.05 else 0.5), 8, 44))
+    nodes = int(np.clip(4 + longest * (style.turns * 7 if style.curl > 0.05 else 0.4), 8, 44))
     locks = min(style.locks, count)
     guides = np.empty((locks, nodes, 3), np.float32)
     combing = np.array(
