@@ -21,14 +21,14 @@ _LIGHT_EYES = np.array(
 _DARK_EYES = np.array([0.85, 0.12, 0.01, 0.01, 0.01])
 
 # Rows of `Coat.colours` and places in `Coat.amounts`, as `shade` reads them.
-SKIN, LIP, BROW, BEARD, HAIR, SOCKET, IRIS, SCLERA, TEETH, GUMS, CLOTH, STRIPE = range(12)
+SKIN, LIP, BROW, BEARD, HAIR, SOCKET, IRIS, SCLERA, TEETH, GUMS, CLOTH, STRIPE, CHEST = range(13)
 GRAIN, BLOTCH, PATCH, BLUSH, LIPA, SOCKETA, BROWA, OIL, WET, IRISR, PUPILR, WRINKLE = range(12)
 COLLAR, DIP, STRIPES = range(12, 15)
 
 
 @dataclass(frozen=True)
 class Coat:
-    """The look of one face: `colours` (12, 3) linear RGB, `amounts` (15,), `offset` (2,) into the noise tiles, and the
+    """The look of one face: `colours` (13, 3) linear RGB, `amounts` (15,), `offset` (2,) into the noise tiles, and the
     `gaze` (3,) that the irises follow, head frame."""
 
     colours: Floats
@@ -88,6 +88,7 @@ def draw_coat(
         teeth,
         gums * random.uniform(0.4, 1.2),
         *cloth,
+        skin,
     ]
     return Coat(np.array(colours, np.float32), np.array(amounts, np.float32), random.integers(0, 512, 2), gaze)
 

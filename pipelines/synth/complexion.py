@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from fakeit.pipelines.synth.brows import Brows
 from fakeit.pipelines.synth.cards import finer
-from fakeit.pipelines.synth.coat import BROW, LIP, LIPA, SKIN, Coat
+from fakeit.pipelines.synth.coat import BROW, CHEST, LIP, LIPA, SKIN, Coat
 from fakeit.pipelines.synth.config import SkinConfig
 from fakeit.pipelines.synth.head import Head
 from fakeit.pipelines.synth.makehuman_pack import picture, read_pack
@@ -34,6 +34,8 @@ _BLOODLESS = np.array([0.95, 0.72, 0.68])  # power of each channel's contrasts b
 _YELLOW = np.array([1.0, 0.99, 0.88])  # of East Asians' skins, against others as light
 _PIGMENT = np.array([0.6, 0.85, 1.0])  # how much of each channel a brown spot takes
 _CHEEKS = np.s_[590:815, 430:545]  # of the cropped texture: the face without its rim, whose mean is "the" colour
+_STEPS = (STEPS - 1) / 255  # of the table, for a step of the picture
+_THROAT = np.s_[620:784, 680:704]
 _BROWS = (334, 540, 446, 860)  # left, top, right, bottom of the part that brows lie in, level 0
 _DROP = (0.3, 0.56)  # cm from the points to the middle of the strands: annotators mark a brow's upper edge
 _BROW_HAIRS = 900  # tries; a third lies on a brow
@@ -157,8 +159,15 @@ def draw_texture(
         iris=np.asarray(iris, np.float32),
         lashes=np.minimum(lashes * np.float32(dense), 1),
         colour=mean,
+        chest=table[np.arange(3), np.rint(_at(skin, _THROAT, level).mean(axis=(0, 1)) * _STEPS).astype(int)],
         lash_colour=np.array([0.03, 0.02, 0.015], np.float32) * np.float32(random.uniform(0.3, 2)),
     )
+
+
+def _at(skin: Bytes, part: tuple[slice, slice], level: int) -> Bytes:
+    """A part of the picture, told in texels of level 0."""
+    rows, columns = (slice(axis.start >> level, axis.stop >> level) for axis in part)
+    return skin[rows, columns, :3]
 
 
 def _towards(colour: Floats, mean: Floats) -> tuple[Floats, Floats]:
@@ -251,7 +260,7 @@ def _lay_brows(
         * (0.35 if person.years < 3 else 0.75 if person.years > 70 else 1.0)
     )
     moved = 0.5 * moved + 0.5 * cv2.GaussianBlur(moved, (0, 0), 2.2)  # the finest hairs, that no photograph resolves
-    laid = np.clip(moved * (0.75 * dense), 0, 255).astype(np.uint8)
+    laid = np.clip(moved * (0.6 * dense), 0, 255).astype(np.uint8)
     _brow_hairs(laid, target + drop - left, places[:, 1] - top, random)
     if level:
         laid = cv2.resize(laid, None, fx=0.5**level, fy=0.5**level, interpolation=cv2.INTER_AREA)
@@ -282,7 +291,7 @@ def _brow_hairs(laid: Bytes, middle: Floats, ends: Floats, random: np.random.Gen
     tip = np.stack([column - length * np.cos(turn), row + np.sign(row - between) * length * np.sin(turn)], axis=1)
     lines = np.rint(np.stack([np.stack([column, row], axis=1), tip], axis=1) * 16).astype(np.int32)
     hairs = np.zeros_like(laid)
-    cv2.polylines(hairs, list(lines), False, 170, 1, cv2.LINE_AA, 4)
+    cv2.polylines(hairs, list(lines), False, 200, 1, cv2.LINE_AA, 4)
     np.maximum(laid, hairs, out=laid)
 
 
@@ -305,12 +314,12 @@ def _style_rows(rows: Floats, hairs: Floats, ends: Floats) -> Floats:
     return np.interp(rows, wanted, own).astype(np.float32)
 
 
-def on_photograph(coat: Coat, skin: Floats, years: float) -> Coat:
-    """The same look on a photographed skin of mean colour (3,), which has lips of its own; a child's skin is even."""
+def on_photograph(coat: Coat, texture: Texture, years: float) -> Coat:
+    """The same look on a photographed skin, which has lips of its own; a child's skin is even."""
     amounts, colours = coat.amounts.copy(), coat.colours.copy()
     amounts[:3] *= np.interp(years, (5, 20), (0.3, 1.0))
     made_up = colours[LIP, 1] < 0.45 * colours[LIP, 0]
     amounts[LIPA] *= 0.75 if made_up else 0.12
-    colours[SKIN] = skin
+    colours[SKIN], colours[CHEST] = texture.colour, texture.chest
     colours[BROW] *= 0.75  # brows are darker than hair
     return replace(coat, amounts=amounts, colours=colours)

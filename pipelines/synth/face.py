@@ -111,7 +111,7 @@ def render(index: int, seed: int, config: SynthesisConfig, size: int) -> Face:
     if person is not None:
         complexion = stream(seed, index, "complexion")
         texture = draw_texture(head, person, coat.colours[0], tone, brows, camera.scale, config.skin, complexion)
-        coat = on_photograph(coat, texture.colour, person.years)
+        coat = on_photograph(coat, texture, person.years)
     lighting = draw_lighting(config.light, stream(seed, index, "light"))
 
     around = stream(seed, index, "background")

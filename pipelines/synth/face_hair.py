@@ -83,8 +83,7 @@ def draw_face_hair(
         classes[(covered > 0.5) & _UNDER_BEARDS[classes]] = BEARD_CLASS
     count = int(np.clip(380 * scale / 17, 80, 450) * (0.5 + dice[2]))
     brush(Layer.BROWS, count, 0.65, _brow_way, 0.03, hair.brow, 0.0)
-    if not lashed:
-        _lashes(image, depth, landmarks, hair, light, camera, 0.3 + 0.7 * dice[3], random)
+    _lashes(image, depth, landmarks, hair, light, camera, 0.3 + 0.7 * dice[3], 0.5 if lashed else 1.0, random)
 
 
 def _beard_way(place: Floats) -> Floats:
@@ -100,11 +99,12 @@ def _brow_way(place: Floats) -> Floats:
 
 def _lashes(
     image: Floats, depth: Floats, landmarks: Floats, hair: Hair, light: Floats, camera: Camera, strength: float,
-    random: np.random.Generator,
+    share: float, random: np.random.Generator,
 ) -> None:  # fmt: skip
-    """Curved lashes along the lids: long above, short below."""
+    """Curved lashes along the lids: long above, short below; `share` of their length and number beside a head's own."""
     strands = []
-    for lids, up, length, count in ((_UPPER, 0.5, 0.8, 60), (_LOWER, -0.7, 0.35, 26)):
+    upper, lower = int(60 * share), int(26 * share)
+    for lids, up, length, count in ((_UPPER, 0.5, 0.8 * share, upper), (_LOWER, -0.7, 0.35 * share, lower)):
         for lid in lids:
             line = landmarks[list(lid)]
             at = np.sort(random.uniform(0.04, 0.94, count))
@@ -121,8 +121,8 @@ def _lashes(
             reach = (length * (0.55 + 0.45 * np.sin(np.pi * np.clip(at + 0.1, 0, 1))) * (0.5 + 0.5 * strength))[
                 :, None, None
             ]
-            share = np.linspace(0, 1, 4)[None, :, None]
-            curve = fan[:, None] * share * 0.8 + np.array([0, up, 0]) * share**1.6
+            run = np.linspace(0, 1, 4)[None, :, None]
+            curve = fan[:, None] * run * 0.8 + np.array([0, up, 0]) * run**1.6
             strands.append(root[:, None] + curve * reach)
     lashes = np.concatenate(strands)
     tint = np.minimum(hair.brow, 0.02) * float(light[:, :3].mean())

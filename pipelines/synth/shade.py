@@ -145,7 +145,9 @@ def _shade(  # noqa: PLR0913 - a kernel takes plain arrays
                     hairs = 0.0
                     if textured and (cy > -16 or amounts[12] < -30):  # below a collar there is cloth alone
                         hairs = skin_at(albedo, skin, table, uv[t], u, v, w, cy > 2.5 and cz > 1.5)
+                        chest = min(1.0, max(0.0, (-10.5 - cy) / 3))  # the photographs are of heads
                         for a in range(3):
+                            albedo[a] += chest * (colours[12, a] - albedo[a])
                             albedo[a] *= _exp(0.4 * (amounts[0] * grain + amounts[2] * patch))
                     zone = 0.55 + 0.9 / (1 + 0.08 * cx * cx) * (1.0 if cy > -1.5 else 0.6)  # forehead, nose, chin: oily
                     broad = amounts[7] * max(0.0, 1 + 0.2 * grain)
@@ -189,7 +191,7 @@ def _shade(  # noqa: PLR0913 - a kernel takes plain arrays
                             albedo[a] = albedo[a] * (1 - brow) + colours[2, a] * brow
                         broad *= 1 - brow
                         tight *= 1 - brow
-                        if hairs > 0.09:
+                        if hairs > 0.07:
                             part = 5 if cx < 0 else 6
                     if hair > 0:
                         hair = min(1.0, max(0.0, hair * 1.9 - 0.45 + 0.3 * strand))  # it thins out at the hairline

@@ -85,16 +85,19 @@ def head_radii(vertices: Floats) -> Floats:
 
 
 @numba.njit(cache=True, fastmath=True, error_model="numpy")
-def _grow(roots: Any, normals: Any, lengths: Any, clear: Any, radii: Any, centre: Any, style: Any, out: Any) -> None:
-    """Locks (N, K, 3). `style`: fringe, parting, sweep, backwards, lift, stiffness."""
-    fringe, parting, sweep, backwards, lift, stiff = style[0], style[1], style[2], style[3], style[4], style[5]
+def _grow(
+    roots: Any, normals: Any, lengths: Any, fringe: Any, clear: Any, radii: Any, centre: Any, style: Any, out: Any
+) -> None:
+    """Locks (N, K, 3); `fringe` (N,) says which fall over the forehead. `style`: parting, sweep, backwards, lift,
+    stiffness."""
+    parting, sweep, backwards, lift, stiff = style[0], style[1], style[2], style[3], style[4]
     nodes = out.shape[1]
     d, comb, p, q = np.zeros(3), np.zeros(3), np.zeros(3), np.zeros(3)
     for s in range(roots.shape[0]):
         side = roots[s, 0] - parting
         aside = max(-1.0, min(1.0, side / 2.5))
         front = max(0.0, min(1.0, (roots[s, 2] - 1.0) / 4)) * max(0.0, min(1.0, (roots[s, 1] - 6) / 3))
-        falls = fringe > 0 and front > 0.3 and abs(roots[s, 0]) < 5.5
+        falls = fringe[s]
         comb[0] = (aside * 0.9 + sweep) * (1 - 0.8 * backwards)
         comb[1] = -0.35
         comb[2] = -0.25 * (1 - front)
@@ -286,28 +289,28 @@ def grow(
     scatter = random.normal(0, 1, (count, 4)).astype(np.float32)
     under = random.random(count).astype(np.float32)
     strays = np.arange(count) >= count - stray
+    strays &= (roots[:, 2] < 2.0) | (longest < 9)  # none hangs into the face
     uneven = np.exp(random.normal(0, 0.12, count))
     high = np.clip((roots[:, 1] - 6) / 3, 0, 1)
     behind = np.clip((-roots[:, 2] - 1) / 3, 0, 1)
     lengths = high * style.top + (1 - high) * (behind * style.back + (1 - behind) * style.sides)
-    front = (roots[:, 2] > 3.5) & (roots[:, 1] > 6.5) & (np.abs(roots[:, 0]) < 5.5)
-    if style.fringe > 0:
-        lengths = np.where(front, np.minimum(style.fringe, lengths), lengths)
+    fringe = (style.fringe > 0) & (roots[:, 2] > 3.0) & (roots[:, 1] > 6.5) & (np.abs(roots[:, 0]) < 5.5)
+    lengths = np.where(fringe, np.minimum(style.fringe, lengths), lengths)
     lengths = lengths * uneven * np.minimum(1.0, 0.4 + here[owners])  # what grows at the hairline is young
     lengths = lengths.astype(np.float32)
     nodes = int(np.clip(4 + longest * (style.turns * 7 if style.curl > 0.05 else 0.4), 8, 44))
     locks = min(style.locks, count)
     guides = np.empty((locks, nodes, 3), np.float32)
-    combing = np.array(
-        [style.fringe, style.parting, style.sweep, style.backwards, style.lift, style.stiffness], np.float32
-    )
+    combing = np.array([style.parting, style.sweep, style.backwards, style.lift, style.stiffness], np.float32)
     clear = (style.volume * (0.25 + 0.75 * under)).astype(np.float32)
-    _grow(roots[:locks], outward[:locks], lengths[:locks], clear[:locks], radii, CENTRE, combing, guides)
+    _grow(
+        roots[:locks], outward[:locks], lengths[:locks], fringe[:locks], clear[:locks], radii, CENTRE, combing, guides
+    )
     strands = np.empty((count, nodes, 3), np.float32)
     owner = np.empty(count, np.int64)
     turns = min(style.turns, 5.5 / longest)  # what so few nodes can follow
     curls = np.array([style.curl, turns, style.clump, style.frizz, max(0.4, style.lift)], np.float32)
-    scatter[strays, :3] *= 2.5
+    scatter[strays, :3] *= 2.5 if longest < 9 else 1.5
     _gather(roots, lengths, guides, lengths[:locks], scatter, CENTRE, curls, strands, owner)
     widths = width * np.exp(random.normal(0, 0.2, count)) * np.minimum(1.0, 0.5 + here[owners])
     widths *= 1.7 - 1.1 * under  # what lies below fills the gaps

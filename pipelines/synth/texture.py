@@ -27,6 +27,7 @@ class Texture:
         lashes: (h, w) float32, their alpha.
         lash_colour: (3,) linear.
         colour: (3,) linear, the skin's mean as it comes out.
+        chest: (3,) linear, of the throat: what it wears below, where the picture has nothing.
     """
 
     picture: Bytes
@@ -36,6 +37,7 @@ class Texture:
     lashes: Floats
     lash_colour: Floats
     colour: Floats
+    chest: Floats
 
 
 def arrays(uv: Floats | None, texture: Texture | None) -> tuple[Floats, Bytes, Floats, Floats]:
