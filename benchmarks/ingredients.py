@@ -28,7 +28,10 @@ ROOT = Path(__file__).resolve().parent.parent
 EVERYTHING = "everything on"
 WITHOUT: dict[str, list[str]] = {
     EVERYTHING: [],
-    "hair": ["hair.bald=1.0"],
+    "hair": ["hair.bald=1.0", "skin.beard=0.0"],
+    "skins of all tones": ["skin.tones=[0.25, 0.25]", "skin.texture=[0.7, 0.7]"],
+    "measured light": ["light.measured=0.0"],
+    "children and the old": ["people.babies=0.0", "people.children=0.0", "people.old=0.0"],
     "glasses, hats, hands, masks": [
         "accessories.glasses=0.0", "accessories.hat=0.0", "accessories.mask=0.0", "accessories.headset=0.0",
         "accessories.occluder=0.0", "accessories.scarf=0.0",
@@ -38,7 +41,6 @@ WITHOUT: dict[str, list[str]] = {
         "light.measured=0.0", "light.lights=[1, 1]", "light.shadows=0.0", "light.ambient=[0.7, 0.7]",
         "light.exposure_sd=0.0",
     ],
-    "measured light": ["light.measured=0.0"],
     "backgrounds": ["background.place=0.0", "background.plain=1.0", "background.others=0.0"],
     "camera effects": [
         "effects.depth_blur=0.0", "effects.motion_blur=0.0", "effects.noise=[0.0, 0.0]", "effects.vignette=0.0",
@@ -68,7 +70,7 @@ def dataset(name: str, options: argparse.Namespace) -> Path:
     if not (place / "manifest.json").exists():
         made = place.with_name(f"{place.name}.faces")
         head = ["--head", "ict", "--head-file", options.head_file] if options.head_file else []
-        job("synthesize.py", "--count", options.faces, "--size", 256, "--seed", 1, "--workers", options.workers,
+        job("synthesize.py", "--count", options.faces, "--size", options.render, "--seed", 1, "--workers", options.workers,
             "--output", made, *head, *settings(WITHOUT[name]))  # fmt: skip
         job("preprocess.py", "--config", "conf/preprocess/box.toml", "--input", made, "--output", place, "--set",
             "source.options.dense=true", "--workers", options.workers, "--overwrite")  # fmt: skip
@@ -81,7 +83,7 @@ def conf(places: dict[str, Path], options: argparse.Namespace) -> str:
     """A file of conf/compare over the datasets."""
     start = "from the box's network going on" if options.init else "from nothing"
     going = {"optimiser.lr": 5e-4, "optimiser.ema": 0.99, "train.freeze_norms": 0.0}
-    keys = going if options.init else {"network.width": 0.5, "input.size": 48}
+    keys = going if options.init else {"network.width": options.width, "input.size": options.size}
     points = [f'    {{ name = "{n}", dataset = "{p.absolute()}", judged = "comparison" }},' for n, p in places.items()]
     return f"""name = "render_ingredients"
 title = "Ingredients of the renderer, {start}"
@@ -110,6 +112,9 @@ def main() -> None:
     parser.add_argument("--init", help="a network of conf/train/box.toml that goes on training; box: the box's")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--faces", type=int, default=2500)
+    parser.add_argument("--render", type=int, default=256, help="pixels of a rendered face (256)")
+    parser.add_argument("--size", type=int, default=48, help="pixels of the network's input, from nothing (48)")
+    parser.add_argument("--width", type=float, default=0.5, help="of the network, from nothing (0.5)")
     parser.add_argument("--samples", type=int, default=37_500, help="that each training sees (37,500)")
     parser.add_argument("--without", nargs="+", choices=list(WITHOUT), default=list(WITHOUT), metavar="INGREDIENT")
     named = "[NAME:]BENCHMARK=DIR"

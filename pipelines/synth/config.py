@@ -79,9 +79,12 @@ class SkinConfig:
     texture: Range = (0.3, 1.2)  # strength of blotches, pores and freckles
     makeup: float = 0.3
     beard: float = 0.36
+    tones: Range = (0.0, 1.0)  # of all people's, from the lightest to the darkest
 
     def __post_init__(self) -> None:
         _share("skin", makeup=self.makeup, beard=self.beard)
+        if not 0 <= self.tones[0] <= self.tones[1] <= 1:
+            raise FakeitError(f"skin.tones is {list(self.tones)}; two numbers in 0 (lightest) to 1, the lighter first")
 
 
 @dataclass(frozen=True)

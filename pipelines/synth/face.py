@@ -92,6 +92,7 @@ def render(index: int, seed: int, config: SynthesisConfig, size: int) -> Face:
     vertices = _express(head, vertices, strength)
     toned = stream(seed, index, "tone")
     tone = draw_tone(toned) if person is None else tone_of(person, toned)
+    tone = config.skin.tones[0] + (config.skin.tones[1] - config.skin.tones[0]) * tone
     hair = draw_hair(config.hair, head.canonical, tone, stream(seed, index, "hair"), person)
     skin = stream(seed, index, "skin")
     coat = draw_coat(config, tone, hair, gaze, skin, stream(seed, index, "clothes"))

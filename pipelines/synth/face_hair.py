@@ -76,9 +76,9 @@ def draw_face_hair(
         return draw_strokes(image, depth, points, lit, np.full(len(roots), scale * width, np.float32), 0.8, 0.12)
 
     if layers[..., Layer.BEARD].any() and dice[0] < 0.75:
-        long = 0.12 + 3.5 * dice[1] ** 4
+        long = 0.12 + 2.8 * dice[1] ** 4 * float(layers[..., Layer.BEARD].max())  # long ones are dense
         stubble = long < _STUBBLE
-        count = int(np.clip(1200 * scale / 17, 200, 1400) * (1.5 if stubble else 1))
+        count = int(np.clip(1200 * scale / 17, 200, 1400) * (1.25 if stubble else 1))
         covered = brush(Layer.BEARD, count, long, _beard_way, 0.025 if stubble else 0.045, hair.beard, 0.4)
         classes[(covered > 0.5) & _UNDER_BEARDS[classes]] = BEARD_CLASS
     count = int(np.clip(380 * scale / 17, 80, 450) * (0.5 + dice[2]))

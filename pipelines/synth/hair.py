@@ -135,14 +135,17 @@ def draw_hair(
         crown = np.clip((random.uniform(3.5, 7.5) - y) / 0.8, 0, 1) * (z < 2)  # a wreath is left, or nothing
         weight = np.asarray(weight * crown * (0.9 if stubble else 0.0), np.float32)
         style = draw_short(random, 0.8) if stubble else None
-    high = 0.0 if style is None else 0.8 * style.volume if style.round else min(0.5 * style.volume, 1.2) + 0.1
+    high = 0.0 if style is None else min(0.8 * style.volume, 3.2) if style.round else min(0.5 * style.volume, 1.2) + 0.1
     lift = weight * high
+    if style is not None and style.round:
+        weight = np.minimum(1.0, 2.2 * weight)  # no skin shows on the ball
+        lift = lift * np.maximum(np.clip((y - 1) / 5, 0.12, 1), np.clip((-z - 1) / 3, 0, 1))  # flat about the ears
     return Hair(
         colour=np.asarray(colour, np.float32),
         brow=np.asarray(brow, np.float32),
         beard=np.asarray(beard, np.float32),
         grey=grey,
-        weight=weight,
+        weight=np.asarray(weight, np.float32),
         lift=np.asarray(lift, np.float32),
         style=style,
     )

