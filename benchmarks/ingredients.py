@@ -83,7 +83,8 @@ def conf(places: dict[str, Path], options: argparse.Namespace) -> str:
     """A file of conf/compare over the datasets."""
     start = "from the box's network going on" if options.init else "from nothing"
     going = {"optimiser.lr": 5e-4, "optimiser.ema": 0.99, "train.freeze_norms": 0.0}
-    keys = going if options.init else {"network.width": options.width, "input.size": options.size}
+    small = {"network.width": options.width, "input.size": options.size, "network.dense_modes": 0, "loss.dense": 0.0}
+    keys = going if options.init else small
     points = [f'    {{ name = "{n}", dataset = "{p.absolute()}", judged = "comparison" }},' for n, p in places.items()]
     return f"""name = "render_ingredients"
 title = "Ingredients of the renderer, {start}"
@@ -94,7 +95,7 @@ told = "real"
 baseline = "{EVERYTHING}"
 register = ""
 seeds = {options.seeds}
-set = {toml(keys)}
+set = {{ {", ".join(f'"{key}" = {toml(value)}' for key, value in keys.items())} }}
 budget = {{ samples = {options.samples}, rounds = 10 }}
 [[axes]]
 name = "without"
