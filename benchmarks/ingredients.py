@@ -70,8 +70,8 @@ def dataset(name: str, options: argparse.Namespace) -> Path:
     if not (place / "manifest.json").exists():
         made = place.with_name(f"{place.name}.faces")
         head = ["--head", "ict", "--head-file", options.head_file] if options.head_file else []
-        job("synthesize.py", "--count", options.faces, "--size", options.render, "--seed", 1, "--workers", options.workers,
-            "--output", made, *head, *settings(WITHOUT[name]))  # fmt: skip
+        job("synthesize.py", "--count", options.faces, "--size", options.render, "--seed", 1, "--output", made,
+            "--workers", options.workers, *head, *settings(WITHOUT[name]))  # fmt: skip
         job("preprocess.py", "--config", "conf/preprocess/box.toml", "--input", made, "--output", place, "--set",
             "source.options.dense=true", "--workers", options.workers, "--overwrite")  # fmt: skip
         shutil.rmtree(made)

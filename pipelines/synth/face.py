@@ -238,7 +238,7 @@ def _express(head: Head, vertices: Floats, strength: dict[str, float]) -> Floats
 
 
 def _translucent(normals: Floats, places: Floats) -> Floats:
-    """Normals (N, 3) of teeth, nearer to those of the row they stand in: light goes through them, edges are not dark."""
+    """Normals (N, 3) of teeth, nearer to those of the row they stand in: light goes through them, no edge is dark."""
     row = (places - [0, 0, places[:, 2].min()]) * [1, 0, 1] if len(places) else places
     bent = normals + 0.8 * row / (np.linalg.norm(row, axis=1, keepdims=True) + 1e-6)
     return np.asarray(bent / (np.linalg.norm(bent, axis=1, keepdims=True) + 1e-6), np.float32)

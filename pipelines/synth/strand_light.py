@@ -45,7 +45,7 @@ def _light(
     out: Any,
 ) -> None:
     """Colours (N, K, 3) of strands (N, K, 3), camera frame: Kajiya and Kay (1989) with the two highlights of Marschner
-    et al. (2003), a white one towards the root and a coloured one towards the tip, and the sheen of the surroundings."""
+    et al. (2003), a white one towards the root and a coloured one towards the tip; and the surroundings' sheen."""
     n = np.zeros(3)
     t = np.zeros(3)
     r = np.zeros(3)
@@ -117,8 +117,8 @@ def draw_hair_strands(
     points = camera.project(seen.reshape(-1, 3)).reshape(strands.shape)
     lit = np.empty_like(strands)
     _light(
-        seen, points, depth, centre, lighting.harmonics, lighting.directions, lighting.colours, tints.astype(np.float32),
-        0.5 + 0.5 * grown.under, tilts, shine, lit,
+        seen, points, depth, centre, lighting.harmonics, lighting.directions, lighting.colours,
+        tints.astype(np.float32), 0.5 + 0.5 * grown.under, tilts, shine, lit,
     )  # fmt: skip
     share = np.linspace(0, 1, nodes, dtype=np.float32)
     taper = 0.45 + 0.55 * np.minimum(1, 5 * share) - 0.4 * np.maximum(0, share - 0.55) / 0.45

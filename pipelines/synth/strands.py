@@ -52,8 +52,10 @@ def _radii(vertices: Any, centre: Any, rows: int, columns: int) -> Any:
     """How far out the mesh reaches from its centre, (rows, columns): latitude from below, longitude from −π."""
     out = np.zeros((rows, columns), np.float32)
     for v in range(0, vertices.shape[0], 3):
-        if vertices[v, 1] < -12.0 or (vertices[v, 1] < -6.0 and abs(vertices[v, 0]) > 8.5):
+        if vertices[v, 1] < -6.0 and (abs(vertices[v, 0]) > 8.5 or vertices[v, 1] < -12.0):
             continue  # shoulders and arms are no part of the head
+        if vertices[v, 1] < -8.0 and vertices[v, 2] < 3.0:
+            continue  # nor is the back
         x, y, z = vertices[v, 0] - centre[0], vertices[v, 1] - centre[1], vertices[v, 2] - centre[2]
         far = math.sqrt(x * x + y * y + z * z) + 1e-6
         row = min(rows - 1, int((math.asin(y / far) / math.pi + 0.5) * rows))
@@ -77,9 +79,10 @@ def _radius(radii: Any, x: float, y: float, z: float, far: float) -> float:
 def head_radii(vertices: Floats) -> Floats:
     """How far out a head reaches in any direction from `CENTRE`, (rows, columns), cm."""
     radii = _radii(vertices, CENTRE, _ROWS, _COLUMNS)
-    around = np.concatenate([radii[:, -8:], radii, radii[:, :8]], axis=1)
-    filled = cv2.dilate(around, np.ones((9, 9), np.uint8))[:, 8:-8]
-    radii = np.where(radii > 0, radii, filled)
+    for _ in range(4):  # cells without a vertex take their neighbours'
+        around = np.concatenate([radii[:, -1:], radii, radii[:, :1]], axis=1)
+        filled = cv2.dilate(around, np.ones((3, 3), np.uint8))[:, 1:-1]
+        radii = np.where(radii > 0, radii, filled)
     return np.asarray(radii, np.float32)
 
 
