@@ -58,7 +58,7 @@ class Camera:
             return np.zeros(points.shape, np.float32)
         affine = np.concatenate([self.turn, -(self.turn @ self.origin)[:, None]], axis=1)
         flat = np.ascontiguousarray(points, np.float32).reshape(-1, 1, 3)
-        return np.asarray(cv2.transform(flat, affine), np.float32).reshape(points.shape)  # a tenth of numpy's time
+        return np.asarray(cv2.transform(flat, affine), np.float32).reshape(points.shape)  # an eighth of numpy's time
 
     def project(self, points: Floats) -> Floats:
         """Camera frame (N, 3) → x, y in pixels and depth (greater is nearer), (N, 3) float32."""
