@@ -40,7 +40,10 @@ def measure(config: TrainConfig, dataset: str, seconds: float = SECONDS) -> floa
     """Images a second of a training of this conf on this dataset, as this process may use the machine."""
     comm = Single()
     device = device_of(config, comm)
-    store = ShardedDataset([DatasetSpec(dataset)], "train", scheme=config.input.scheme)
+    dense = config.loss.dense > 0
+    store = ShardedDataset([DatasetSpec(dataset)], "train", scheme=config.input.scheme, dense=dense)
+    if not store.dense:
+        config = config.without_dense()
     crop = config.input.crop(store.crop)
     chosen = precision.choose(config, scheme(store.scheme).count, crop, comm, device, None)
     config = replace(config, train=replace(config.train, precision=chosen))

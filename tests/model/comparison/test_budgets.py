@@ -69,6 +69,14 @@ def test_minutes_are_samples_at_each_network_s_own_pace(tmp_path: Path) -> None:
     assert [_rows_seen(cell.train_config(), ours) for cell in cells] == pytest.approx([3000, 750], abs=10)
 
 
+@pytest.mark.parametrize("dense", [True, False], ids=["with dense points", "without"])
+def test_a_pace_with_dense_points(tmp_path: Path, dense: bool) -> None:
+    ours = make_dataset(tmp_path / "a", train=(40, 40), dense=dense)
+    asked = {"network.name": "resnet_lean", "network.width": 0.25, "network.dense_modes": 8, "loss.dense": 2.4}
+    cells = grid.cells(_config(Budget(epochs=1), Point("dense", set=asked)), manifests.load(str(ours)))
+    assert Paces(tmp_path / "out", str(ours), 1)(cells[0].train_config(), "") > 1
+
+
 def test_a_pace_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ours = make_dataset(tmp_path / "a", train=(40, 40))
     cells = grid.cells(_config(Budget(epochs=1)), manifests.load(str(ours)))
