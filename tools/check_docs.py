@@ -1,5 +1,6 @@
 #!/usr/bin/env python
-"""The documentation proves itself: what it tells people to type exists, parses, and runs as written.
+"""The documentation proves itself: what it tells people to type exists, parses, and runs as written; and no file
+keeps a merge's markers.
 
     python tools/check_docs.py                               # every command: script, options, confs (seconds)
     python tools/check_docs.py --run docs/real_faces.md      # runs its commands in a bare clone, with their seconds
@@ -37,6 +38,7 @@ from tools.docs_samples import make_samples  # noqa: E402
 
 PAGES = ("README.md", "CONTRIBUTING.md", "model/box/README.md", "docs/*.md", "docs/results/README.md")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.M | re.S)
+MERGE_MARKER = r"^(<{7}|>{7}|[|]{7})( |$)"  # not "=======": that underlines a heading
 # What a run in the clone is made smaller by: how many faces, how long.
 SMALLER = (
     (re.compile(r"--count \d+"), "--count 24"),
@@ -191,6 +193,15 @@ def wrong_options(script: str, options: list[str]) -> Iterator[str]:
             yield f"{word} does not exist"
 
 
+def merge_markers(root: Path = ROOT) -> list[str]:
+    """What a merge or rebase has left in any text file that git holds or would take."""
+    asked = ["git", "grep", "--untracked", "-nIE", MERGE_MARKER]
+    said = subprocess.run(asked, cwd=root, capture_output=True, text=True, errors="replace")
+    if said.returncode > 1:
+        return [f"merge markers were not looked for: {said.stderr.strip()}"]
+    return [f"{line.split(':')[0]}:{line.split(':')[1]}: a merge's marker" for line in said.stdout.splitlines()]
+
+
 def pages(names: list[str]) -> list[Path]:
     return [page for name in names or PAGES for page in sorted(ROOT.glob(name))]
 
@@ -260,7 +271,8 @@ def run_pages(chosen: list[Path], only: str, out: Path) -> list[str]:
 
 def main(arguments: argparse.Namespace) -> int:
     chosen = pages(arguments.pages)
-    wrong = [problem for page in chosen for command in commands(page) for problem in problems(command)]
+    wrong = merge_markers()
+    wrong += [problem for page in chosen for command in commands(page) for problem in problems(command)]
     if arguments.run:
         with tempfile.TemporaryDirectory() as folder:
             wrong += run_pages(chosen, arguments.only, Path(arguments.folder or folder))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,15 @@ def test_blocks_say_what_they_are(page: Path) -> None:
 def test_what_is_wrong_is_found(text: str, said: str) -> None:
     (problem,) = check_docs.problems(Command("page.md", 7, text))
     assert said in problem and problem.startswith("page.md:7: ")
+
+
+def test_no_file_keeps_a_merges_markers(tmp_path: Path) -> None:
+    assert check_docs.merge_markers() == []
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    ours, middle, theirs = "<" * 7 + " HEAD", "=" * 7, ">" * 7 + " branch"
+    (tmp_path / "page.md").write_text(f"Title\n{middle}\n{ours}\na\n{middle}\nb\n{theirs}\n")
+    (tmp_path / "code.py").write_text(f"{'<' * 8}\n# {ours}\n")  # neither is one
+    assert check_docs.merge_markers(tmp_path) == ["page.md:3: a merge's marker", "page.md:7: a merge's marker"]
 
 
 def test_blocks_become_commands(tmp_path: Path) -> None:
