@@ -85,10 +85,12 @@ class ProgressBar:
         """`predict: 120 of 400 pictures (30 %), 12.1 a second, 23 s left`."""
         of = f" of {self.total:,}" if self.total else ""
         share = f" ({100 * self.done / self.total:.0f} %)" if self.total else ""
+        said = f"{self.what}: {self.done:,}{of} {self.unit}{share}"
+        if self.rate:  # nobody knows one before the first step
+            said += f", {self.rate:,.1f} a second" if self.rate >= 1 else f", {1 / self.rate:,.1f} s each"
         left = self.left()
-        to_go = f", {duration(left)} left" if left is not None else ""
-        rate = f"{self.rate:,.1f} a second" if self.rate >= 1 else f"{1 / max(self.rate, 1e-9):,.1f} s each"
-        return f"{self.what}: {self.done:,}{of} {self.unit}{share}, {rate}{to_go}" + (f"  {note}" if note else "")
+        said += f", {duration(left)} left" if left is not None else ""
+        return said + (f"  {note}" if note else "")
 
     def _json(self, note: str) -> str:
         left = self.left()

@@ -21,6 +21,15 @@ def test_lines_with_an_estimate_where_there_is_no_terminal(
     assert len(lines) == 4
 
 
+def test_no_rate_before_the_first_step(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    shown = progress.ProgressBar("preprocess", 24, "images")
+    now[0] = 50.0
+    shown.step(0)  # as Spark is asked how far it is
+    assert capsys.readouterr().err == "preprocess: 0 of 24 images (0 %)\n"
+
+
 @pytest.mark.parametrize(("how", "lines"), [("none", 0), ("json", 2)])
 def test_as_json_and_not_at_all(
     how: progress.How, lines: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
