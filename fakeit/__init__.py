@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig
     from fakeit.model.inference.results import Face
 
-__version__ = "0.2.0"  # the one place; a release's tag says the same
+__version__ = "0.3.0.dev0"  # the one place; how a release is cut: CONTRIBUTING.md
 __all__ = ["Face", "Faces", "HeadPose", "Landmarker", "LandmarkerConfig"]
 _PLACES = {"HeadPose": "head_pose", "Landmarker": "landmarker", "LandmarkerConfig": "landmarker"}
 _PLACES |= {"Face": "results", "Faces": "found"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,8 +13,13 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.version import Version
+
+from fakeit import __version__
+from tools.build_dist import check_tag
 
 ROOT = Path(__file__).resolve().parents[1]
+WHEEL_MB, BASE_MB = 45, 400  # at most: the wheel, and all that pip brings with it
 HEAVY = ("torch", "pyarrow", "pyspark", "pandas", "mlflow", "scipy", "numba", "matplotlib", "petastorm", "horovod")
 
 
@@ -51,6 +57,10 @@ def test_the_wheel_holds_what_its_users_need(wheel: Path) -> None:
     assert not [name for name in names if "__pycache__" in name or name.startswith("fakeit/tests")]
 
 
+def test_the_wheel_stays_small(wheel: Path) -> None:
+    assert wheel.stat().st_size <= WHEEL_MB * 2**20
+
+
 def test_points_with_the_base_alone(unpacked: Path, tmp_path: Path) -> None:
     picture = ROOT / "tests" / "pipelines" / "golden" / "mtcnn_faces.jpg"
     code = f"""
@@ -60,6 +70,33 @@ faces = fakeit.Landmarker.load()({str(picture)!r})
 print(fakeit.__version__, len(faces), faces[0].points.shape)"""
     ran = python(unpacked, code, tmp_path)
     assert ran.stdout.split(" ", 1)[1] == "8 (70, 2)\n", ran.stderr
+
+
+def test_the_version_is_said_alike_everywhere(wheel: Path) -> None:
+    """Between releases the number of the one to come with `.dev0`, so that no two different wheels have one version."""
+    assert wheel.name.startswith(f"fakeit_landmarks-{__version__}-")
+    changes = (ROOT / "CHANGELOG.md").read_text()
+    released = re.search(r"^## \[(\d+\.\d+\.\d+)\] – (\S+)", changes, re.M)
+    unreleased = re.search(r"^## \[Unreleased\]\n(.*?)^## ", changes, re.M | re.S)
+    assert released and unreleased
+    citation = (ROOT / "CITATION.cff").read_text()
+    assert f"\nversion: {released[1]}\n" in citation and f'\ndate-released: "{released[2]}"\n' in citation
+    if unreleased[1].strip():
+        assert __version__.endswith(".dev0") and Version(__version__) > Version(released[1])
+    else:
+        assert Version(__version__) >= Version(released[1])
+
+
+def test_a_tag_and_the_version_must_agree(tmp_path: Path) -> None:
+    check_tag(tmp_path, "1.0.0")  # no git at all
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
+    for words in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "a"], ["tag", "other"]):
+        subprocess.run([*git, *words], cwd=tmp_path, check=True)
+    check_tag(tmp_path, "1.0.0")  # no tag of a version
+    subprocess.run([*git, "tag", "v1.0.0"], cwd=tmp_path, check=True)
+    check_tag(tmp_path, "1.0.0")
+    with pytest.raises(SystemExit, match=r"tagged v1\.0\.0, but fakeit/__init__.py says 1\.1\.0\.dev0"):
+        check_tag(tmp_path, "1.1.0.dev0")
 
 
 def test_importing_fakeit_loads_nothing_but_itself(unpacked: Path, tmp_path: Path) -> None:
@@ -93,10 +130,12 @@ def test_the_base_in_other_pythons(version: str, wheel: Path, tmp_path: Path) ->
     python_there = interpreter(version)
     if python_there is None:
         pytest.skip(f"needs a Python {version}")
-    subprocess.run([python_there, "-m", "venv", tmp_path / "venv"], check=True)
-    here = tmp_path / "venv" / "bin"
+    venv = tmp_path / "venv"
+    subprocess.run([python_there, "-m", "venv", venv], check=True)
+    here, before = venv / "bin", megabytes(venv)  # of pip, and setuptools before 3.12
     if subprocess.run([here / "pip", "install", "-q", wheel], capture_output=True).returncode:
         pytest.skip("needs a package index")
+    assert megabytes(venv) - before <= BASE_MB
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     shutil.copy(ROOT / "tests" / "pipelines" / "golden" / "mtcnn_faces.jpg", tmp_path / "faces.jpg")
     for words, said in (
@@ -107,6 +146,11 @@ def test_the_base_in_other_pythons(version: str, wheel: Path, tmp_path: Path) ->
     ):
         ran = subprocess.run([here / "fakeit", *words], cwd=tmp_path, env=environment, capture_output=True, text=True)
         assert ran.returncode == 0 and said in ran.stdout, (words, ran.stdout, ran.stderr)
+    shutil.rmtree(venv)  # pytest would keep it for three runs
+
+
+def megabytes(folder: Path) -> float:
+    return sum(file.lstat().st_size for file in folder.rglob("*")) / 2**20
 
 
 def test_evaluating_with_the_base_alone(unpacked: Path, tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 #!/usr/bin/env python
 """The source distribution, and the wheel built from it alone (so that one proves the other), with the environment's own
 setuptools: nothing is downloaded. Both are built from copies of what they hold, so that the checkout stays as it is and
-several builds may run at once.
+several builds may run at once. Their version is `fakeit.__version__`, with or without tags; where a tag names this commit
+(v0.3.0), the two must agree.
 
     python tools/build_dist.py dist
 """
@@ -9,6 +10,7 @@ several builds may run at once.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +19,10 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from fakeit import __version__  # noqa: E402
+
 HELD = ("fakeit", "pipelines", "model", "jobs", "conf", "pyproject.toml", "README.md", "LICENSE", "NOTICE.md")
 BUILD = "import sys; from setuptools import build_meta as b; print(getattr(b, sys.argv[1])(sys.argv[2]))"
 
@@ -41,7 +47,16 @@ def copy(folder: Path) -> Path:
     return folder
 
 
+def check_tag(root: Path, version: str) -> None:
+    """Leaves where git calls this commit by another version than the package does. No git, no tag: nothing to hold."""
+    said = subprocess.run(["git", "tag", "--points-at", "HEAD"], cwd=root, capture_output=True, text=True)
+    tags = [tag for tag in said.stdout.split() if re.fullmatch(r"v\d.*", tag)]
+    if tags and f"v{version}" not in tags:
+        raise SystemExit(f"error: this commit is tagged {tags[0]}, but fakeit/__init__.py says {version}")
+
+
 def main() -> None:
+    check_tag(ROOT, __version__)
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "dist").resolve()
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
