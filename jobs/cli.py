@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import io
 import os
 import re
@@ -19,6 +20,8 @@ from fakeit.pipelines.secrets import MaskedStream
 
 TRACE = "FAKEIT_TRACE"  # an environment variable: whether the trace of an unforeseen error is printed
 
+# What a disk or its owner refuses, wherever it is met: the user's to change, not a bug.
+NOT_OURS = frozenset((errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT))
 SAID = "fakeit "  # how argv[0] begins when a job is run as `fakeit COMMAND`
 
 
@@ -112,6 +115,13 @@ def check(needs: Sequence[str] | None) -> None:
         raise FakeitError(f"{sys.argv[0]} needs {', '.join(lacking)}: {extras.remedy(lacking)}")
 
 
+def open_closed_streams() -> None:
+    """Whoever started this may have closed what Python then calls None: nothing comes in, what is said goes nowhere."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # for as long as the process lives
+
+
 def run(
     main: Callable[[argparse.Namespace], int | None], parser: Parser, needs: Sequence[str] | None = None
 ) -> NoReturn:
@@ -122,6 +132,7 @@ def run(
         parser: of its arguments.
         needs: see `check`.
     """
+    open_closed_streams()
     for stream, how in ((sys.stdin, "surrogateescape"), (sys.stdout, "backslashreplace")):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=how)  # names of files need not be UTF-8
@@ -151,6 +162,11 @@ def run(
             raise
         place = traceback.extract_tb(error.__traceback__)[-1]
         found = " ".join(f"{type(error).__name__}: {error}".split())[:500]
-        print(f"error: {found} ({place.filename}:{place.lineno}; {TRACE}=1 shows the trace)", file=sys.stderr)
-        code = 1
+        if isinstance(error, OSError) and error.errno in NOT_OURS:
+            where = f": {error.filename}" if error.filename else ""
+            print(f"error: {error.strerror}{where}", file=sys.stderr)
+            code = 2
+        else:
+            print(f"error: {found} ({place.filename}:{place.lineno}; {TRACE}=1 shows the trace)", file=sys.stderr)
+            code = 1
     raise SystemExit(code or 0)

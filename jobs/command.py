@@ -64,7 +64,11 @@ def main() -> None:
         meant = f"; did you mean 'fakeit {near[0]}'?" if near else ""
         print(f"error: unknown command '{words[0]}'{meant} (fakeit --help shows all)", file=sys.stderr)
         raise SystemExit(2)
-    job = module(words[0])
+    try:
+        job = module(words[0])
+    except KeyboardInterrupt:  # before `run` could say it
+        print("interrupted", file=sys.stderr)
+        raise SystemExit(130) from None
     sys.argv = [f"fakeit {words[0]}", *words[1:]]
     job.run(job.main, job.parser(), getattr(job, "NEEDS", None))
 

@@ -38,12 +38,12 @@ def main(arguments: argparse.Namespace) -> int:
     from fakeit.pipelines.errors import FakeitError
     from fakeit.pipelines.landmarks import scheme
     from fakeit.pipelines.outputs import Sources
-    from fakeit.pipelines.pictures import drawn_beside, expand
+    from fakeit.pipelines.pictures import drawn_beside, drawn_names, expand
     from fakeit.pipelines.progress import progress
 
     asked = [*arguments.places, *(arguments.images or [])]
     if (arguments.camera is None) == (not asked):
-        raise FakeitError("say which pictures (files, folders, globs, .zip, videos), or --camera")
+        raise FakeitError("say either which pictures (files, folders, globs, .zip, videos) or --camera")
     kind = choose_format(arguments.output, arguments.format) if arguments.output else None
     config = LandmarkerConfig(arguments.detector, arguments.refine, arguments.flip, arguments.smallest_face)
     pictures = expand(asked, sys.stdin) if asked else []
@@ -80,7 +80,7 @@ def main(arguments: argparse.Namespace) -> int:
     places = [f"{arguments.output}: {kind}, {scheme(landmarker.scheme).title}"] if kind else []
     if draw is not None:
         one = len(pictures) == 1 and not arguments.draw
-        places.append(f"drawn in {draw / pictures[0].name if one else draw}")
+        places.append(f"drawn in {draw / drawn_names(pictures)[pictures[0].name] if one else draw}")
     print("; ".join(places))
     if kind is None:
         next_step("python jobs/predict.py PICTURES --output points.csv   # or .json, or a folder for .pts")

@@ -27,6 +27,7 @@ def main(arguments: argparse.Namespace) -> None:
     from fakeit.model.inference.video import run_video
     from fakeit.pipelines.errors import FakeitError
     from fakeit.pipelines.landmarks import scheme
+    from fakeit.pipelines.progress import counted
 
     if (arguments.camera is None) == (arguments.video is None):
         raise FakeitError("say either a video or --camera")
@@ -39,7 +40,8 @@ def main(arguments: argparse.Namespace) -> None:
     follow = VideoConfig(every=arguments.every, smooth=not arguments.no_smooth, max_faces=arguments.faces)
     result = run_video(landmarker, place, film, follow, limit=arguments.frames)
     faces = sum(len(frame.faces) for frame in result.found)
-    print(f"{place}: {len(result.found):,} frames, {faces:,} faces, {stage_line(result.milliseconds)}")
+    seen = f"{counted(len(result.found), 'frame')}, {counted(faces, 'face')}"
+    print(f"{place}: {seen}, {stage_line(result.milliseconds)}")
     if result.note:
         print(f"  {result.note}")
     if kind is not None:

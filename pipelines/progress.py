@@ -109,6 +109,11 @@ def progress(items: Iterable[T], what: str, unit: str, total: int = 0) -> Iterat
         shown.close()
 
 
+def counted(number: int, unit: str) -> str:
+    """`1 face`, `2,000 faces`."""
+    return f"{number:,} {unit}{'s' * (number != 1)}"
+
+
 def duration(seconds: float) -> str:
     """`40 s`, `12 min`, `3.5 h`, `2.1 days`."""
     for size, name in ((86400, "days"), (3600, "h")):

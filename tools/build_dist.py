@@ -1,8 +1,8 @@
 #!/usr/bin/env python
 """The source distribution, and the wheel built from it alone (so that one proves the other), with the environment's own
 setuptools: nothing is downloaded. Both are built from copies of what they hold, so that the checkout stays as it is and
-several builds may run at once. Their version is `fakeit.__version__`, with or without tags; where a tag names this commit
-(v0.3.0), the two must agree.
+several builds may run at once. Their version is `fakeit.__version__`, with or without tags; where a tag names this
+commit (v0.3.0), the two must agree.
 
     python tools/build_dist.py dist
 """

@@ -70,7 +70,7 @@ def protocol(name: str) -> EvaluationProtocol:
         return PROTOCOLS[name]
     if name in KINDS:
         return EvaluationProtocol(name, name)
-    known = [*PROTOCOLS, *KINDS]
+    known = list(dict.fromkeys([*PROTOCOLS, *KINDS]))
     raise FakeitError(f"protocol '{name}' is unknown; known are {', '.join(known)}{nearest(name, known)}")
 
 

@@ -21,6 +21,7 @@ from fakeit.pipelines.file_names import printable
 from fakeit.pipelines.image_io import read_image
 from fakeit.pipelines.outputs import Sources, inside
 from fakeit.pipelines.pictures import PictureFile, drawn_names
+from fakeit.pipelines.progress import counted
 
 
 @dataclass
@@ -36,8 +37,8 @@ class Summary:
 
     def line(self) -> str:
         parts = [
-            f"{self.pictures:,} picture{'s' * (self.pictures != 1)}",
-            f"{self.faces:,} face{'s' * (self.faces != 1)}",
+            counted(self.pictures, "picture"),
+            counted(self.faces, "face"),
             f"{self.without:,} without a face",
         ]
         if self.unread:
@@ -79,6 +80,8 @@ def predict(
         FakeitError: before anything is read, where drawing would destroy an input; a folder that cannot be written.
     """
     pictures = list(pictures)
+    if draw is not None and draw.exists() and not draw.is_dir():
+        raise FakeitError(f"drawn pictures {draw}: is a file; name a folder")
     drawn = drawn_names(pictures) if draw is not None else {}
     sources = Sources(picture.location for picture in pictures)
     for name in drawn.values():
@@ -149,7 +152,7 @@ def _video(
         summary.unread += 1
         yield ImageResult(picture.name, [], problem=str(error))
         return
-    print(f"{picture.name}: {frames} frames, {stage_line(run.milliseconds)}")
+    print(f"{picture.name}: {counted(frames, 'frame')}, {stage_line(run.milliseconds)}")
     if run.note:
         print(f"  {run.note}")
 

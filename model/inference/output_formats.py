@@ -31,7 +31,9 @@ PARTIAL = ".partial"
 
 
 def choose_format(output: str, asked: str | None) -> str:
-    """The format asked for, else the one that the output's ending says."""
+    """The format asked for, else the one that the output's ending says. Raises FakeitError where neither does."""
+    if output == "-":
+        raise FakeitError("output -: name a file or folder; results are not written to standard output")
     if asked is not None:
         return asked
     ending = os.path.splitext(output)[1].lower().lstrip(".")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import shutil
 import subprocess
@@ -132,6 +133,33 @@ def test_a_reader_that_has_had_enough_sees_no_traceback() -> None:
         cwd=ROOT, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert (ran.returncode, ran.stdout, ran.stderr) == (141, "line\n", "")
+
+
+@pytest.mark.parametrize(("closed", "said"), [("<&-", "[]\n"), (">&-", ""), ("2>&-", "[]\n")])
+def test_closed_streams_are_empty_ones(closed: str, said: str) -> None:
+    script = "import sys; from fakeit.jobs.cli import run, Parser; run(lambda _: print(list(sys.stdin)), Parser())"
+    ran = subprocess.run(
+        ["bash", "-c", f"'{sys.executable}' -c '{script}' {closed}"],
+        cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, said, "")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.EROFS, "Read-only file system", "ro/film.mp4"), "Read-only file system: ro/film.mp4"),
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
+    ],
+)
+def test_what_a_disk_refuses_is_no_bug(
+    error: OSError, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(_: argparse.Namespace) -> None:
+        raise error
+
+    assert leave(refused, monkeypatch, "--output", "x") == 2
+    assert capsys.readouterr().err == f"error: {said}\n"
 
 
 def test_the_launcher_asked_for_help_says_whose_it_is(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from fakeit import __version__
 from fakeit.jobs import cli, command
@@ -62,6 +63,28 @@ def test_a_picture_alone_is_drawn_beside_itself(tmp_path: Path) -> None:
     assert picture.read_bytes() == SHEET.read_bytes()
 
 
+def test_where_it_was_drawn_is_where_it_lies(tmp_path: Path) -> None:
+    """A GIF cannot be written, so what is drawn is a PNG, and the line says so."""
+    frames = [Image.new("RGB", (64, 64), grey) for grey in ("grey", "white")]
+    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
+    ran = fakeit("predict", "moving.gif", cwd=tmp_path)
+    assert "drawn in moving.points.gif.png\n" in ran.stdout, ran.stderr
+    assert (tmp_path / "moving.points.gif.png").is_file()
+
+
+def test_an_interrupt_while_it_loads_is_one_word(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(name: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "argv", ["fakeit", "predict"])
+    monkeypatch.setattr(command, "import_module", interrupted)
+    with pytest.raises(SystemExit) as left:
+        command.main()
+    assert (left.value.code, capsys.readouterr().err) == (130, "interrupted\n")
+
+
 def test_a_folder_is_drawn_into_one_beside_it(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     for name in ("a.jpg", "b.jpg"):
@@ -76,7 +99,10 @@ def test_a_folder_is_drawn_into_one_beside_it(tmp_path: Path) -> None:
         (["--faces", "-3", "x.jpg"], "argument --faces: '-3' is no whole number of at least 0"),
         (["--device", "cuda", str(SHEET)], "device cuda: face70.onnx is an ONNX file, which runs on the CPU here"),
         (["--model", "bocks", str(SHEET)], "model 'bocks': no such file or name; did you mean 'box'?"),
-        ([], "say which pictures"),
+        ([], "say either which pictures"),
+        ([str(SHEET), "--camera", "0"], "say either which pictures"),
+        ([str(SHEET), "--output", "-"], "output -: name a file or folder"),
+        ([str(SHEET), "--draw", __file__], "test_command.py: is a file; name a folder"),
     ],
 )
 def test_what_cannot_be_is_refused_in_a_line(words: list[str], said: str) -> None:
