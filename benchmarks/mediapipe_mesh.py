@@ -94,7 +94,8 @@ def collect(
     side = np.array([box.side for box in boxes])
     unknown = np.full(len(side), np.nan)
     made = PredictionSet(
-        *(tuple(samples), truth.astype(np.float32), source.scheme, points.astype(np.float32), MESH, side, unknown),
+        *(tuple(samples), truth.astype(np.float32), source.scheme),
+        *(Seen(points.astype(np.float32), crop_side=side), MESH, unknown),
         "detector" if whole else "true",
         mirrored=turned,
     )

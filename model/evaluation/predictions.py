@@ -32,14 +32,12 @@ class PredictionSet:
     Attributes:
         samples: the N faces that could be read.
         truth: (N, K', 2) labels in `truth_scheme`, source pixels, NaN where missing.
-        predicted: (N, K, 2) in `model_scheme`, without adapter, NaN where no face was found.
-        crop_side: (N,) side of the crop that the true box gives, source pixels: the unit of the MSE.
+        said: the model's answers in `model_scheme`, without adapter; its crop_side is that of the true box's crop.
         skin: (N,) tone of the cheeks, `metrics.skin_tone`, NaN where not known.
         boxes: whether true boxes or a detector's were used.
         rejected: why some samples could not be read.
-        log_sigma, visibility: (N, K) what the model says of itself beside the points, NaN where no face was found; None
-            where it does not say.
-        dense: (N, 400, 2) its dense points, source pixels, likewise.
+        visibility: (N, K) each point's chance of being visible, NaN where no face was found; None where the model does
+            not say.
         sigma_fit: the model's own.
         seen: (N, K') bool, which labelled points are seen; None where the labels do not say.
         mirrored: what it says of the mirrored pictures, brought back; None where it was not asked.
@@ -48,18 +46,21 @@ class PredictionSet:
     samples: tuple[Sample, ...]
     truth: NDArray[np.float32]
     truth_scheme: str
-    predicted: NDArray[np.float32]
+    said: Seen
     model_scheme: str
-    crop_side: Floats
     skin: Floats
     boxes: Boxes
     rejected: tuple[str, ...] = ()
-    log_sigma: NDArray[np.float32] | None = None
     visibility: NDArray[np.float32] | None = None
-    dense: NDArray[np.float32] | None = None
     sigma_fit: SigmaFit = AS_TOLD
     seen: NDArray[np.bool_] | None = None
     mirrored: Seen | None = None
+
+    @property
+    def crop_side(self) -> Floats:
+        """(N,) side of the crop that the true box gives, source pixels: the unit of the MSE."""
+        assert self.said.crop_side is not None
+        return np.asarray(self.said.crop_side, np.float64)
 
 
 def collect(
@@ -115,29 +116,27 @@ def collect(
     if not kept:
         raise FakeitError(f"none of {len(samples)} samples could be read; the first: {rejected[0]}")
     crop_side = np.array(sides)
-    said, mirror = (_gathered(each, missing) for each in faces)
+    said, mirror = (_gathered(each, missing, crop_side) for each in faces)
     return PredictionSet(
         tuple(kept),
         np.stack(truths).astype(np.float32),
         source.scheme,
-        said["points"],
+        said[0],
         landmarker.metadata.scheme,
-        crop_side,
         np.array(tones),
         boxes,
         tuple(rejected),
-        said["log_sigma"],
-        said["visibility"],
-        said["dense"],
+        said[1],
         landmarker.metadata.sigma_fit,
         None if np.all(seen) else np.array(seen),
-        Seen(mirror["points"], mirror["log_sigma"], crop_side, mirror["dense"]) if mirrored else None,
+        mirror[0] if mirrored else None,
     )
 
 
-def _gathered(faces: Sequence[Face | None], missing: NDArray[np.float32]) -> dict[str, Any]:
-    """Points (N, K, 2), log σ and visibility (N, K) and dense points (N, 400, 2) of faces, NaN for no face; None for
-    what no face has."""
+def _gathered(
+    faces: Sequence[Face | None], missing: NDArray[np.float32], crop_side: Floats
+) -> tuple[Seen, NDArray[np.float32] | None]:
+    """What is said of N faces, and the visibility (N, K), NaN for no face; None for what no face has."""
     nothing = {"points": missing, "log_sigma": missing[:, 0], "visibility": missing[:, 0]}
     nothing["dense"] = np.full((DENSE, 2), np.nan, np.float32)
     columns: dict[str, Any] = {}
@@ -145,7 +144,8 @@ def _gathered(faces: Sequence[Face | None], missing: NDArray[np.float32]) -> dic
         values = [None if face is None else getattr(face, name) for face in faces]
         known = name == "points" or any(value is not None for value in values)
         columns[name] = np.stack([empty if v is None else v for v in values]) if known and values else None
-    return columns
+    visibility = columns.pop("visibility")
+    return Seen(**columns, crop_side=crop_side), visibility
 
 
 def training_box(truth: NDArray[np.floating], source: str, model: str) -> Box:

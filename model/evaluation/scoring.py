@@ -13,7 +13,7 @@ from fakeit.model.evaluation import metrics
 from fakeit.model.evaluation.metrics import Floats, Scores
 from fakeit.model.evaluation.predictions import PredictionSet
 from fakeit.model.inference.adapter import JAW_CONTOUR, Adapter, identity, sample_hash
-from fakeit.model.inference.adapter_fit import Seen, fit_adapter
+from fakeit.model.inference.adapter_fit import fit_adapter
 from fakeit.model.inference.backends import NEAR, SigmaFit, confidence
 from fakeit.model.inference.calibration import Reliability, fit_sigma, reliability
 from fakeit.model.inference.landmarker import Landmarker
@@ -73,10 +73,11 @@ def without_adapter(collected: PredictionSet) -> tuple[Floats, Floats, str]:
     """Predictions and truth in a common scheme, without a fitted adapter: (N, K, 2) twice, and the scheme. Where that
     is `ibug68`, whose jaw is an outline, and the network gives dense points, its jaw is that outline too."""
     common = common_scheme(collected.model_scheme, collected.truth_scheme)
-    if collected.dense is not None and (collected.model_scheme, common) == (JAW_CONTOUR.source, JAW_CONTOUR.target):
-        points = applied(JAW_CONTOUR, collected, np.arange(len(collected.predicted)))
+    outline = (collected.model_scheme, common) == (JAW_CONTOUR.source, JAW_CONTOUR.target)
+    if outline and collected.said.dense is not None:
+        points = applied(JAW_CONTOUR, collected, np.arange(len(collected.truth)))
     else:
-        points = np.asarray(convert(collected.predicted, collected.model_scheme, common), np.float64)
+        points = np.asarray(convert(collected.said.points, collected.model_scheme, common), np.float64)
     return (
         points,
         np.asarray(convert(collected.truth, collected.truth_scheme, common), np.float64),
@@ -114,8 +115,9 @@ def cross_validated_points(collected: PredictionSet, folds: int = 5) -> tuple[Fl
 
 def applied(adapter: Adapter, collected: PredictionSet, rows: NDArray[np.integer]) -> Floats:
     """(len(rows), K', 2): the points of some faces through an adapter."""
-    beside = (collected.log_sigma, collected.dense)
-    made = [adapter.apply(collected.predicted[i], *(None if b is None else b[i] for b in beside)) for i in rows]
+    said = collected.said
+    beside = (said.log_sigma, said.dense)
+    made = [adapter.apply(said.points[i], *(None if b is None else b[i] for b in beside)) for i in rows]
     return np.array(made, np.float64)
 
 
@@ -125,7 +127,7 @@ def fit_label_adapter(
     """An adapter from the model's points to the source's labels, on all faces or the chosen ones; see `fit_adapter`."""
     rows = np.flatnonzero(np.ones(len(collected.truth), bool) if chosen is None else chosen)
     return fit_adapter(
-        Seen(collected.predicted, collected.log_sigma, collected.crop_side, collected.dense).chosen(rows),
+        collected.said.chosen(rows),
         collected.truth[rows],
         collected.model_scheme,
         collected.truth_scheme,
@@ -186,7 +188,7 @@ def _reliability(
     apart = metrics.distances(points, truth) / collected.crop_side[:, None]
     made: dict[str, Reliability | None] = {}
     fit = sigma_fit or collected.sigma_fit
-    unsure = _carried(collected.log_sigma, collected.model_scheme, name)
+    unsure = _carried(collected.said.log_sigma, collected.model_scheme, name)
     if unsure is not None:
         made["confidence"] = reliability(confidence(unsure, fit)[found], apart[found] < NEAR)
     said = _carried(collected.visibility, collected.model_scheme, name)
@@ -200,14 +202,14 @@ def _reliability(
 def fit_sigma_fit(collected: PredictionSet, points: Floats, truth: Floats, name: str) -> SigmaFit:
     """What makes the confidence in these points (N, K, 2) of scheme `name` truest."""
     found = np.isfinite(points).all(axis=2) & np.isfinite(truth).all(axis=2)
-    unsure = _carried(collected.log_sigma, collected.model_scheme, name)
+    unsure = _carried(collected.said.log_sigma, collected.model_scheme, name)
     if unsure is None:
         raise FakeitError("this network gives no σ")
     near = metrics.distances(points, truth) / collected.crop_side[:, None] < NEAR
     return fit_sigma(unsure[found], near[found])
 
 
-def _carried(values: NDArray[np.float32] | None, source: str, target: str) -> NDArray[np.float32] | None:
+def _carried(values: NDArray[np.floating] | None, source: str, target: str) -> NDArray[np.float32] | None:
     """(N, K) a number for each point of one scheme → (N, K') of another, None where no points match."""
     try:
         return None if values is None else convert(values[..., None], source, target)[..., 0].astype(np.float32)

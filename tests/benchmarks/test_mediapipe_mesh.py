@@ -52,15 +52,16 @@ def test_the_mesh_is_scored_plain_and_through_the_same_adapter(mesh: np.ndarray)
     mediapipe_mesh.know_mesh(points)
     truth = points[:, mediapipe_mesh.VERTICES] + [1.0, -4.0]  # a shift of labels, and a habit
     samples = tuple(Sample(f"{i}", f"{i}.jpg") for i in range(faces))
-    rest = (np.full(faces, 120.0), np.full(faces, np.nan), "true")
+    rest = (mediapipe_mesh.MESH, np.full(faces, np.nan), "true")
     held = PredictionSet(
-        samples, truth.astype(np.float32), "ibug68", points.astype(np.float32), mediapipe_mesh.MESH, *rest,
+        samples, truth.astype(np.float32), "ibug68",
+        Seen(points.astype(np.float32), crop_side=np.full(faces, 120.0)), *rest,
         mirrored=Seen(points),
     )  # type: ignore[arg-type]  # fmt: skip
     adapter, _ = scoring.fit_label_adapter(held, "fitted", "drawn")
     assert adapter.shift == pytest.approx(1.0, abs=0.1)
     other = PredictionSet(tuple(Sample(f"x{i}", f"x{i}.jpg") for i in range(faces)), *(held.truth, "ibug68"),
-                          held.predicted, mediapipe_mesh.MESH, *rest)  # type: ignore[arg-type]  # fmt: skip
+                          held.said, *rest)  # type: ignore[arg-type]  # fmt: skip
     row = inference.errors({"detector": other, "true": other}, adapter, "inter-ocular")
     assert row["nme_adapter"] == row["nme_true_adapter"] and row["nme_adapter"] < 0.2 * float(row["nme"])
     shown = inference.line("MediaPipe", {"ms_per_face": 3.0, **row})

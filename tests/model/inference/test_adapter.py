@@ -198,8 +198,8 @@ def collected(count: int) -> predictions.PredictionSet:
     samples = tuple(Sample(f"{i}", f"{i}.jpg") for i in range(count))
     unknown = np.full(count, np.nan)
     return predictions.PredictionSet(
-        samples, labelled.astype(np.float32), "ibug68", predicted.astype(np.float32), "face70", np.ones(count), unknown,
-        "true",
+        samples, labelled.astype(np.float32), "ibug68", Seen(predicted.astype(np.float32), crop_side=np.ones(count)),
+        "face70", unknown, "true",
     )  # fmt: skip
 
 
@@ -209,11 +209,11 @@ def test_what_was_fitted_on_is_scored_by_adapters_that_never_saw_it() -> None:
     adapter, _ = scoring.fit_label_adapter(held, "ibug68", "these very faces")
     points, truth, _, note = scoring.with_adapter(held, adapter)
     assert "cross-validated" in note
-    unfair = np.stack([adapter.apply(p) for p in held.predicted])
+    unfair = np.stack([adapter.apply(p) for p in held.said.points])
     fair = np.linalg.norm(points - truth, axis=-1).mean()
     assert fair > np.linalg.norm(unfair - truth, axis=-1).mean()
     others = predictions.PredictionSet(
         tuple(Sample(f"other{i}", f"other{i}.jpg") for i in range(100)),
-        *(held.truth, "ibug68", held.predicted, "face70", held.crop_side, held.skin, "true"),
+        *(held.truth, "ibug68", held.said, "face70", held.skin, "true"),
     )
     assert "fitted on these very faces" in scoring.with_adapter(others, adapter)[3]

@@ -10,6 +10,7 @@ import pytest
 from fakeit.model.evaluation.predictions import PredictionSet
 from fakeit.model.evaluation.scoring import without_adapter
 from fakeit.model.inference.adapter import JAW_CONTOUR, beside
+from fakeit.model.inference.adapter_fit import Seen
 from fakeit.model.inference.jaw_contour import _BEYOND_BOTH, _OF_THE_FACE, contour_points
 from fakeit.pipelines.dense_points import dense_mirror
 from fakeit.pipelines.landmarks import convert, scheme
@@ -101,7 +102,7 @@ def test_it_needs_no_file_and_evaluation_takes_it(tmp_path: Path) -> None:
     said = points[None].astype(np.float32), dense[None].astype(np.float32)
     sample = Sample("a", "a.jpg")
     collected = PredictionSet(
-        *((sample,), said[0][:, :68], "ibug68", said[0], "face70", np.ones(1), np.ones(1), "true"), dense=said[1]
+        (sample,), said[0][:, :68], "ibug68", Seen(said[0], None, np.ones(1), said[1]), "face70", np.ones(1), "true"
     )
     made, _, name = without_adapter(collected)
     assert name == "ibug68" and np.allclose(made[0], contour_points(points, dense), atol=1e-3)
