@@ -1,4 +1,5 @@
-"""What a run starts from: its device; a checkpoint of its own, another run's weights, or nothing but the mean shape."""
+"""What a run starts with: its device; a checkpoint of its own, another run's weights, or nothing but the mean shape;
+the tracker that is told of it."""
 
 from __future__ import annotations
 
@@ -19,6 +20,7 @@ from fakeit.model.distributed.communicator import Comm
 from fakeit.model.distributed.sync_batchnorm import synchronise
 from fakeit.model.networks import LandmarkNetwork, build
 from fakeit.model.networks.heads import DirectHead, VotesHead
+from fakeit.model.tracking import mlflow_tracker
 from fakeit.model.training.checkpoint import Checkpoint, CheckpointManager, load
 from fakeit.model.training.config import TrainConfig
 from fakeit.pipelines.config import to_dict
@@ -156,6 +158,34 @@ def make_network(
             _take_weights(network, init, comm.rank == 0)
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return synchronise(network, comm) if config.train.sync_batchnorm else network
+
+
+def start_tracking(
+    config: TrainConfig,
+    output: Path,
+    comm: Comm,
+    training: ShardedDataset,
+    parameters: int,
+    restored: Checkpoint | None,
+) -> mlflow_tracker.Tracker:
+    """The run's tracker, told of conf, datasets and the number of the network's parameters; of a restored run the one
+    that it had."""
+    dataset = training.mix[0].path
+    name = f"{config.network.name} on {Path(dataset).name}"
+    run_id = restored.run_id if restored else None
+    tracker = mlflow_tracker.make(config.tracking, output, name, comm.rank, run_id, restored is not None)
+    infos = [
+        mlflow_tracker.DatasetInfo(
+            Path(item.path).name,
+            made.digest,
+            str(Path(item.path).absolute()),
+            {split: made.rows(split) for split in ("train", "val", "test")},
+        )
+        for item, made in zip(training.mix, training.manifests, strict=True)
+    ]
+    told = {"world_size": comm.size, "comm": comm.name, "parameters": parameters, "dataset": dataset}
+    tracker.start({**to_dict(config), **told, "dataset_digest": infos[0].digest}, infos)
+    return tracker
 
 
 def _take_weights(network: LandmarkNetwork, init: str, tell: bool) -> None:

@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,6 @@ from fakeit.model.data.dataset import DatasetSpec, ShardedDataset
 from fakeit.model.data.loader import Loader
 from fakeit.model.distributed.communicator import Comm, all_reduce
 from fakeit.model.networks import LandmarkNetwork, parameter_count
-from fakeit.model.tracking import mlflow_tracker
 from fakeit.model.training import precision
 from fakeit.model.training.background import BackgroundSaver
 from fakeit.model.training.checkpoint import BEST, Checkpoint, CheckpointManager, Position, load
@@ -31,12 +30,14 @@ from fakeit.model.training.config import TrainConfig
 from fakeit.model.training.console import StepLog, announce, epoch_line, estimate, prediction_sheet, whole_run
 from fakeit.model.training.loop import StepReport, TrainLoop
 from fakeit.model.training.metrics import Metrics
+from fakeit.model.training.progress import Progress
 from fakeit.model.training.setup import (
     STEPS,
     check_fits,
     device_of,
     make_network,
     prepare_folder,
+    start_tracking,
     verify_datasets,
     warn,
 )
@@ -61,22 +62,6 @@ class TrainingResult:
     epochs: int
     images_per_s: float
     run_id: str | None
-
-
-@dataclass
-class Progress:
-    """What a resumed run must know beside weights: plain values, kept in the checkpoint."""
-
-    history: list[dict[str, float]] = field(default_factory=list)
-    best: float = float("inf")
-    best_epoch: int = -1
-    loss_sum: float = 0.0  # of the epoch under way
-    weight_sum: float = 0.0
-    norm_sum: float = 0.0  # of gradients
-    steps: int = 0
-    skipped: int = 0
-    session_start: int = 0  # first epoch of the session
-    seconds: float = 0.0  # of the whole run, which train.minutes limits; rank 0's
 
 
 def train(
@@ -119,7 +104,6 @@ class Trainer:
     ) -> None:
         self.config, self.output, self.comm, self.is_rank_zero = config, output, comm, comm.rank == 0
         self.device = device_of(config, comm)
-        self.tracker: mlflow_tracker.Tracker = mlflow_tracker.NoOpTracker()
         mix = (DatasetSpec(dataset, config.data.passes_per_epoch), *config.data.mix)
         reader, points = config.data.reader, config.input.scheme
         keep = 3 * config.data.shuffle_block_shards * len(mix)
@@ -148,30 +132,11 @@ class Trainer:
         self.config = config = replace(config, train=replace(config.train, precision=chosen))
         self.network = make_network(config, self.training, self.crop, comm, self.device, restored, init)
         self._restored = restored
-        self._start_tracking(restored, dataset)
+        self.tracker = start_tracking(config, output, comm, self.training, parameter_count(self.network), restored)
         self.steps = StepLog(output / STEPS if self.is_rank_zero else None)
         self.stopping: str | None = None
         self._images, self._seconds = 0, 1e-9
         self.final: Any = None  # the network of the last session, smoothed where there is such a one
-
-    def _start_tracking(self, restored: Checkpoint | None, dataset: str) -> None:
-        name = f"{self.config.network.name} on {Path(dataset).name}"
-        run_id = restored.run_id if restored else None
-        resume = restored is not None
-        self.tracker = mlflow_tracker.make(self.config.tracking, self.output, name, self.comm.rank, run_id, resume)
-        stores = zip(self.training.mix, self.training.manifests, strict=True)
-        infos = [
-            mlflow_tracker.DatasetInfo(
-                Path(item.path).name,
-                m.digest,
-                str(Path(item.path).absolute()),
-                {s: m.rows(s) for s in ("train", "val", "test")},
-            )
-            for item, m in stores
-        ]
-        params = {**to_dict(self.config), "world_size": self.comm.size, "comm": self.comm.name}
-        params.update(parameters=parameter_count(self.network), dataset=dataset, dataset_digest=infos[0].digest)
-        self.tracker.start(params, infos)
 
     # ------------------------------------------------------------------- run
 
@@ -198,10 +163,10 @@ class Trainer:
         self.wait_for_saves()
         self._show_predictions()
         best = self.output / "checkpoints" / BEST
-        metrics = self.progress.history[self.progress.best_epoch] if self.progress.best_epoch >= 0 else {}
         rate = self._images / self._seconds
         ended = self.stopping or "all epochs are done"
-        return TrainingResult(best, metrics, ended, len(self.progress.history), rate, self.tracker.run_id)
+        progress = self.progress
+        return TrainingResult(best, progress.best_values, ended, len(progress.history), rate, self.tracker.run_id)
 
     def _session(self, index: int) -> None:
         config = self.config.session(index)
@@ -246,7 +211,8 @@ class Trainer:
     def _epoch(self, loop: TrainLoop, plan: Plan, epoch: int, last: int) -> None:
         rows, batches = plan.rows(epoch), plan.batches(epoch)
         first = batch_at(rows, batches, self.position.rows)
-        history = self.monitored(loop.config.train.monitor)[self.progress.session_start :]
+        monitored = self.progress.monitored(loop.config.train.monitor, self.validation.rows > 0)
+        history = monitored[self.progress.session_start :]
         started, start_rows = time.monotonic(), self.position.rows
         shown = ProgressBar(f"epoch {epoch + 1}/{last}", rows, "images", start_rows) if self.is_rank_zero else None
         with ExitStack() as stack:
@@ -267,11 +233,6 @@ class Trainer:
             whole = (time.monotonic() - started) * rows / max(rows - start_rows, 1)
             say(estimate(whole, last - epoch - 1))
 
-    def monitored(self, figure: str) -> list[float | None]:
-        """The figure that chooses the best epoch, after each epoch: validation's, None where one was not validated;
-        the training loss only where there is nothing to validate on."""
-        return [e.get(f"val_{figure}") if self.validation.rows else e["train_loss"] for e in self.progress.history]
-
     def _count_seconds(self) -> None:
         now = time.monotonic()
         self.progress.seconds += now - self._counted_at
@@ -279,15 +240,9 @@ class Trainer:
 
     def _after_step(self, loop: TrainLoop, report: StepReport, epoch: int, steps: StepLog) -> None:
         self.position = replace(self.position, epoch=epoch, rows=report.rows, step=report.step)
-        progress = self.progress
-        progress.steps, progress.skipped = progress.steps + 1, progress.skipped + report.skipped
-        if report.skipped:
-            steps.add(report.step, epoch, None, None)
-        else:
-            progress.loss_sum += report.loss * report.weight
-            progress.weight_sum += report.weight
-            progress.norm_sum += report.gradient_norm
-            steps.add(report.step, epoch, report.loss, report.gradient_norm)
+        self.progress.add(report)
+        figures = (None, None) if report.skipped else (report.loss, report.gradient_norm)
+        steps.add(report.step, epoch, *figures)
         if report.stop or report.time_up or report.save:
             steps.flush()
             self._save(loop)
@@ -303,10 +258,7 @@ class Trainer:
 
     def _end_epoch(self, loop: TrainLoop, epoch: int, last: int, rate: float) -> None:
         config, progress = loop.config, self.progress
-        values = {"train_loss": progress.loss_sum / max(progress.weight_sum, 1e-9)}
-        values["gradient_norm"] = progress.norm_sum / max(progress.steps - progress.skipped, 1)
-        if progress.skipped:
-            values["skipped_steps"] = float(progress.skipped)
+        values = progress.means()
         due = (epoch + 1 - loop.first_epoch) % config.train.validate_every == 0 or epoch + 1 >= last
         metrics = self._validate(loop) if due and self.validation.rows else None
         if metrics is not None:
@@ -314,13 +266,7 @@ class Trainer:
         values["lr"] = loop.learning_rate
         if rate:
             values["images_per_s"] = rate
-        progress.history.append(values)
-        figure = self.monitored(config.train.monitor)[-1]
-        better = figure is not None and figure < progress.best
-        if better:
-            progress.best, progress.best_epoch = float(figure or 0.0), epoch
-        progress.loss_sum = progress.weight_sum = progress.norm_sum = 0.0
-        progress.steps = progress.skipped = 0
+        better = progress.end_epoch(epoch, values, config.train.monitor, self.validation.rows > 0)
         self.position = Position(self.position.session, epoch + 1, 0, self.position.step)
         if self.is_rank_zero:
             print(epoch_line(epoch, last, values, better), flush=True)
