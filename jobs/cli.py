@@ -119,7 +119,7 @@ def open_closed_streams() -> None:
     """Whoever started this may have closed what Python then calls None: nothing comes in, what is said goes nowhere."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode))  # for as long as the process lives
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - for as long as the process lives
 
 
 def run(
