@@ -68,16 +68,17 @@ class Parser(argparse.ArgumentParser):
         raise SystemExit(2)
 
 
-def at_least(least: int) -> Callable[[str], int]:
-    """A type for `add_argument`: a whole number that is not below `least`."""
+def at_least(least: int, most: int | None = None) -> Callable[[str], int]:
+    """A type for `add_argument`: a whole number that is not below `least`, nor above `most`."""
+    wanted = f"of at least {least}" if most is None else f"from {least} to {most}"
 
     def number(text: str) -> int:
         try:
             value = int(text)
         except ValueError:
             value = least - 1
-        if value < least:
-            raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least {least}")
+        if value < least or (most is not None and value > most):
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number {wanted}")
         return value
 
     return number

@@ -9,7 +9,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from fakeit.jobs.cli import Parser, run
+from fakeit.jobs.cli import Parser, at_least, run
 
 NEEDS = ("gradio",)
 EXAMPLE = """example:
@@ -38,12 +38,12 @@ def parser() -> Parser:
     p = Parser(description=__doc__, epilog=EXAMPLE)
     p.add_argument("--models", nargs="*", default=[], metavar="PLACE", help="files, folders, models:/NAME (MLflow)")
     p.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets the network in, and asks for --auth")
-    p.add_argument("--port", type=int, default=7860)
+    p.add_argument("--port", type=at_least(1, 65535), default=7860)
     p.add_argument("--auth", metavar="FILE", help="who may come in: a line NAME:PASSWORD each, readable by you alone")
     p.add_argument("--allow-host", action="append", default=[], metavar="NAME", help="a name by which it is reached")
     p.add_argument("--certificate", metavar="PEM", help="with --key: https, so that passwords are not read on the way")
     p.add_argument("--key", metavar="PEM")
-    p.add_argument("--workers", type=int, default=2, help="pictures that are read at once; each takes some 0.6 GB")
+    p.add_argument("--workers", type=at_least(1), default=2, help="pictures read at once; each takes some 0.6 GB")
     p.add_argument("--seconds", type=float, default=20, help="a picture may take; a video nine times that")
     p.add_argument("--keep", type=float, default=10, metavar="MINUTES", help="an upload stays at most")
     return p

@@ -110,6 +110,21 @@ def test_what_cannot_be_is_refused_in_a_line(words: list[str], said: str) -> Non
     assert ran.returncode == 2 and said in ran.stderr and ran.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--port", "80000"], "argument --port: '80000' is no whole number from 1 to 65535"),
+        (["--workers", "0"], "argument --workers: '0' is no whole number of at least 1"),
+    ],
+)
+def test_a_page_that_nobody_could_reach_is_refused(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        command.module("web").parser().parse_args(words)
+    assert (left.value.code, capsys.readouterr().err) == (2, f"error: {said}\n")
+
+
 def test_doctor_and_models_for_programs() -> None:
     found = json.loads(fakeit("doctor", "--json").stdout)
     assert found["usable"] and {"base", "[train]", "Java", "GPU", "model"} <= {c["name"] for c in found["checks"]}
