@@ -51,8 +51,8 @@ def main(arguments: argparse.Namespace) -> None:
     for rejection in made.rejected[:5]:
         print(f"  rejected: {rejection.reason}")
     print(f"report: {dataset_report.write(arguments.output, outcome.seconds)}")
-    train = "horovodrun -np 2 python jobs/train.py --config conf/train/xception_small.toml"
-    next_step(f"{train} --dataset {arguments.output}")
+    train = "horovodrun -np 2 python jobs/train.py --config conf/train/demo.toml"
+    next_step(f"{train} --dataset {arguments.output}   # minutes; conf/train has larger networks")
 
 
 def parser() -> Parser:

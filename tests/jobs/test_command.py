@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -147,6 +148,15 @@ def test_the_next_step_is_one_that_can_be_taken(
     monkeypatch.setattr(cli.extras, "is_installed", lambda module: horovod)
     cli.next_step("horovodrun -np 2 python jobs/train.py --dataset D")
     assert capsys.readouterr().out == f"next: {said} --dataset D\n"
+
+
+def test_what_jobs_suggest_is_sized_for_a_laptop() -> None:
+    """docs/training.md says what each conf takes; what a newcomer copies is not one of the long ones."""
+    row = re.compile(r"^\| `(\w+)\.toml`.*(?:hours|days)", re.M)
+    long = row.findall((ROOT / "docs" / "training.md").read_text())
+    assert "xception_small" in long
+    said = {job.name: job.read_text() for job in (ROOT / "jobs").glob("*.py")}
+    assert [(job, conf) for job, text in said.items() for conf in long if f"train/{conf}.toml" in text] == []
 
 
 def test_what_an_extra_brings_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
