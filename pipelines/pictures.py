@@ -9,6 +9,7 @@ from __future__ import annotations
 import glob
 import os
 import posixpath
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +18,8 @@ from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.file_names import PICTURES, WRITABLE, OutputNames, climbs, is_picture, is_video, printable
 from fakeit.pipelines.storage import exists, is_archive, is_url, join_member, split_member
 from fakeit.pipelines.walking import HIDDEN, list_inputs
+
+_DRAWN = re.compile(r"(.+)\.points(\.\w+)(?:\.png)?")  # what `drawn_beside` has put beside its picture
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,7 @@ def _expand_folder(place: str) -> list[PictureFile]:
     names = [name for name in listing.files if is_picture(name) or is_video(name)]
     # Face Synthetics' class maps are no pictures; somebody's photo that is called so is one.
     names = [n for n in names if not (n.endswith("_seg.png") and f"{n.removesuffix('_seg.png')}.png" in known)]
+    names = [n for n in names if not ((drawn := _DRAWN.fullmatch(n)) and drawn[1] + drawn[2] in known)]
     made = [PictureFile(printable(name.replace("\\", "/")), join_member(place, name)) for name in names]
     for name, why in listing.passed_over:
         if why != HIDDEN and (is_picture(name) or is_video(name)):

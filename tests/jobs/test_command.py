@@ -15,6 +15,7 @@ from PIL import Image
 from fakeit import __version__
 from fakeit.jobs import cli, command
 from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.pictures import expand
 
 ROOT = Path(__file__).resolve().parents[2]
 SHEET = ROOT / "tests" / "pipelines" / "golden" / "mtcnn_faces.jpg"
@@ -71,6 +72,8 @@ def test_where_it_was_drawn_is_where_it_lies(tmp_path: Path) -> None:
     ran = fakeit("predict", "moving.gif", cwd=tmp_path)
     assert "drawn in moving.points.gif.png\n" in ran.stdout, ran.stderr
     assert (tmp_path / "moving.points.gif.png").is_file()
+    (tmp_path / "other.points.gif").write_bytes((tmp_path / "moving.gif").read_bytes())  # nobody's drawing
+    assert [p.name for p in expand([str(tmp_path)])] == ["moving.gif", "other.points.gif"], "drawings are no inputs"
 
 
 def test_an_interrupt_while_it_loads_is_one_word(
