@@ -43,7 +43,7 @@ MERGE_MARKER = r"^(<{7}|>{7}|[|]{7})( |$)"  # not "=======": that underlines a h
 SMALLER = (
     (re.compile(r"--count \d+"), "--count 24"),
     (re.compile(r"--frames \d+"), "--frames 5"),
-    (re.compile(r"(jobs/train\.py .*|jobs/fill_in\.py .*)"), r"\1 --set train.epochs=1"),
+    (re.compile(r"((?:jobs/train\.py|fakeit train|jobs/fill_in\.py) .*)"), r"\1 --set train.epochs=1"),
     (re.compile(r"(jobs/compare\.py .*)"), r"\1 --dry-run"),
     (re.compile(r"--seconds \d+"), "--seconds 0.2"),
 )
@@ -228,6 +228,11 @@ def bare_clone(folder: Path) -> Path:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target, follow_symlinks=False)
     (clone / ".venv").symlink_to((ROOT / ".venv").resolve())
+    command = folder / "bin" / "fakeit"  # the clone's own: an environment's may be another checkout's
+    command.parent.mkdir(exist_ok=True)
+    script = "from fakeit.jobs.command import main; main()"
+    command.write_text(f'#!/bin/sh\nexport PYTHONPATH="{clone}"\nexec "{clone}/.venv/bin/python" -c "{script}" "$@"\n')
+    command.chmod(0o755)
     return clone
 
 
@@ -238,7 +243,8 @@ def run_command(command: Command, clone: Path, timeout: int = 900) -> tuple[floa
         if (clone / name).is_dir() and "--resume" not in text:
             shutil.rmtree(clone / name)
     variables = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
-    variables |= {"PATH": f"{clone}/.venv/bin:{os.environ['PATH']}", "MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1"}
+    programs = f"{clone.parent}/bin:{clone}/.venv/bin:{os.environ['PATH']}"
+    variables |= {"PATH": programs, "MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1"}
     arguments = ["python", "-c", text] if command.language == "python" else ["bash", "-euo", "pipefail", "-c", text]
     began = time.monotonic()
     try:

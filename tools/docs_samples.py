@@ -37,6 +37,7 @@ def make_samples(clone: Path) -> None:
     if not (clone / "KAGGLE").exists():
         formats(clone, faces)
         places(clone, faces)
+        own_points(clone, faces)
 
 
 def job(clone: Path, *words: str) -> None:
@@ -86,6 +87,23 @@ def formats(clone: Path, faces: list[tuple[Path, NDArray[np.float64]]]) -> None:
     made = clone.parent / "samples" / "KAGGLE"  # the tool refuses to write such pictures into a checkout
     job(clone, "tools/make_kaggle_set.py", "--full", "AFW", "--four", "YOUTUBE_FACES", "--output", str(made))
     shutil.copytree(made, clone / "KAGGLE")
+
+
+def own_points(clone: Path, faces: list[tuple[Path, NDArray[np.float64]]]) -> None:
+    """Pictures with three points of somebody's own (docs/own_points.md): as a table, and as CVAT exports them."""
+    names = {"left_eye": 36, "right_eye": 45, "nose": 30}
+    pairs = 'mirror = [["left_eye", "right_eye"]]\nlines = [["left_eye", "nose", "right_eye"]]\n'
+    (clone / "scheme.toml").write_text(f'name = "cat"\npoints = {list(names)}\n{pairs}')
+    rows, export = ["image,x0,y0,x1,y1,x2,y2"], ["<annotations>"]
+    for picture, points in faces:
+        as_jpeg(picture, clone / "PICTURES" / f"{picture.stem}.jpg")
+        places = {name: points[index] for name, index in names.items()}
+        rows.append(",".join([f"{picture.stem}.jpg", *(f"{value:.2f}" for xy in places.values() for value in xy)]))
+        said = "".join(f'<points label="{n}" points="{x + 0.5:.2f},{y + 0.5:.2f}"/>' for n, (x, y) in places.items())
+        export.append(f'<image name="{picture.stem}.jpg" width="{SIZE}" height="{SIZE}">{said}</image>')
+    (clone / "PICTURES" / "points.csv").write_text("\n".join(rows) + "\n")
+    (clone / "PICTURES" / "export.xml").write_text("\n".join([*export, "</annotations>\n"]))
+    as_jpeg(faces[0][0], clone / "new.jpg")
 
 
 def places(clone: Path, faces: list[tuple[Path, NDArray[np.float64]]]) -> None:

@@ -61,6 +61,19 @@ def test_blocks_become_commands(tmp_path: Path) -> None:
     assert (
         check_docs.smaller("jobs/synthesize.py --count 20000 --output F") == "jobs/synthesize.py --count 24 --output F"
     )
+    assert check_docs.smaller("fakeit train --output R") == "fakeit train --output R --set train.epochs=1"
+
+
+def test_a_clones_own_code_is_what_runs(tmp_path: Path) -> None:
+    """Also behind `fakeit`, which an environment may hold of another checkout, or not at all."""
+    clone = check_docs.bare_clone(tmp_path)
+    (clone / "fakeit" / "__init__.py").write_text('__version__ = "9.9.9"\n')
+    for text in (
+        "fakeit --version | grep -qx 'fakeit 9.9.9'",
+        "python -c 'import fakeit; assert fakeit.__version__ > \"9\"'",
+    ):
+        assert check_docs.run_command(Command("page.md", 1, text), clone)[1] == ""
+    assert "exit 1" in check_docs.run_command(Command("page.md", 1, "fakeit --version | grep -qx nothing"), clone)[1]
 
 
 @pytest.mark.slow
