@@ -115,7 +115,7 @@ def places(clone: Path, faces: list[tuple[Path, NDArray[np.float64]]]) -> None:
         (clone / folder).mkdir(exist_ok=True)
         for name, face in zip(("one", "two", "three"), three, strict=True):
             cv2.imwrite(str(clone / folder / f"{name}.jpg"), face)
-    for name, face in zip(("me.jpg", "other.jpg", "street.jpg"), three, strict=True):
+    for name, face in zip(("me.jpg", "other.jpg", "street.jpg", "a.jpg", "b.jpg"), [*three, *three[:2]], strict=True):
         cv2.imwrite(str(clone / name), face)
     shutil.copy(example, clone / "photo.jpg")
     cv2.imwrite(str(clone / "b.png"), three[0])
