@@ -155,13 +155,15 @@ class RateSearch:
 
     Attributes:
         per: the axis whose points have a rate each.
-        values: that are tried, ascending; where the best is the first or last, up to two more in that direction.
+        values: that are tried, ascending.
         budget: of a try.
+        further: tries beyond these, as long as the best is the first or the last.
     """
 
     per: str
     values: tuple[float, ...]
     budget: Budget
+    further: int = 2
 
     def __post_init__(self) -> None:
         if len(self.values) < 2 or list(self.values) != sorted(self.values):

@@ -17,7 +17,7 @@ from fakeit.model.comparison.running import CellRunner, read_result
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.store.manifest import Manifest
 
-FOLDER, FURTHER = "rates", 2
+FOLDER = "rates"
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def search(
     """
     assert config.rates is not None
     ladder = {point: list(config.rates.values) for point in _points(config)}
-    for _ in range(1 + FURTHER):
+    for _ in range(1 + config.rates.further):
         cells = [cell for point, rates in ladder.items() for cell in _tries(config, point, rates, manifest, pace)]
         waiting = [cell for cell in cells if runner.state(cell) != "done"]
         if waiting:
