@@ -44,7 +44,8 @@ def main(arguments: argparse.Namespace) -> None:
     if arguments.head_file:
         overrides.append(f'head.file="{os.path.abspath(arguments.head_file)}"')
     config = load(arguments.config, SynthesisConfig, overrides)
-    if "SPARK_ENV_LOADED" in os.environ or "SPARK_SUBMIT_OPTS" in os.environ:
+    on_spark = "SPARK_ENV_LOADED" in os.environ or "SPARK_SUBMIT_OPTS" in os.environ
+    if on_spark:
         runner = runners.on_spark(runners.spark_session("fakeit synthesize"))
         arguments.output = absolute(arguments.output)
     else:
@@ -58,6 +59,7 @@ def main(arguments: argparse.Namespace) -> None:
         runner,
         arguments.first,
         arguments.folders,
+        aside=on_spark,
     )
     rate = arguments.count / seconds
     print(f"{arguments.output}: {arguments.count:,} faces of {arguments.size}², {rate:.1f} faces/s")

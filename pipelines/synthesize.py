@@ -3,6 +3,7 @@ beside them _vis.txt, a line a point: 1 hidden, 2 visible (COCO's), and _dense.j
 
 Face i depends on (seed, i, conf) alone, so tasks are ranges of indices, in any order on any executor. A face stands
 when its points file stands (it is written last, whole); a killed run that is started again renders what is missing.
+Where a task may run twice at once (Spark), faces wait for the end of the job in `fakeit.pipelines.face_attempts`.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from itertools import islice
 import cv2
 import numpy as np
 
+from fakeit.pipelines import face_attempts
 from fakeit.pipelines.code_version import code_version
 from fakeit.pipelines.config import digest, to_dict
 from fakeit.pipelines.dense_points import to_json
 from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.face_attempts import Attempt, folder_of, put_in_place, stands
 from fakeit.pipelines.progress import ProgressBar
 from fakeit.pipelines.runners import Runner
 from fakeit.pipelines.storage import exists, join, list_files, make_folder, read_bytes, write_atomically
@@ -53,9 +56,10 @@ def synthesize(
     runner: Runner,
     first: int = 0,
     folders: bool = False,
+    aside: bool = False,
 ) -> float:
-    """Renders faces `first` to `first + count` into a folder, or a thousand each into `folders` below it. Returns the
-    seconds it took.
+    """Renders faces `first` to `first + count` into a folder, or a thousand each into `folders` below it. `aside`: the
+    runner may run a task twice at once, so faces get their names at the end. Returns the seconds it took.
 
     Raises:
         FakeitError: a bad count or size, no head model, or an output that holds faces of another conf.
@@ -72,8 +76,15 @@ def synthesize(
         for start in range(first, last, FACES_A_TASK)
     ]
     sizes = iter([task.end - task.start for task in tasks])
+    commit = partial(put_in_place, output=output, folders=folders)
+    if left := face_attempts.left_whole(output, first, last):
+        runner(commit, left, lambda _: None)
     with ProgressBar("synthesize", count, "faces") as bar:
-        runner(partial(render_task, output=output), tasks, lambda ended: bar.step(sum(islice(sizes, ended))))
+        render_all = partial(render_aside if aside else render_task, output=output)
+        made = runner(render_all, tasks, lambda ended: bar.step(sum(islice(sizes, ended))))
+        if aside:
+            runner(commit, [attempt for attempt in made if attempt.faces], lambda _: None)
+    face_attempts.sweep(output, first, last)
     return time.monotonic() - started
 
 
@@ -101,12 +112,24 @@ def render_task(task: RenderTask, output: str) -> int:
     """Renders and writes the faces of a task that do not stand yet. Returns how many it made."""
     made = 0
     for index in range(task.start, task.end):
-        folder = join(output, f"{index // 1000:04d}") if task.folders else output
-        if not exists(join(folder, f"{index:06d}_ldmks.txt")):
+        folder = folder_of(output, index, task.folders)
+        if not stands(folder, index):
             make_folder(folder)
             write_face(render(index, task.seed, task.config, task.size), folder, index)
             made += 1
     return made
+
+
+def render_aside(task: RenderTask, output: str) -> Attempt:
+    """Renders the faces of a task that do not stand yet into a folder of this attempt alone."""
+    faces = [i for i in range(task.start, task.end) if not stands(folder_of(output, i, task.folders), i)]
+    if not faces:
+        return Attempt("", ())
+    place = face_attempts.begin(output, task.start)
+    for index in faces:
+        folder = join(output, face_attempts.FOLDER, place)
+        write_face(render(index, task.seed, task.config, task.size), folder, index)
+    return face_attempts.end(output, place, faces)
 
 
 def write_face(face: Face, output: str, index: int) -> None:
