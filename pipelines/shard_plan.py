@@ -127,10 +127,12 @@ def straddling(tasks: Iterable[ShardTask]) -> list[str]:
 
 def _keys(names: Iterable[str], seed: int) -> NDArray[np.void]:
     """(N,) 16 bytes of hash of each (seed, name)."""
-    before, digest = f"{seed}\0", hashlib.blake2b
+    begun = hashlib.blake2b(f"{seed}\0".encode(), digest_size=16).copy
     content = bytearray()
     for name in names:
-        content += digest((before + name).encode(), digest_size=16).digest()
+        hashed = begun()
+        hashed.update(name.encode())
+        content += hashed.digest()
     return np.frombuffer(content, _KEY)
 
 

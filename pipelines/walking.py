@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from fakeit.pipelines.errors import FakeitError
-from fakeit.pipelines.file_names import climbs, is_junk
+from fakeit.pipelines.file_names import any_junk, climbs, is_junk
 from fakeit.pipelines.storage import archive_members, exists, file_system, is_archive, is_url
 
 HIDDEN = "a file that a system left behind"
@@ -128,9 +128,11 @@ class _Folder:
 def _scan(folder: str) -> tuple[list[str], list[tuple[str, str]]]:
     """What is in a folder, sorted: names of files; (name, "folder", "link" to one, or why it is passed over)."""
     files, others = list[str](), list[tuple[str, str]]()
-    for entry in os.scandir(folder):
+    entries = list(os.scandir(folder))
+    junk = any_junk([entry.name for entry in entries])
+    for entry in entries:
         name = entry.name
-        if is_junk(name):
+        if junk and is_junk(name):
             others.append((name, HIDDEN))
         elif entry.is_file(follow_symlinks=False):
             files.append(name)

@@ -31,6 +31,7 @@ from fakeit.pipelines.walking import Listing, list_inputs, walk_folders
 
 POINTS = 70
 POINTS_FILE, VISIBILITY_FILE, DENSE_FILE = "_ldmks.txt", "_vis.txt", "_dense.json"
+ENDINGS = frozenset((".png", "_seg.png", POINTS_FILE, VISIBILITY_FILE, DENSE_FILE))
 MANY = 20_000  # samples from which on they are held as names alone
 _BESIDE = ((), (VISIBILITY_FILE,), (DENSE_FILE,), (VISIBILITY_FILE, DENSE_FILE))
 KINDS = tuple(Kind(".png", POINTS_FILE if n >= 4 else None, _BESIDE[n % 4]) for n in range(8))
@@ -115,6 +116,11 @@ def _many(root: str, dense: bool) -> ManySamples | None:
         if not (folder + text).isascii() or not (folder + text).isprintable() or "\\" in text or " " in text:
             return None
         before = f"{folder}/" if folder else ""
+        alike = _alike(names, dense)
+        if alike is not None:
+            stems.append(pa.array([before + stem for stem in alike[0]], pa.large_string()))
+            kinds.append(np.full(len(alike[0]), alike[1], np.uint8))
+            continue
         if any(is_picture(name) for name in names if not name.endswith((".png", ".txt"))):
             return None
         points, seen, deep = (
@@ -135,6 +141,23 @@ def _many(root: str, dense: bool) -> ManySamples | None:
         return None
     left = (*unmatched, *Matching(listing).unmatched())
     return ManySamples(f"{root.rstrip('/')}/", "", KINDS, pa.concat_arrays([stems[i] for i in order]), kind, left)
+
+
+def _alike(names: list[str], dense: bool) -> tuple[list[str], int] | None:
+    """The stems of a folder, and their number of KINDS, where each has the same files beside it as the first; else
+    None. `names` are sorted, so that a stem's stand together: four passes less for each of millions of names."""
+    first = names[0].removesuffix(".png") if names else ""
+    endings = [name.removeprefix(first) for name in names[: len(ENDINGS)] if name.startswith(first)]
+    if not endings or endings[0] != ".png" or not set(endings) <= ENDINGS or len(names) % len(endings):
+        return None
+    stems = [name[:-4] for name in names[:: len(endings)]]
+    if "_seg." in ".".join([*stems, ""]):
+        return None
+    for place, ending in enumerate(endings):
+        if names[place :: len(endings)] != [stem + ending for stem in stems]:
+            return None
+    beside = 2 * (dense and DENSE_FILE in endings) + (VISIBILITY_FILE in endings)
+    return stems, 4 * (POINTS_FILE in endings) + beside
 
 
 def read_points(location: str, count: int) -> NDArray[np.float32]:

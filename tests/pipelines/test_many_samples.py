@@ -17,6 +17,14 @@ from fakeit.pipelines.sources.many import ManySamples
 CONFIG = PreprocessConfig(split=SplitConfig(0.2, 0.1))
 
 
+ALIKE = {  # folders whose every face has the same files
+    "a": (".png", "_ldmks.txt"),
+    "b": (".png", "_dense.json", "_ldmks.txt", "_seg.png", "_vis.txt"),
+    "c": (".png",),
+    "d": ("_seg.png", "_seg_ldmks.txt"),
+}
+
+
 def layout(root: Path) -> Path:
     """Faces in folders, with all that may lie beside them, and some that are not whole."""
     for number in range(60):
@@ -28,6 +36,11 @@ def layout(root: Path) -> Path:
             Path(f"{stem}_vis.txt").touch()
         if number % 3:
             Path(f"{stem}_dense.json").touch()
+    for folder, endings in ALIKE.items():
+        (root / folder).mkdir()
+        for number in range(5):
+            for ending in endings:
+                (root / folder / f"{number}{ending}").touch()
     (root / "000.png").touch()
     (root / "alone_ldmks.txt").touch()
     (root / "synthesis.json").touch()
@@ -45,13 +58,23 @@ def test_names_alone_give_the_plan_that_samples_give(
     monkeypatch.setattr(face_synthetics, "MANY", 1)
     many = source.samples()
     assert isinstance(few, SampleList) and isinstance(many, ManySamples)
-    assert sorted(few, key=lambda s: s.id) == sorted(many, key=lambda s: s.id) and len(many) == 61
+    assert sorted(few, key=lambda s: s.id) == sorted(many, key=lambda s: s.id) and len(many) == 76
     assert [many[i] for i in (0, -1)] == [list(many)[0], list(many)[-1]] and list(many[3:9]) == list(many)[3:9]
-    assert sorted(map(repr, few.unmatched)) == sorted(map(repr, many.unmatched)) and len(many.unmatched) == 3
+    assert sorted(map(repr, few.unmatched)) == sorted(map(repr, many.unmatched)) and len(many.unmatched) == 8
     ours, theirs = plan_tasks(many, source, CONFIG), plan_tasks(few, source, CONFIG)
     assert [(t.path, list(t.samples)) for t in ours] == [(t.path, list(t.samples)) for t in theirs]
     assert [t.digest for t in ours] == [t.digest for t in theirs] and straddling(ours) == straddling(theirs) == []
     assert list(pickle.loads(pickle.dumps(ours[0])).samples) == list(ours[0].samples)
+
+
+def test_folders_whose_faces_are_alike_are_told_in_one_look() -> None:
+    for folder, endings in ALIKE.items():
+        names = sorted(f"{stem}{ending}" for stem in ("1", "2") for ending in endings)
+        found = face_synthetics._alike(names, True)
+        assert found == {"a": (["1", "2"], 4), "b": (["1", "2"], 7), "c": (["1", "2"], 0), "d": None}[folder]
+        assert face_synthetics._alike([*names, "3_vis.txt"], True) is None
+    assert face_synthetics._alike([], True) is None
+    assert face_synthetics._alike(["1.png", "10.png", "10_vis.txt", "1_vis.txt"], True) is None
 
 
 @pytest.mark.parametrize("odd", ["a.jpg", "a.PNG", "ä.png", "a b.png", "a\\b.png"])

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fakeit.pipelines.errors import FakeitError, Rejected
-from fakeit.pipelines.file_names import NameIndex, OutputNames, climbs, printable
+from fakeit.pipelines.file_names import JUNK, NameIndex, OutputNames, any_junk, climbs, is_junk, printable
 from fakeit.pipelines.image_io import read_image
 from fakeit.pipelines.pictures import drawn_names, expand
 from fakeit.pipelines.sources import open_source
@@ -34,6 +34,12 @@ def put_faces(folder: Path, *stems: str) -> Path:
         put(folder, f"{stem}.jpg")
         put(folder, f"{stem}.pts", data=f"version: 1\nn_points: 68\n{{\n{POINTS}}}\n".encode())
     return folder
+
+
+@pytest.mark.parametrize("name", [*JUNK, *map(str.upper, JUNK), "._1.png", ".ipynb_checkpoints"])
+def test_what_systems_leave_is_seen_among_many(name: str) -> None:
+    assert is_junk(name) and any_junk(["1.png", name, "2.png"]) and any_junk([name])
+    assert not any_junk([f"a{name}", "1.png", "1_ldmks.txt"]) and not any_junk([])
 
 
 def test_a_link_to_the_own_folder_is_walked_once(tmp_path: Path) -> None:
