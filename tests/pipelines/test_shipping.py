@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from fakeit.jobs import preprocess, synthesize, train
 from fakeit.pipelines import shipping
 
 
@@ -53,13 +54,21 @@ print(task.__file__)
 
 def test_what_executors_import_is_not_left_out() -> None:
     needed = {"numpy", "pandas", "pyarrow", "cv2", "simplejpeg", "scipy", "numba", "fsspec", "tqdm"}
+    needed |= {*preprocess.NEEDS, *synthesize.NEEDS}  # in cluster mode their drivers run from the archive too
     needed |= {"petastorm"} if find_spec("petastorm") else set()
     assert needed <= packages(shipping.LEFT_OUT)
     assert not packages(shipping.LEFT_OUT) & shipping.LEFT_OUT
-    trains = needed - {"numba"} | {"torch", "mlflow"} | ({"horovod"} if find_spec("horovod") else set())
+    trains = needed - {"numba"} | set(train.NEEDS) | ({"horovod"} if find_spec("horovod") else set())
     assert trains <= packages(shipping.NOT_FOR_RANKS)
 
 
 def packages(left_out: frozenset[str]) -> set[str]:
     files = [name.split("/") for _, name in shipping._environment_files(left_out)]
     return {parts[3] for parts in files if parts[2:3] == ["site-packages"]}
+
+
+def test_the_image_s_user_has_a_name() -> None:
+    """Hadoop's login asks for it, and a pod whose user has none ends at once."""
+    text = (shipping.ROOT / "docker" / "Dockerfile").read_text()
+    user = next(line.split()[1] for line in text.splitlines() if line.startswith("USER "))
+    assert f"useradd --uid {user} " in text
