@@ -56,10 +56,12 @@ case ${master:-local} in
         export PYSPARK_PYTHON="${PYSPARK_PYTHON:-$python}"
         ;;
     *)
-        kind=environment  # what preprocessing needs; a job that trains on executors takes torch and Horovod along
-        [[ " ${passed[*]} " != *" --launcher "* ]] || kind=training
+        kind=environment ranks=()  # what preprocessing needs; a job that trains on executors takes torch and Horovod along
+        if [[ " ${passed[*]} " == *" --launcher "* ]]; then  # ranks begin together, and none may run twice
+            kind=training ranks=(--conf spark.speculation=false --conf spark.dynamicAllocation.enabled=false)
+        fi
         archive=$(cd "$root" && "$python" -m fakeit.pipelines.shipping "$kind") || fail "the environment could not be packed"
-        shipped=(--py-files "$code$more_code" --archives "$archive#environment$more_archives")
+        shipped=(--py-files "$code$more_code" --archives "$archive#environment$more_archives" "${ranks[@]}")
         export PYSPARK_PYTHON="./environment/bin/python"
         # In cluster mode the driver runs from the archive as well; in client mode it is this machine's.
         [[ " ${passed[*]} " == *" --deploy-mode cluster "* ]] || grep -q '^spark.submit.deployMode *cluster' "$conf" ||

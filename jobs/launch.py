@@ -25,16 +25,20 @@ def launch(launcher: str, ranks: int, work: Callable[..., int], arguments: tuple
         from fakeit.pipelines.runners import spark_session
     except ImportError as error:
         raise FakeitError(f"--launcher {launcher} needs pyspark ({error})") from error
-    # The ranks are new processes beside Spark's workers, and find the code where the driver has it.
+    # The ranks are new processes beside Spark's workers: here they find the code where the driver has it, …
     root = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))  # not fakeit/, whose folders are links
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     session = spark_session("fakeit train")
-    folder = os.getcwd()
+    folder, context = os.getcwd(), session.sparkContext
     from fakeit.model.distributed import launchers
+    from fakeit.pipelines import shipping
 
     try:
-        slots, master = session.sparkContext.defaultParallelism, session.sparkContext.master
-        if launcher == "spark" and master.startswith("local") and slots < ranks:  # Horovod would wait for ever
+        slots, master = context.defaultParallelism, context.master
+        local = master.startswith("local")
+        if not local:  # … on other machines in what was shipped
+            context.environment["PYTHONPATH"] = shipping.code_on_executors(context)
+        if launcher == "spark" and local and slots < ranks:  # Horovod would wait for ever
             raise FakeitError(
                 f"--ranks is {ranks}, but Spark at {master} runs {slots} tasks at once here; "
                 f"say ./spark-submit.sh --master 'local[{ranks}]' jobs/train.py …"
@@ -43,10 +47,10 @@ def launch(launcher: str, ranks: int, work: Callable[..., int], arguments: tuple
             from pyspark.ml.torch.distributor import TorchDistributor
 
             launchers.bind_torch_distributor()
-            distributor = TorchDistributor(num_processes=ranks, local_mode=master.startswith("local"), use_gpu=False)
+            distributor = TorchDistributor(num_processes=ranks, local_mode=local, use_gpu=False)
             return int(distributor.run(_rank, folder, work, arguments) or 0)
         call = (folder, work, arguments)
-        return int(launchers.horovod_on_spark(_rank, call, ranks, local=master.startswith("local")) or 0)
+        return int(launchers.horovod_on_spark(_rank, call, ranks, "" if local else context.pythonExec) or 0)
     except FakeitError:
         raise
     except Exception as error:  # both launchers raise bare RuntimeErrors around a rank's own error

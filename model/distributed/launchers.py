@@ -43,15 +43,18 @@ def horovodrun(arguments: list[str]) -> None:
     launch.run_commandline()
 
 
-def horovod_on_spark(work: Callable[..., Any], arguments: tuple[Any, ...], ranks: int, local: bool) -> Any:
+def horovod_on_spark(work: Callable[..., Any], arguments: tuple[Any, ...], ranks: int, python: str) -> Any:
     """`work(*arguments)` on `ranks` ranks of Spark's executors, servers bound as the module says; the first's result.
 
-    `local`: Spark runs on this machine alone."""
+    `python`: the executors' interpreter, which is not this one, in an environment of their own; "" where Spark runs on
+    this machine alone."""
     import horovod.spark
 
     bind_horovod()
-    nics = {loopback_interface()} if local else None
-    return horovod.spark.run(work, arguments, num_proc=ranks, env=dict(os.environ), verbose=0, nics=nics)[0]
+    where: dict[str, Any] = {"env": dict(os.environ), "nics": {loopback_interface()}}
+    if python:
+        where = {"executable": python}
+    return horovod.spark.run(work, arguments, num_proc=ranks, verbose=0, **where)[0]
 
 
 def bind_horovod() -> None:

@@ -1,5 +1,5 @@
 """A Spark cluster as others have it: the workers are other users in another place, who can read neither this checkout
-nor its environment; every Spark job that is not training runs there and gives what it gives at home.
+nor its environment; every Spark job, training included, runs there and gives what it gives at home.
 
 It needs the right to be another user and to cover a folder (root with `unshare`), and is skipped elsewhere.
 """
@@ -14,25 +14,38 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
+import psutil
 import pytest
 
 from fakeit.pipelines import environment
 from fakeit.pipelines.store import manifest
 from tests.pipelines.test_cluster import DAEMONS, ROOT, SECRET, Cluster, free_port, start, wait_for_workers
 from tests.pipelines.test_kaggle_source import write_set
+from tests.tiny_dataset import make_dataset
+from tests.train_job import losses
 
 USERS = ("nobody", "daemon")  # of the two workers; every Linux has both
 FACES = 8
 CONF = ROOT / "conf"
 
 
+def quick_storage() -> str | None:
+    """Memory, where there is enough: each executor unpacks 1 to 2 GB of small files, which disks are slow to remove."""
+    shm = Path("/dev/shm")
+    room = shm.is_dir() and not os.statvfs(shm).f_flag & os.ST_NOEXEC and shutil.disk_usage(shm).free
+    return str(shm) if room and min(room, psutil.virtual_memory().available) > 9e9 else None
+
+
 @pytest.fixture(scope="module")
 def place() -> Iterator[Path]:
     """A folder that every user may enter and write in: the cluster's shared storage."""
-    with tempfile.TemporaryDirectory(prefix="fakeit-strangers-", ignore_cleanup_errors=True) as folder:
-        os.chmod(folder, 0o777)
+    with tempfile.TemporaryDirectory("", "fakeit-strangers-", quick_storage(), ignore_cleanup_errors=True) as folder:
+        for each in (Path(folder), Path(folder, "tmp")):
+            each.mkdir(exist_ok=True)
+            each.chmod(0o777)
         yield Path(folder)
 
 
@@ -61,6 +74,7 @@ def strangers(place: Path) -> Iterator[Cluster]:
         "JAVA_HOME": str(java),
         "SPARK_HOME": str(spark),
         "SPARK_LOCAL_IP": "127.0.0.1",
+        "SPARK_LOCAL_DIRS": str(place / "tmp"),
         "SPARK_NO_DAEMONIZE": "1",
         "_SPARK_AUTH_SECRET": SECRET,
     }
@@ -96,10 +110,14 @@ def submit(cluster: Cluster, job: str, *arguments: str | Path) -> str:
     folder.mkdir(mode=0o777, exist_ok=True)
     before = os.umask(0)
     try:
-        done = cluster.submit("--conf", "spark.cores.max=2", ROOT / "jobs" / job, *arguments)
+        here = f"spark.local.dir={folder.parent / 'tmp'}"  # the driver unpacks the environment too
+        done = cluster.submit("--conf", "spark.cores.max=2", "--conf", here, ROOT / "jobs" / job, *arguments)
     finally:
         os.umask(before)
-    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+    told = [log.read_text()[-3000:] for log in folder.parent.glob("work-*/app-*/*/stderr")] if done.returncode else []
+    for left in folder.parent.glob("work-*/app-*"):
+        shutil.rmtree(left, ignore_errors=True)
+    assert done.returncode == 0, "\n".join([done.stdout[-3000:], done.stderr[-3000:], *told])
     return done.stdout
 
 
@@ -168,3 +186,40 @@ def test_fill_in_there_needs_no_torch(strangers: Cluster, place: Path) -> None:
     there, here = manifest.load(str(strangers.work.parent / "filled")), manifest.load(str(place / "filled"))
     assert there.conf["fill_in"]["missing"] > 0 and there.digest == here.digest
     assert owners(strangers.work.parent / "filled" / "train") & set(USERS)
+
+
+TRAINING = """
+network = { name = "lenet" }
+data = { batch_size = 8 }
+tracking = { uri = "" }
+optimiser = { name = "sgd", lr = 0.05 }
+train = { epochs = 2, precision = "float32", threads = 1, device = "cpu" }
+"""
+
+
+@pytest.fixture(scope="module")
+def at_home(strangers: Cluster, place: Path) -> dict[int, float]:
+    """The losses of a training on one rank here."""
+    (place / "train.toml").write_text(TRAINING)
+    make_dataset(place / "set", train=(13, 12), val=(9,))
+    options = ["--config", place / "train.toml", "--dataset", place / "set", "--output", place / "trained-here"]
+    local("train.py", *options)
+    return losses(place / "trained-here")
+
+
+@pytest.mark.spark
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+@pytest.mark.parametrize("launcher", ["torch", "spark"])
+def test_two_ranks_train_there_as_one_does_here(
+    strangers: Cluster, place: Path, at_home: dict[int, float], launcher: str
+) -> None:
+    if launcher == "spark" and find_spec("horovod") is None:
+        pytest.skip("Horovod is not part of this environment")
+    output = strangers.work.parent / f"trained-{launcher}"
+    output.mkdir(parents=True)
+    output.chmod(0o777)  # its ranks are other users
+    options = ["--config", place / "train.toml", "--dataset", place / "set", "--output", output.name]
+    submit(strangers, "train.py", *options, "--launcher", launcher, "--ranks", "2")
+    assert losses(output) == pytest.approx(at_home, rel=1e-3) and len(at_home) == 8
+    assert owners(output) & set(USERS)
