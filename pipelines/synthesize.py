@@ -69,6 +69,8 @@ def synthesize(
     load_head(config.head.kind, config.head.file)  # a missing model is told here, not by an executor
     started = time.monotonic()
     make_folder(output)
+    if aside:
+        make_folder(join(output, face_attempts.FOLDER))  # as the output is, whoever of the executors comes first
     _claim(output, config, size, seed, folders)
     last = first + count
     tasks = [
@@ -80,10 +82,15 @@ def synthesize(
     if left := face_attempts.left_whole(output, first, last):
         runner(commit, left, lambda _: None)
     with ProgressBar("synthesize", count, "faces") as bar:
-        render_all = partial(render_aside if aside else render_task, output=output)
-        made = runner(render_all, tasks, lambda ended: bar.step(sum(islice(sizes, ended))))
+
+        def ended(count: int) -> None:
+            bar.step(sum(islice(sizes, count)))
+
         if aside:
+            made = runner(partial(render_aside, output=output), tasks, ended)
             runner(commit, [attempt for attempt in made if attempt.faces], lambda _: None)
+        else:
+            runner(partial(render_task, output=output), tasks, ended)
     face_attempts.sweep(output, first, last)
     return time.monotonic() - started
 
