@@ -3,11 +3,12 @@
 
 All read the same 512-px PNGs (links to a few, so the page cache is warm for all) and are warmed up before the clock
 starts, so that neither Spark's nor the pool's start counts. Rounds are interleaved; the median round is reported.
+Beside the clock's, processor seconds of all processes are counted, Java's too: what a busy machine lets one compare.
   spark        the shard function under Spark local[N]             (what jobs/preprocess.py does)
   bare         the same shard function over the same tasks in multiprocessing.Pool(N)
   imread       cv2.imread, resize to 128, cv2.imwrite in a Pool(N): no boxes, points, checks, augmentation or Parquet
   mapInPandas  Spark's binaryFile, decode and resize in mapInPandas, Parquet
-Last line: JSON with `spark_over_bare`, `images_per_s_core`, `peak_rss_mb`, `images`.
+Last line: JSON with `spark_over_bare`, `spark_over_bare_cpu`, `images_per_s_core`, `peak_rss_mb`, `images`.
 """
 
 from __future__ import annotations
@@ -59,16 +60,20 @@ def link_images(source: Path, folder: Path, count: int) -> None:
 
 
 class Memory:
-    """The largest resident memory that any Python process below this one had, sampled. `jvm`: the same of Java."""
+    """The largest resident memory that any Python process below this one had, sampled. `jvm`: the same of Java. And the
+    processor seconds of each, those that have ended included, since idle workers of Spark end."""
 
     def __init__(self) -> None:
         self.peak = self.jvm = 0.0
+        self.worked: dict[tuple[int, float], float] = {}
         threading.Thread(target=self._watch, daemon=True).start()
 
     def _watch(self) -> None:
         while True:
             for process in psutil.Process().children(recursive=True):
                 try:
+                    times = process.cpu_times()
+                    self.worked[process.pid, process.create_time()] = times.user + times.system
                     resident = process.memory_info().rss / 1e6
                     java = "java" in process.name()
                 except psutil.Error:
@@ -78,6 +83,10 @@ class Memory:
                 else:
                     self.peak = max(self.peak, resident)
             time.sleep(0.2)
+
+    def processor_seconds(self) -> float:
+        """Of this process and those below it so far."""
+        return sum(self.worked.copy().values()) + time.process_time()
 
 
 def resize_file(job: tuple[str, str]) -> None:
@@ -98,9 +107,10 @@ def resize_frames(frames: Iterator[Any]) -> Iterator[Any]:
 
 
 class Bench:
-    def __init__(self, folder: Path, images: int, cores: int, session: Any) -> None:
+    def __init__(self, folder: Path, images: int, cores: int, session: Any, memory: Memory) -> None:
+        self.memory = memory
         self.faces, self.folder, self.cores, self.session = folder / "faces", folder, cores, session
-        self.images = images
+        self.images, self.warming = images, False
         self.source = open_source("face_synthetics", str(self.faces))
         self.samples = self.source.samples()
         self.pool = multiprocessing.get_context("spawn").Pool(cores)
@@ -111,7 +121,8 @@ class Bench:
         rows = max(64, self.images * variants // (6 * self.cores))
         store, split = replace(config.store, rows_per_shard=min(rows, 1024)), replace(config.split, val=0.0, test=0.0)
         augment = replace(config.augment, variants=variants)
-        return plan_tasks(self.samples, self.source, replace(config, store=store, split=split, augment=augment))
+        tasks = plan_tasks(self.samples, self.source, replace(config, store=store, split=split, augment=augment))
+        return tasks[: self.cores] if self.warming else tasks[:]
 
     def spark(self, variants: int, output: Path) -> None:
         runners.on_spark(self.session)(partial(make_shard, dataset=str(output)), self.tasks(variants), lambda _: None)
@@ -131,16 +142,18 @@ class Bench:
             str(output / "frames")
         )
 
-    def time(self, run: Callable[[Path], None]) -> float:
-        """Images a second; the output is removed."""
+    def time(self, run: Callable[[Path], None]) -> tuple[float, float]:
+        """Images a second of the clock, and of processors; the output is removed."""
         output = Path(tempfile.mkdtemp(dir=self.folder))
         for name in ("_tasks", "train"):
             (output / name).mkdir()
-        started = time.perf_counter()
+        started, worked = time.perf_counter(), self.memory.processor_seconds()
         run(output)
         seconds = time.perf_counter() - started
+        time.sleep(0.5)  # until the last figures are in
+        work = self.memory.processor_seconds() - worked
         shutil.rmtree(output)
-        return self.images / seconds
+        return self.images / seconds, self.images / work
 
 
 def spark_session(cores: int) -> Any:
@@ -173,7 +186,7 @@ def main() -> None:
         folder = Path(name)
         link_images(arguments.input, folder / "faces", arguments.images)
         memory = Memory()
-        bench = Bench(folder, arguments.images, arguments.cores, spark_session(arguments.cores))
+        bench = Bench(folder, arguments.images, arguments.cores, spark_session(arguments.cores), memory)
         ways: dict[str, Callable[[Path], None]] = {
             "spark": lambda output: bench.spark(1, output),
             "bare": lambda output: bench.bare(1, output),
@@ -183,12 +196,17 @@ def main() -> None:
             "mapInPandas": bench.map_in_pandas,
         }
         ways = {way: run for way, run in ways.items() if way in arguments.ways}
+        bench.warming = True
         for run in ways.values():
-            bench.time(run)  # warm-up
+            bench.time(run)
+        bench.warming = False
         rates: dict[str, list[float]] = {way: [] for way in ways}
+        work: dict[str, list[float]] = {way: [] for way in ways}
         for _ in range(arguments.rounds):
             for way, run in ways.items():
-                rates[way].append(bench.time(run))
+                rate, of_processors = bench.time(run)
+                rates[way].append(rate)
+                work[way].append(of_processors)
         bench.pool.terminate()
     middle = {way: statistics.median(values) for way, values in rates.items()}
     print(f"{arguments.images} images, {arguments.cores} cores, {arguments.rounds} rounds; images/s (least, most)")
@@ -197,13 +215,15 @@ def main() -> None:
     print(f"  peak memory: {memory.peak:.0f} MB a Python worker, {memory.jvm:.0f} MB Java")
     result: dict[str, Any] = {"images": arguments.images, "peak_rss_mb": round(memory.peak)}
     result["images_per_s"] = {way: round(value, 1) for way, value in middle.items()}
+    result["images_per_cpu_s"] = {way: round(statistics.median(values), 1) for way, values in work.items()}
     if "spark" in rates:
         result["images_per_s_core"] = round(middle["spark"] / arguments.cores, 1)
         others = {"bare": "spark_over_bare", "imread": "spark_over_imread", "mapInPandas": "spark_over_map_in_pandas"}
         for way, name in others.items():
             if way in rates:
-                pairs = zip(rates["spark"], rates[way], strict=True)
-                result[name] = round(statistics.median(s / b for s, b in pairs), 3)
+                for ending, found in (("", rates), ("_cpu", work)):
+                    pairs = zip(found["spark"], found[way], strict=True)
+                    result[name + ending] = round(statistics.median(s / b for s, b in pairs), 3)
     if {"spark", "spark V=8"} <= set(rates):
         result["v8_rows_over_v1_rows"] = round(8 * middle["spark V=8"] / middle["spark"], 2)
     print(json.dumps(result))

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+LOOK_EVERY = 1.0  # seconds between questions to Spark for the progress; each costs the driver some milliseconds
 
 
 class Runner(Protocol):
@@ -56,7 +57,7 @@ def on_spark(session: SparkSession) -> Runner:
         thread.start()
         seen = 0
         while thread.is_alive():
-            thread.join(0.3)
+            thread.join(LOOK_EVERY)
             done = min(_completed(context, group), len(tasks))
             progress(done - seen)
             seen = done
