@@ -252,10 +252,11 @@ def test_sigterm_leaves_a_checkpoint_and_a_code_and_another_world_size_goes_on(d
 
 @pytest.mark.spark
 @pytest.mark.slow
+@pytest.mark.timeout(700)
 @pytest.mark.parametrize("launcher_", ["spark", "torch"])
 def test_ranks_on_spark(launcher_: str, dataset: str, folder: Path) -> None:
     command = job("single", 1, dataset, folder / "run", "--launcher", launcher_, "--ranks", "2")
-    done = go([str(ROOT / "spark-submit.sh"), "--master", "local[2]", *command[1:]], timeout=240)
+    done = go([str(ROOT / "spark-submit.sh"), "--master", "local[2]", *command[1:]], timeout=600)
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
     assert len(losses(folder / "run")) == 8
 
@@ -264,7 +265,7 @@ def test_ranks_on_spark(launcher_: str, dataset: str, folder: Path) -> None:
 @pytest.mark.slow
 def test_spark_with_too_few_slots_is_told_not_waited_for(dataset: str, folder: Path) -> None:
     command = job("single", 1, dataset, folder / "run", "--launcher", "spark", "--ranks", "3")
-    done = go([str(ROOT / "spark-submit.sh"), "--master", "local[2]", *command[1:]], timeout=120)
+    done = go([str(ROOT / "spark-submit.sh"), "--master", "local[2]", *command[1:]], timeout=280)
     assert done.returncode == 2
     assert "error: --ranks is 3, but Spark at local[2] runs 2 tasks at once" in done.stdout + done.stderr
 
