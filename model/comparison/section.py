@@ -17,6 +17,7 @@ from fakeit.model.comparison.rows import Floats, Result, Row, over_real, plus_mi
 from fakeit.model.comparison.scaling import LEAST_SIZES, PowerLaw, fit_power_law
 from fakeit.model.tracking.curves import loss_curves
 from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.store.manifest import SPLITS
 
 BUDGET, FAR = "budget", 1_000_000  # the axis that parts a page; images that a law is asked about
 
@@ -138,7 +139,7 @@ class Section:
             head += [f"NME {name} %", "adapted"]
         body = []
         for r in self.rows:
-            cells = [plus_minus(r.split(s, "mse"), ".2e") for s in ("train", "val", "test")]
+            cells = [plus_minus(r.split(s, "mse"), ".2e") for s in SPLITS]
             cells.append(plus_minus(r.root("test", size), ".2f"))
             cells += [plus_minus(r.split(s, "nme"), ".2f") for s in ("val", "test")]
             cells += [plus_minus(r.split("test", "auc10"), ".3f"), plus_minus(r.split("test", "fr10"), ".1f")]

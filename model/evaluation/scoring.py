@@ -73,8 +73,7 @@ def without_adapter(collected: PredictionSet) -> tuple[Floats, Floats, str]:
     """Predictions and truth in a common scheme, without a fitted adapter: (N, K, 2) twice, and the scheme. Where that
     is `ibug68`, whose jaw is an outline, and the network gives dense points, its jaw is that outline too."""
     common = common_scheme(collected.model_scheme, collected.truth_scheme)
-    outline = (collected.model_scheme, common) == (JAW_CONTOUR.source, JAW_CONTOUR.target)
-    if outline and collected.said.dense is not None:
+    if (collected.model_scheme, common) == (JAW_CONTOUR.source, JAW_CONTOUR.target):
         points = applied(JAW_CONTOUR, collected, np.arange(len(collected.truth)))
     else:
         points = np.asarray(convert(collected.said.points, collected.model_scheme, common), np.float64)

@@ -35,7 +35,8 @@ def contour_points(points: NDArray[np.floating], dense: NDArray[np.floating]) ->
     made = np.array(convert(points, SOURCE, TARGET), np.float32)
     if not (np.isfinite(points).all() and np.isfinite(dense).all()):
         return made
-    up = (points[_BRIDGE] - points[_CHIN]) / max(float(np.linalg.norm(points[_BRIDGE] - points[_CHIN])), 1e-9)
+    up = points[_BRIDGE] - points[_CHIN]
+    up = up / max(float(np.linalg.norm(up)), 1e-9)
     right = np.array([-up[1], up[0]])
     if right @ (points[_OUTER_EYES[1]] - points[_OUTER_EYES[0]]) < 0:
         right = -right

@@ -28,6 +28,7 @@ from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.crop import CropConfig
 from fakeit.pipelines.landmarks import scheme
 from fakeit.pipelines.secrets import without_secrets
+from fakeit.pipelines.store.manifest import SPLITS
 
 STEPS = "steps.jsonl"
 
@@ -179,7 +180,7 @@ def start_tracking(
             Path(item.path).name,
             made.digest,
             str(Path(item.path).absolute()),
-            {split: made.rows(split) for split in ("train", "val", "test")},
+            {split: made.rows(split) for split in SPLITS},
         )
         for item, made in zip(training.mix, training.manifests, strict=True)
     ]
