@@ -70,13 +70,7 @@ class DirectHead(nn.Module):
         """
         if name != "linear.weight":
             return None
-        channels = self.channels
-        old, new = (math.isqrt(features // channels) for features in (weight.shape[1], self.linear.in_features))
-        if len(weight) != len(self.linear.weight) or weight.shape[1] != channels * old * old or self.average:
-            return None
-        grid = weight.reshape(len(weight), channels, old, old)
-        wide = functional.interpolate(grid, (new, new), mode="bilinear", align_corners=False)
-        return (wide * (old / new) ** 2).flatten(1)
+        return None if self.average else stretched_grid(weight, self.linear, self.channels)
 
     @torch.no_grad()
     def start_at(self, mean_shape: Tensor) -> None:
@@ -86,6 +80,17 @@ class DirectHead(nn.Module):
         self.linear.bias[: 2 * self.points] = mean_shape.nan_to_num(0.5).reshape(-1)
         if self.gaussian:
             self.linear.bias[2 * self.points :] = -2.5
+
+
+def stretched_grid(weight: Tensor, layer: nn.Linear, channels: int) -> Tensor | None:
+    """The weights (outputs, channels · cells) of a layer over a square grid of cells, read between those cells for
+    `layer`'s grid, their sum kept. None where the outputs or channels are others, or the grid is not square."""
+    old, new = (math.isqrt(features // channels) for features in (weight.shape[1], layer.in_features))
+    if len(weight) != layer.out_features or weight.shape[1] != channels * old * old:
+        return None
+    grid = weight.reshape(len(weight), channels, old, old)
+    wide = functional.interpolate(grid, (new, new), mode="bilinear", align_corners=False)
+    return (wide * (old / new) ** 2).flatten(1)
 
 
 def soft_argmax(logits: Tensor, low: float, high: float) -> Tensor:
@@ -163,7 +168,7 @@ class VotesHead(nn.Module):
 
     START = 0.15  # standard deviation of the votes' weights about the mean shape before training, of the crop's side
 
-    def __init__(self, shapes: Sequence[tuple[int, int]], points: int, visibility: bool, width: int = 96) -> None:
+    def __init__(self, shapes: Sequence[tuple[int, int]], points: int, visibility: bool, width: int) -> None:
         super().__init__()
         self.points, self.visible, side = points, visibility, shapes[0][1]
         self.lateral = nn.ModuleList(
@@ -214,15 +219,20 @@ class VotesHead(nn.Module):
 class DenseHead(nn.Module):
     """The last maps → the 400 dense points, as weights of some modes of their shape about a mean."""
 
-    def __init__(self, features: int, modes: int) -> None:
+    def __init__(self, channels: int, side: int, modes: int) -> None:
         super().__init__()
-        self.weigh, self.modes = nn.Linear(features, modes), nn.Linear(modes, 2 * DENSE)
+        self.channels = channels
+        self.weigh, self.modes = nn.Linear(channels * side * side, modes), nn.Linear(modes, 2 * DENSE)
         with torch.no_grad():
             self.modes.weight.mul_(0.1)
             self.modes.bias.fill_(0.5)
 
     def forward(self, maps: Tensor) -> Tensor:
         return self.modes(self.weigh(maps.flatten(1))).float().reshape(-1, DENSE, 2)  # type: ignore[no-any-return]
+
+    def stretched(self, name: str, weight: Tensor) -> Tensor | None:
+        """Another head's weights, learnt on last maps of another size, for this one's; None for other weights."""
+        return stretched_grid(weight, self.weigh, self.channels) if name == "weigh.weight" else None
 
 
 def build_head(config: NetworkConfig, backbone: Backbone, points: int, channels: int, size: int) -> nn.Module:
@@ -240,7 +250,7 @@ def build_head(config: NetworkConfig, backbone: Backbone, points: int, channels:
         return HeatmapHead(backbone.channels, points)
     if config.head == "votes":
         shapes = [(maps.shape[1], maps.shape[3]) for maps in _probe(backbone, channels, size)]
-        return VotesHead(shapes, points, config.visibility)
+        return VotesHead(shapes, points, config.visibility, config.head_width)
     head = SimccHead(backbone.channels, points, size)
     with torch.no_grad():
         head(_probe(backbone, channels, size))  # the lazy layer learns the grid's size
@@ -251,7 +261,8 @@ def build_dense(config: NetworkConfig, backbone: Backbone, channels: int, size: 
     """The dense points' head, where `config` asks for it."""
     if not config.dense_modes:
         return None
-    return DenseHead(_probe(backbone, channels, size)[-1].flatten(1).shape[1], config.dense_modes)
+    last = _probe(backbone, channels, size)[-1]
+    return DenseHead(last.shape[1], 1 if backbone.flat else last.shape[-1], config.dense_modes)
 
 
 def _probe(backbone: Backbone, channels: int, size: int) -> list[Tensor]:

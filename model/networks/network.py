@@ -30,6 +30,7 @@ class NetworkConfig:
             "heatmap" takes the soft-argmax of one map a point; "simcc" classifies x and y apart (arXiv 2107.03332);
             "votes" lets every cell of a map vote for each point, with log sigmas too: the best of them at equal
             minutes (docs/LOG.md).
+        head_width: with "votes": channels of the map that the votes are read from.
         pool: what the direct heads see of the last maps: their average, or the whole grid.
         visibility: with "votes": give each point's visibility too; loss.visibility teaches it.
         dense_modes: give the 400 dense points too, as so many modes of their shape, from the last maps; loss.dense
@@ -43,6 +44,7 @@ class NetworkConfig:
     activation: Literal["relu", "leaky_relu", "elu", "selu"] | None = None
     dropout: float = 0.0
     head: Literal["direct", "gaussian", "heatmap", "simcc", "votes"] = "direct"
+    head_width: int = 96
     pool: Literal["average", "grid"] = "average"
     visibility: bool = False
     dense_modes: int = 0
@@ -54,6 +56,8 @@ class NetworkConfig:
             raise FakeitError(f"network.dropout is {self.dropout}; it must lie in 0 to 1")
         if not 0.05 <= self.width <= 8:
             raise FakeitError(f"network.width is {self.width}; 0.05 to 8 are possible")
+        if not 8 <= self.head_width <= 1024:
+            raise FakeitError(f"network.head_width is {self.head_width}; 8 to 1024 channels are possible")
         if self.visibility and self.head != "votes":
             raise FakeitError(f"network.visibility needs network.head = 'votes', which is '{self.head}'")
         if not 0 <= self.dense_modes <= 800:

@@ -19,7 +19,7 @@ from fakeit.model.data.dataset import ShardedDataset
 from fakeit.model.distributed.communicator import Comm
 from fakeit.model.distributed.sync_batchnorm import synchronise
 from fakeit.model.networks import LandmarkNetwork, build
-from fakeit.model.networks.heads import DirectHead, VotesHead
+from fakeit.model.networks.heads import DenseHead, DirectHead, VotesHead
 from fakeit.model.tracking import mlflow_tracker
 from fakeit.model.training.checkpoint import Checkpoint, CheckpointManager, load
 from fakeit.model.training.config import TrainConfig
@@ -193,9 +193,11 @@ def _take_weights(network: LandmarkNetwork, init: str, tell: bool) -> None:
     """Takes over a checkpoint's weights as far as names and shapes fit. Raises FakeitError where most do not."""
     stored = load(init)
     given = dict(stored.ema if stored.ema is not None else stored.weights)
-    if isinstance(network.head, DirectHead | VotesHead) and stored.crop.size != network.size:
+    if stored.crop.size != network.size:
         for name, value in list(given.items()):
-            stretched = network.head.stretched(name.removeprefix("head."), value) if name.startswith("head.") else None
+            part, _, within = name.partition(".")
+            head = getattr(network, part, None)
+            stretched = head.stretched(within, value) if isinstance(head, DirectHead | VotesHead | DenseHead) else None
             if stretched is not None:
                 given[name] = stretched
     own = network.state_dict()
