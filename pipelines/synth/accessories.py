@@ -1,4 +1,4 @@
-"""What is laid over the picture of a head: lenses, hands and other things before a face, shoulders behind it."""
+"""What is laid over the picture of a head: lenses, hands and other things before a face."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from fakeit.pipelines.synth.camera import Camera
 from fakeit.pipelines.synth.hand import draw_hand
 from fakeit.pipelines.synth.noise import SIDE, tiles
-from fakeit.pipelines.synth.wardrobe import CLOTHING, FACEWEAR, GLASSES, Worn
+from fakeit.pipelines.synth.wardrobe import FACEWEAR, GLASSES, Worn
 
 Floats = NDArray[np.float32]
 Classes = NDArray[np.uint8]
@@ -137,35 +137,3 @@ def _occluder(
     cv2.ellipse(classes, centre, axes, turn, 0, 360, FACEWEAR, -1, cv2.LINE_8)
     _rounded(image, cv2.ellipse2Poly(centre, axes, round(turn), 0, 360, 10).astype(np.float32), random)
     return None
-
-
-def draw_shoulders(
-    image: Floats, classes: Classes, free: NDArray[np.bool_], camera: Camera, colour: Floats,
-    random: np.random.Generator,
-) -> None:  # fmt: skip
-    """Shoulders wider than the head's mesh has them, in place, where `free` (H, W) of it; of what the mesh wears at the
-    picture's lower edge (`colour` where it ends above), round and folded."""
-    size, scale, (x, _) = len(image), camera.scale, camera.centre
-    collar = camera.centre[1] + random.uniform(11, 14) * scale
-    across = np.linspace(-1, 1, 17)
-    wide = random.uniform(15, 23) * scale
-    shoulders = np.stack([x + across * wide, collar + 7 * scale * np.abs(across) ** 3], axis=1)
-    floor = max(size * 1.3, collar + 8 * scale)
-    outline = np.concatenate([shoulders, [[shoulders[-1, 0], floor], [shoulders[0, 0], floor]]])
-    top = max(0, int(collar))
-    if top >= size:
-        return
-    inside = np.zeros((size - top, size), np.uint8)
-    cv2.fillPoly(inside, [np.rint(outline - [0, top]).astype(np.int32)], 1)
-    inside &= free[top:]
-    low = np.s_[-max(size // 16, 1) :, ::4]
-    below = ~free[low]
-    cloth, part = colour, CLOTHING
-    if below.any():
-        cloth, part = np.median(image[low][below], axis=0), int(np.bincount(classes[low][below]).argmax())
-    y0, x0 = random.integers(0, SIDE - 128, 2)
-    lit = cv2.resize(tiles()[1, y0 : y0 + 128, x0 : x0 + 128], (size, size - top), interpolation=cv2.INTER_LINEAR)
-    round_off = np.sqrt(np.clip(1.15 - ((np.arange(size) - x) / wide) ** 2, 0.05, 1)).astype(np.float32)
-    lit = (lit * np.float32(0.1) + 1) * (np.float32(0.9) * round_off)
-    cv2.copyTo(cv2.merge([lit * np.float32(channel) for channel in cloth]), inside, image[top:])
-    classes[top:][inside > 0] = part

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from fakeit.pipelines.synth.head import Head, Material
 from fakeit.pipelines.synth.places import places
+from fakeit.pipelines.synth.shoulders import with_shoulders
 
 Floats = NDArray[np.float32]
 _ACROSS, _UP = 150, 140  # vertices around and from pole to pole
@@ -217,7 +218,7 @@ def builtin_head() -> Head:
     expressions = _expressions(canonical, front)
     eyes = [[sign * _EYE[0], _EYE[1], 8.5, 1.25] for sign in (-1, 1)]
     material = np.full(len(triangles), Material.FACE)
-    return Head(
+    head = Head(
         neutral=neutral,
         canonical=canonical,
         triangles=triangles,
@@ -230,6 +231,7 @@ def builtin_head() -> Head:
         painted=True,
         dense=places()["builtin"].astype(np.int64),
     )
+    return with_shoulders(head)
 
 
 def _point(index: int) -> tuple[float, float]:

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from fakeit.pipelines.dense_points import Dense
 from fakeit.pipelines.sources import HIDDEN, VISIBLE
-from fakeit.pipelines.synth.accessories import draw_accessories, draw_shoulders
+from fakeit.pipelines.synth.accessories import draw_accessories
 from fakeit.pipelines.synth.background import draw_background
 from fakeit.pipelines.synth.baked import baked
 from fakeit.pipelines.synth.brows import Brows
 from fakeit.pipelines.synth.camera import draw_camera
 from fakeit.pipelines.synth.cards import draw_cards
-from fakeit.pipelines.synth.coat import CLOTH, SKIN, draw_coat, draw_tone
+from fakeit.pipelines.synth.coat import SKIN, draw_coat, draw_tone
 from fakeit.pipelines.synth.complexion import draw_texture, on_photograph, tone_of
 from fakeit.pipelines.synth.config import SynthesisConfig
 from fakeit.pipelines.synth.dense import label
@@ -140,8 +140,6 @@ def render(index: int, seed: int, config: SynthesisConfig, size: int) -> Face:
         np.concatenate([hair.weight, np.zeros(len(worn.vertices), np.float32)]), layers, coat, head.eyes, head.painted,
         worn.looks, lighting, camera, image, classes, casting, uv, texture,
     )  # fmt: skip
-    if not head.shouldered:
-        draw_shoulders(image, classes, owner < 0, camera, coat.colours[CLOTH] * brightness, around)
     if texture is not None:
         lash = texture.lash_colour * np.float32(brightness)
         draw_cards(image, depth, projected, head.lashes, head.lash_uv, texture.lashes, lash)

@@ -46,7 +46,6 @@ class Head:
         landmarks: (70,) vertex indices of the points; the pupils (68, 69) are −1 where `eyes` gives them.
         eyes: (2, 4) centre and radius of the eyeballs, viewer's left first.
         painted: eyes and mouth are painted on the surface (there are no eyeballs and teeth).
-        shouldered: the mesh has shoulders and arms, wider than any picture.
         people: who draws identities, on a coarse mesh of N vertices, where modes do not.
         refine: (V, N) of that mesh's vertices in these.
         offset: (V, 3) cm that come on top.
@@ -67,7 +66,6 @@ class Head:
     landmarks: NDArray[np.int64]
     eyes: Floats
     painted: bool
-    shouldered: bool = False
     people: People | None = None
     refine: csr_matrix | None = None
     offset: Floats | None = None

@@ -17,6 +17,7 @@ from fakeit.pipelines.landmarks import scheme
 from fakeit.pipelines.storage import write_atomically
 from fakeit.pipelines.synth.head import Head, Material
 from fakeit.pipelines.synth.places import places
+from fakeit.pipelines.synth.shoulders import with_shoulders
 
 MODES = 60  # of 100: the rest move a vertex by less than 0.1 mm (measured: 0.07 mm and less)
 # Seen from the viewer, the subject's right eye is at the left (x < 0).
@@ -135,7 +136,7 @@ def load_ict(file: str) -> Head:
     eyes = [_sphere(vertices[np.unique(triangles[material == m])]) for m in (Material.LEFT_EYE, Material.RIGHT_EYE)]
     dense = places()["ict"].astype(np.int64)
     identity = pack["ID"][:MODES].astype(np.float32).reshape(min(MODES, len(pack["ID"])), -1)
-    return Head(
+    head = Head(
         neutral=vertices,
         canonical=vertices,
         triangles=np.ascontiguousarray(triangles),
@@ -148,6 +149,7 @@ def load_ict(file: str) -> Head:
         painted=False,
         dense=dense if dense.max() < len(vertices) else dense[:0],  # a mesh of another topology has none
     )
+    return with_shoulders(head)
 
 
 def _sphere(points: NDArray[np.float32]) -> tuple[float, float, float, float]:

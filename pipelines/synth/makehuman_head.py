@@ -59,7 +59,6 @@ def load_makehuman(file: str) -> Head:
         landmarks=np.concatenate([np.arange(68) + len(neutral) - POINTS, [-1, -1]]),
         eyes=np.array(eyes, np.float32),
         painted=False,
-        shouldered=True,
         people=people,
         refine=refine,
         offset=offset,

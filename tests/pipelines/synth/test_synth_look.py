@@ -9,7 +9,6 @@ import pytest
 
 from fakeit.pipelines.config import load
 from fakeit.pipelines.faces.detect import detector
-from fakeit.pipelines.synth.accessories import draw_shoulders
 from fakeit.pipelines.synth.camera import draw_camera
 from fakeit.pipelines.synth.config import (
     AccessoryConfig,
@@ -27,6 +26,7 @@ from fakeit.pipelines.synth.face import _brightness, render
 from fakeit.pipelines.synth.gloss import SIDE, highlights
 from fakeit.pipelines.synth.heads import load_head
 from fakeit.pipelines.synth.light import draw_lighting, openness
+from fakeit.pipelines.synth.raster import vertex_normals
 from fakeit.pipelines.synth.strands import head_radii
 from fakeit.pipelines.synth.strokes import draw_strokes
 from fakeit.pipelines.synth.worn import draw_worn
@@ -199,19 +199,24 @@ def test_dark_skin_makes_a_darker_picture_though_less_so_than_it_is() -> None:
     assert 0.45 < african / caucasian < 0.9
 
 
-def test_shoulders_are_of_what_the_body_wears() -> None:
-    """Behind the mesh they go on in its cloth or skin, not in a colour of their own."""
-    upright = CameraConfig(yaw_sd=0, pitch_sd=0, roll_sd=0)
-    camera = draw_camera(upright, np.random.default_rng(1), np.zeros(3, np.float32), 128)
-    image, classes = np.zeros((128, 128, 3), np.float32), np.zeros((128, 128), np.uint8)
-    free = np.ones((128, 128), bool)
-    free[100:, 40:88], classes[100:, 40:88], image[100:, 40:88] = False, 12, [0.5, 0.3, 0.2]  # bare
-    before = image.copy()
-    draw_shoulders(image, classes, free, camera, np.array([0.0, 0.0, 1.0], np.float32), np.random.default_rng(2))
-    assert np.array_equal(image[~free], before[~free])
-    grown = free & (classes > 0)
-    assert grown.sum() > 500 and set(classes[grown]) == {12}
-    assert (image[grown][:, 0] > image[grown][:, 2]).all()
+def test_shoulders_grow_out_of_the_neck() -> None:
+    """They are one skin with it (a bib before a disc once gave every such face away), face outwards, and are wide."""
+    head = load_head("builtin")
+    place = np.unique(head.neutral.round(3), axis=0, return_inverse=True)[1].reshape(-1)
+    faces = place[head.triangles]
+    faces = faces[[len(set(face)) == 3 for face in faces.tolist()]]
+    sides = np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), axis=1)
+    sides, uses = np.unique(sides, axis=0, return_counts=True)
+    height = np.zeros(place.max() + 1)
+    height[place] = head.neutral[:, 1]
+    throat = (height[sides] < -9.8).all(axis=1) & (height[sides] > -33).any(axis=1)
+    assert throat.sum() > 1000 and (uses[throat] == 2).all()
+    assert np.ptp(head.neutral[head.neutral[:, 1] < -16, 0]) > 36
+    normals = vertex_normals(head.neutral, head.triangles)
+    chest = np.unique(head.triangles)
+    chest = chest[head.neutral[chest, 1] < -12]
+    outwards = head.neutral[chest] - [0, -14, -3]
+    assert ((normals[chest] * outwards)[:, [0, 2]].sum(axis=1) > 0).mean() > 0.95
 
 
 def test_a_mask_ends_at_the_ears() -> None:
