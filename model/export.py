@@ -1,8 +1,8 @@
 """A trained network → ONNX: one file that carries the network, its crop recipe and its scheme, and runs without torch.
 
 float32 gives torch's points to 1e-4 pixels and its log σ to 1e-3, which is checked before the file is written, in any
-layout. float16 halves the file and keeps its inputs and outputs; int8 is static quantisation, its ranges calibrated on
-crops of a dataset and judged on others. Any number of crops at once.
+layout. float16 stores the weights in 16 bits and goes on computing in 32: half the file, as fast. int8 is static
+quantisation, its ranges calibrated on crops of a dataset and judged on others. Any number of crops at once.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ from torch import Tensor, nn
 from fakeit.model.data.pixel_ops import displayable
 from fakeit.model.inference.backends import ModelMetadata, OnnxBackend, as_outputs, write_metadata
 from fakeit.model.networks import LandmarkNetwork
+from fakeit.model.training.onnx_weights import halved
 from fakeit.pipelines.errors import FakeitError
 
 Precision = Literal["float32", "float16", "int8"]
 Layout = Literal["nhwc", "nchw"]
 OPSET = 17  # the newest that onnxruntime and OpenCV 4.11 both read
 PARITY = 1e-4  # crop pixels, float32, at most
-ROUGH = 0.01  # of the crop's side, on average: where less exact points stop being the network's
+ROUGH = {"float32": 0.01, "float16": 0.001, "int8": 0.01}  # of the crop's side, on average: beyond it are other points
 SIGMA_PARITY, SIGMA_ROUGH = 1e-3, 0.1  # likewise of log σ: float32 at most, others on average (a tenth of σ)
 
 
@@ -72,7 +73,7 @@ def export(
         network: trained; is put into eval mode.
         metadata: goes into the metadata.
         path: of the file; its parity with torch is checked first, so a bad one is never there.
-        precision: of weights (and, in int8, of activations).
+        precision: of the stored weights (and, in int8, of activations).
         crops: (N, size, size, channels) to check parity on; None: noise (not for int8).
         layout: "nhwc" takes uint8 (N, H, W, C); "nchw" float32 (N, C, H, W), as OpenCV's dnn wants it.
         calibration: other crops, for int8's ranges; None: every second one of `crops`, which then are not judged on.
@@ -119,7 +120,7 @@ def _judged(network: LandmarkNetwork, made: Path, crops: NDArray[np.uint8], prec
             raise FakeitError(f"export {target}: {parity:.1e} pixels from torch's points, at most {PARITY} may be")
         if not float(sigma.max()) <= SIGMA_PARITY:
             raise FakeitError(f"export {target}: log σ is {sigma.max():.1e} off torch's, at most {SIGMA_PARITY} may be")
-    rough = ROUGH * network.size
+    rough = ROUGH[precision] * network.size
     if not mean <= rough:
         raise FakeitError(
             f"export {target}: at {precision} the points lie {mean:.2f} of {network.size} pixels from torch's on "
@@ -156,9 +157,10 @@ def _keep(plain: Path, made: Path, crops: NDArray[np.uint8]) -> None:
 
 def _to_float16(plain: Path, made: Path, crops: NDArray[np.uint8]) -> None:
     import onnx
-    from onnxruntime.transformers.float16 import convert_float_to_float16
 
-    onnx.save(convert_float_to_float16(onnx.load(str(plain)), keep_io_types=True), str(made))
+    model = onnx.load(str(plain))
+    halved(model)
+    onnx.save(model, str(made))
 
 
 def _to_int8(plain: Path, made: Path, crops: NDArray[np.uint8]) -> None:

@@ -1,8 +1,9 @@
 """An ONNX file of ours → TFLite (LiteRT), for telephones and boards that run nothing else.
 
 onnx2tf does it, without TensorFlow; it wants Python 3.12 or newer, so this runs beside an installed wheel and not in
-the classic environment. The file takes one crop at a time, uint8 (1, size, size, channels), and gives the ONNX file's
-outputs under their names. TFLite keeps no metadata of ours: scheme and crop recipe lie beside it as JSON.
+the classic environment. Weights that are stored in 16 bits are widened first. The file takes one crop at a time, uint8
+(1, size, size, channels), and gives the ONNX file's outputs under their names. TFLite keeps no metadata of ours: scheme
+and crop recipe lie beside it as JSON.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakeit.model.inference.backends import OnnxBackend
+from fakeit.model.training.onnx_weights import widened
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.extras import is_installed
 
@@ -50,7 +52,9 @@ def to_tflite(source: Path, target: Path) -> Converted:
     crop = backend.metadata.crop
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        made = _convert(source, Path(folder))
+        wide = Path(folder, source.name)
+        widened(source, wide)
+        made = _convert(wide, Path(folder))
         shape = (8, crop.size, crop.size, crop.channels)
         crops = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
         apart = np.linalg.norm(run(made, crops) - backend.run(crops)[0], axis=2) * crop.size

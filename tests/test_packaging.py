@@ -19,7 +19,8 @@ from fakeit import __version__
 from tools.build_dist import check_tag
 
 ROOT = Path(__file__).resolve().parents[1]
-WHEEL_MB, BASE_MB = 45, 400  # at most: the wheel, and all that pip brings with it
+WHEEL_MB, BASE_MB = 30, 400  # at most: the wheel, and an empty venv with it, pip itself included, in blocks of the disk
+OLD_BASE_MB = 430  # on Python 3.10, whose last onnxruntime brings sympy
 HEAVY = ("torch", "pyarrow", "pyspark", "pandas", "mlflow", "scipy", "numba", "matplotlib", "petastorm", "horovod")
 
 
@@ -125,17 +126,17 @@ def interpreter(version: str) -> str | None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("version", ["3.10", "3.12", "3.13"])
-def test_the_base_in_other_pythons(version: str, wheel: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", ["3.10", "3.11", "3.12", "3.13"])
+def test_the_base_in_every_python(version: str, wheel: Path, tmp_path: Path) -> None:
     python_there = interpreter(version)
     if python_there is None:
         pytest.skip(f"needs a Python {version}")
     venv = tmp_path / "venv"
     subprocess.run([python_there, "-m", "venv", venv], check=True)
-    here, before = venv / "bin", megabytes(venv)  # of pip, and setuptools before 3.12
+    here = venv / "bin"
     if subprocess.run([here / "pip", "install", "-q", wheel], capture_output=True).returncode:
         pytest.skip("needs a package index")
-    assert megabytes(venv) - before <= BASE_MB
+    assert megabytes(venv) <= (OLD_BASE_MB if version == "3.10" else BASE_MB)
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     shutil.copy(ROOT / "tests" / "pipelines" / "golden" / "mtcnn_faces.jpg", tmp_path / "faces.jpg")
     for words, said in (
@@ -150,7 +151,8 @@ def test_the_base_in_other_pythons(version: str, wheel: Path, tmp_path: Path) ->
 
 
 def megabytes(folder: Path) -> float:
-    return sum(file.lstat().st_size for file in folder.rglob("*")) / 2**20
+    """What `du -m` says."""
+    return sum(512 * file.lstat().st_blocks for file in folder.rglob("*")) / 2**20
 
 
 def test_evaluating_with_the_base_alone(unpacked: Path, tmp_path: Path) -> None:

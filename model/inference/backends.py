@@ -221,12 +221,16 @@ def as_outputs(made: Prediction) -> dict[str, Tensor]:
 
 
 def load_network(path: str | Path) -> tuple[LandmarkNetwork, ModelMetadata]:
-    """A checkpoint's network, ready to predict, and its metadata. Raises FakeitError when it is none."""
+    """A checkpoint's network, ready to predict, and its metadata; or an ONNX file's that can be trained on, by its name
+    too. Raises FakeitError when it is neither."""
+    from fakeit.model.tracking import catalogue
     from fakeit.model.training import checkpoint
 
-    stored = checkpoint.load(path)
+    stored, file = checkpoint.load(path), catalogue.locate(path)
     scheme(stored.scheme)
     network = stored.build()
+    if file.suffix == ".onnx":
+        return network, OnnxBackend(file).metadata
     return network, describe(network, stored.scheme, stored.crop)
 
 

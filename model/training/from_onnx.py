@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from fakeit.model.networks.factory import build
 from fakeit.model.networks.network import LandmarkNetwork, NetworkConfig
+from fakeit.model.training.onnx_weights import read
 from fakeit.pipelines.config import from_dict, from_stored
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.crop import CropConfig
@@ -112,23 +113,22 @@ def opened(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         FakeitError: not an ONNX file of ours.
     """
     import onnx
-    from onnx import numpy_helper
 
     try:
         model = onnx.load(str(path))
         told = json.loads({p.key: p.value for p in model.metadata_props}[METADATA_KEY])
     except Exception as error:  # protobuf raises a class of its own
         raise FakeitError(f"model {path}: not an ONNX file that jobs/export.py wrote ({error})") from error
-    stored = {tensor.name: tensor for tensor in model.graph.initializer}
+    stored = read(model)
     found: dict[str, Tensor] = {}
     for node in model.graph.node:
         if node.op_type in ("Conv", "Gemm"):
-            values = [numpy_helper.to_array(stored[name]).copy() for name in node.input[1:] if name in stored]
+            values = [stored[name] for name in node.input[1:] if name in stored]
             for part, value in zip(("weight", "bias"), values, strict=False):
                 found[f"{_module(node.name)}.{part}"] = torch.from_numpy(value)
-    for name, tensor in stored.items():  # what is no layer's keeps its own name
+    for name, value in stored.items():  # what is no layer's keeps its own name
         if name.startswith("network."):
-            found.setdefault(name.removeprefix("network."), torch.from_numpy(numpy_helper.to_array(tensor).copy()))
+            found.setdefault(name.removeprefix("network."), torch.from_numpy(value))
     return told, found
 
 
