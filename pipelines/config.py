@@ -143,7 +143,11 @@ def _fill(values: Any, cls: Any, where: str, key: str) -> Any:
         raise FakeitError(f"{where}: '{key}' is {values!r}, expected a table [{key}]")
     hints = _hints(cls)
     prefix = f"{key}." if key else ""
+    removed = getattr(cls, "REMOVED", {})  # a key, or a key and its value as in TOML → why, and what instead
     for name in values:
+        gone = next((said for said in (name, f"{name} = {values[name]!r}") if said in removed), None)
+        if gone is not None:
+            raise FakeitError(f"{where}: {prefix}{gone} was removed: {removed[gone]}")
         now = getattr(cls, "RENAMED", {}).get(name)
         if now is not None:
             raise FakeitError(f"{where}: key '{prefix}{name}' is now '{prefix}{now}'")

@@ -13,7 +13,6 @@ from fakeit.model.networks.network import Backbone, NetworkConfig, Prediction
 from fakeit.pipelines.dense_points import DENSE
 from fakeit.pipelines.errors import FakeitError
 
-OUTSIDE = 0.25  # how far beyond the crop's edges maps reach, share of the crop: points may lie outside
 SIGMA_RANGE = (-7.0, 1.0)  # of log sigma: 0.1 % of the crop to 270 %
 
 
@@ -93,65 +92,6 @@ def stretched_grid(weight: Tensor, layer: nn.Linear, channels: int) -> Tensor | 
     return (wide * (old / new) ** 2).flatten(1)
 
 
-def soft_argmax(logits: Tensor, low: float, high: float) -> Tensor:
-    """Expectation of the bin centres over the last axis under softmax(logits): (…, bins) → (…)."""
-    bins = logits.shape[-1]
-    edges = torch.linspace(low, high, bins + 1, device=logits.device, dtype=torch.float32)
-    return (logits.float().softmax(-1) * (edges[1:] + edges[:-1]) / 2).sum(-1)
-
-
-class HeatmapHead(nn.Module):
-    """Two upsamplings by transposed convolution, one map a point, soft-argmax with a learnt temperature
-    (integral regression, arXiv 1711.08229). Maps cover the crop and `OUTSIDE` of it on each side by stretching."""
-
-    def __init__(self, channels: int, points: int, width: int = 96) -> None:
-        super().__init__()
-        self.up = nn.Sequential(
-            nn.Conv2d(channels, width, 1, bias=False),
-            nn.BatchNorm2d(width),
-            nn.ReLU(inplace=True),
-            *(self._double(width) for _ in range(2)),
-        )
-        self.maps = nn.Conv2d(width, points, 1)
-        self.temperature = nn.Parameter(torch.tensor(10.0))
-
-    @staticmethod
-    def _double(width: int) -> nn.Module:
-        return nn.Sequential(
-            nn.ConvTranspose2d(width, width, 4, 2, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
-        )
-
-    def forward(self, maps: Sequence[Tensor]) -> Prediction:
-        heat = self.maps(self.up(maps[-1])).float()
-        weight = (heat * self.temperature).flatten(2).softmax(-1).reshape(heat.shape)
-        x = soft_expectation(weight.sum(2))
-        y = soft_expectation(weight.sum(3))
-        return Prediction(torch.stack((x, y), -1), None, heat)
-
-
-def soft_expectation(weight: Tensor) -> Tensor:
-    """(…, bins) weights that sum to 1 → the mean position in unit crop."""
-    bins = weight.shape[-1]
-    edges = torch.linspace(-OUTSIDE, 1 + OUTSIDE, bins + 1, device=weight.device)
-    return (weight * (edges[1:] + edges[:-1]) / 2).sum(-1)
-
-
-class SimccHead(nn.Module):
-    """x and y as two classifications over fine bins (SimCC, arXiv 2107.03332); points are the soft-argmax."""
-
-    def __init__(self, channels: int, points: int, size: int, width: int = 128) -> None:
-        super().__init__()
-        self.points, self.bins = points, 2 * size
-        self.embed = nn.Conv2d(channels, points, 1)
-        self.mix = nn.LazyLinear(width)
-        self.out = nn.ModuleList(nn.Linear(width, self.bins) for _ in range(2))
-
-    def forward(self, maps: Sequence[Tensor]) -> Prediction:
-        embedded = functional.relu(self.mix(self.embed(maps[-1]).flatten(2)))
-        bins = torch.stack([axis(embedded) for axis in self.out], 2).float()
-        return Prediction(soft_argmax(bins, -OUTSIDE, 1 + OUTSIDE), None, bins)
-
-
 class VotesHead(nn.Module):
     """Every cell of a map votes for each point: where it lies, and how much the vote counts. The point is the mean of
     all votes, weighted by the softmax of their scores.
@@ -196,7 +136,7 @@ class VotesHead(nn.Module):
         weight = (votes[:, 0] + self.prior.flatten(1)).softmax(-1)
         points = torch.stack([(weight * (self.cells[axis] + votes[:, 1 + axis])).sum(-1) for axis in (0, 1)], -1)
         visibility = (weight * votes[:, 4]).sum(-1) if self.visible else None
-        return Prediction(points, (weight * votes[:, 3]).sum(-1).clamp(*SIGMA_RANGE), None, visibility)
+        return Prediction(points, (weight * votes[:, 3]).sum(-1).clamp(*SIGMA_RANGE), visibility)
 
     @torch.no_grad()
     def stretched(self, name: str, weight: Tensor) -> Tensor | None:
@@ -246,15 +186,8 @@ def build_head(config: NetworkConfig, backbone: Backbone, points: int, channels:
         return DirectHead(config, backbone.channels, features, points)
     if backbone.flat:
         raise FakeitError(f"network.head '{config.head}' needs maps, which {config.name} does not give; use 'direct'")
-    if config.head == "heatmap":
-        return HeatmapHead(backbone.channels, points)
-    if config.head == "votes":
-        shapes = [(maps.shape[1], maps.shape[3]) for maps in _probe(backbone, channels, size)]
-        return VotesHead(shapes, points, config.visibility, config.head_width)
-    head = SimccHead(backbone.channels, points, size)
-    with torch.no_grad():
-        head(_probe(backbone, channels, size))  # the lazy layer learns the grid's size
-    return head
+    shapes = [(maps.shape[1], maps.shape[3]) for maps in _probe(backbone, channels, size)]
+    return VotesHead(shapes, points, config.visibility, config.head_width)
 
 
 def build_dense(config: NetworkConfig, backbone: Backbone, channels: int, size: int) -> DenseHead | None:

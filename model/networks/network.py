@@ -7,7 +7,7 @@ nobody has to know, or can forget, what the pixels must look like.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from fakeit.pipelines.errors import FakeitError
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+MAPS_LOST = "15 to 19 % more error than votes at equal minutes (docs/results/reduced_heads); use network.head = 'votes'"
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,6 @@ class NetworkConfig:
         activation: replaces the network's own, for networks that offer it (lenet, kaggle_cnn, resnet_lean, Xceptions).
         dropout: before the last linear layer.
         head: "direct" regresses points; "gaussian" also each point's log sigma, so that every point has a confidence;
-            "heatmap" takes the soft-argmax of one map a point; "simcc" classifies x and y apart (arXiv 2107.03332);
             "votes" lets every cell of a map vote for each point, with log sigmas too: the best of them at equal
             minutes (docs/LOG.md).
         head_width: with "votes": channels of the map that the votes are read from.
@@ -43,13 +43,15 @@ class NetworkConfig:
     width: float = 1.0
     activation: Literal["relu", "leaky_relu", "elu", "selu"] | None = None
     dropout: float = 0.0
-    head: Literal["direct", "gaussian", "heatmap", "simcc", "votes"] = "direct"
+    head: Literal["direct", "gaussian", "votes"] = "direct"
     head_width: int = 96
     pool: Literal["average", "grid"] = "average"
     visibility: bool = False
     dense_modes: int = 0
     pretrained: str | None = None
     normalise: Literal["half", "imagenet"] = "half"
+
+    REMOVED: ClassVar[dict[str, str]] = {"head = 'simcc'": MAPS_LOST, "head = 'heatmap'": MAPS_LOST}
 
     def __post_init__(self) -> None:
         if not 0 <= self.dropout < 1:
@@ -75,14 +77,12 @@ class Prediction(NamedTuple):
     Attributes:
         points: (N, K, 2) float32, unit crop.
         log_sigma: (N, K) natural logarithm of each point's standard deviation in unit crop, or None.
-        maps: heads with maps give them raw: "heatmap" (N, K, h, w), "simcc" (N, K, 2, bins); else None.
         visibility: (N, K) logit of each point's being visible, or None.
         dense: (N, 400, 2) float32 unit crop, the places of fakeit.pipelines.dense_points, or None.
     """
 
     points: Tensor
     log_sigma: Tensor | None = None
-    maps: Tensor | None = None
     visibility: Tensor | None = None
     dense: Tensor | None = None
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fakeit.model.networks.heads import OUTSIDE
-from fakeit.model.networks.network import Prediction
+from fakeit.model.networks.network import MAPS_LOST, Prediction
 from fakeit.pipelines.config import nearest
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.sources import VISIBLE
@@ -29,7 +29,6 @@ class LossConfig:
         terms: loss name → its factor; several are added.
         wing_width, wing_curvature: w and ε of Wing, hundredths of the crop.
         soft_wing_inner, soft_wing_outer, soft_wing_curvature: ω1, ω2, ε of SoftWing.
-        map_sigma: standard deviation of the target of map losses, in cells of the map.
         dense: factor of the dense points' L1, a mean over them; needs network.dense_modes, and datasets with dense
             labels (rows without weigh nothing). visibility: of the visibility's cross entropy, where it is known; needs
             network.visibility.
@@ -41,14 +40,18 @@ class LossConfig:
     soft_wing_inner: float = 2.0
     soft_wing_outer: float = 20.0
     soft_wing_curvature: float = 0.5
-    map_sigma: float = 1.5
     dense: float = 0.0
     visibility: float = 0.0
+
+    RENAMED: ClassVar[dict[str, None]] = {"map_sigma": None}  # stood in every conf of a run
+    REMOVED: ClassVar[dict[str, str]] = {"map_sigma": MAPS_LOST}
 
     def __post_init__(self) -> None:
         if not self.terms:
             raise FakeitError("loss.terms is empty; name at least one, as in terms = {mse = 1.0}")
         for name in self.terms:
+            if name in ("adaptive_wing", "simcc"):
+                raise FakeitError(f"loss.terms: '{name}' was removed with its head: {MAPS_LOST}")
             if name not in TERMS:
                 raise FakeitError(f"loss.terms: '{name}' is unknown{nearest(name, TERMS)} (known: {', '.join(TERMS)})")
 
@@ -150,47 +153,12 @@ def _laplace(p: Prediction, truth: Tensor, weight: Tensor, config: LossConfig) -
     return ((p.points - truth).abs() * torch.exp(-log_sigma[..., None]) + log_sigma[..., None]).mean(-1)
 
 
-def _cells(truth: Tensor, count: int) -> Tensor:
-    """Unit crop → cells of a map that reaches `OUTSIDE` beyond the crop; the first cell's centre is 0."""
-    return (truth + OUTSIDE) / (1 + 2 * OUTSIDE) * count - 0.5
-
-
-def _adaptive_wing(p: Prediction, truth: Tensor, weight: Tensor, config: LossConfig) -> Tensor:
-    """Adaptive Wing on maps against Gaussian blobs (Wang et al., arXiv 1904.07399), a mean over the map."""
-    if p.maps is None or p.maps.shape[-1] != p.maps.shape[-2]:
-        raise FakeitError("loss adaptive_wing needs maps: set network.head = 'heatmap'")
-    omega, theta, epsilon, alpha = 14.0, 0.5, 1.0, 2.1
-    side = p.maps.shape[-1]
-    cells = torch.arange(side, device=truth.device, dtype=truth.dtype)
-    along = torch.exp(-0.5 * ((cells - _cells(truth, side)[..., None]) / config.map_sigma) ** 2)
-    target = along[:, :, 1, :, None] * along[:, :, 0, None, :]
-    power = alpha - target
-    error = (p.maps - target).abs()
-    slope = omega / (1 + (theta / epsilon) ** power) * power * (theta / epsilon) ** (power - 1) / epsilon
-    offset = theta * slope - omega * torch.log1p((theta / epsilon) ** power)
-    near = omega * torch.log1p((error / epsilon).clamp_min(1e-9) ** power)
-    return torch.where(error < theta, near, slope * error - offset).mean((-1, -2))
-
-
-def _simcc(p: Prediction, truth: Tensor, weight: Tensor, config: LossConfig) -> Tensor:
-    """Cross entropy of both axes against Gaussian-smoothed bins."""
-    if p.maps is None or p.maps.ndim != 4 or p.maps.shape[2] != 2:
-        raise FakeitError("loss simcc needs network.head = 'simcc'")
-    bins = p.maps.shape[-1]
-    cells = torch.arange(bins, device=truth.device, dtype=truth.dtype)
-    distance = (cells - _cells(truth, bins)[..., None]) / (2 * config.map_sigma)
-    target = functional.softmax(-0.5 * distance**2, -1)
-    return -(target * functional.log_softmax(p.maps, -1)).sum(-1).mean(-1)
-
-
 TERMS: dict[str, Callable[[Prediction, Tensor, Tensor, LossConfig], Tensor]] = {
     "mse": _mse,
     "rmse": _rmse,
     "l1": _l1,
     "wing": _wing,
     "soft_wing": _soft_wing,
-    "adaptive_wing": _adaptive_wing,
     "gnll": _gnll,
     "laplace": _laplace,
-    "simcc": _simcc,
 }

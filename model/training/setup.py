@@ -153,8 +153,8 @@ def make_network(
         except RuntimeError as error:
             raise FakeitError(f"the checkpoint is of {restored.network}, the conf says {wanted}") from error
     else:
-        if isinstance(network.head, DirectHead | VotesHead):
-            network.head.start_at(_mean_shape(store, crop))
+        assert isinstance(network.head, DirectHead | VotesHead)
+        network.head.start_at(_mean_shape(store, crop))
         if init is not None:  # its head too, unless it has other points
             _take_weights(network, init, comm.rank == 0)
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
