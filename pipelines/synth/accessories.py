@@ -57,7 +57,7 @@ def draw_accessories(
         worn: whose lenses.
         anchors: (68, 3) landmarks, head frame, cm.
         camera: projects them.
-        skin: (3,) the face's own colour, for hands.
+        skin: (3,) the face's own colour, lit, for hands.
         brightness: of the lit face, so that things are lit alike.
         random: the accessories' own stream.
 
@@ -67,7 +67,7 @@ def draw_accessories(
     if worn.lenses:
         _lenses(image, classes, depth, worn, camera, brightness, random)
     if held:
-        return _occluder(image, classes, camera.pixels(anchors), camera, skin * brightness, brightness, random)
+        return _occluder(image, classes, camera.pixels(anchors), camera, skin, brightness, random)
     return None
 
 
@@ -76,20 +76,25 @@ def _lenses(
     random: np.random.Generator,
 ) -> None:  # fmt: skip
     """Tint and glints, where the head does not hide them."""
-    before, marked = image.copy(), classes.copy()
+    outlines = [camera.pixels(lens) for lens in worn.lenses]
+    low, high = np.floor(np.min(outlines, axis=(0, 1))).astype(int) - 2, np.ceil(np.max(outlines, axis=(0, 1))) + 3
+    window = np.s_[max(0, low[1]) : max(0, int(high[1])), max(0, low[0]) : max(0, int(high[0]))]
+    before, marked = image[window].copy(), classes[window].copy()
     colour, opacity = worn.tint[:3] * brightness, float(worn.tint[3])
     nearest = max(float(camera.project(camera.to_camera(lens))[:, 2].max()) for lens in worn.lenses)
-    for lens in worn.lenses:
-        outline = camera.pixels(lens)
+    for outline in outlines:
         if opacity > 0.02:
             _fill(image, classes, outline, colour, GLASSES, opacity)
         glint = random.random() < (0.5 if opacity > 0.5 else 0.2)
-        if glint:  # a window's reflection
-            at = int(random.integers(0, 28))
-            patch = outline[[at, (at + 4) % 28, (at + 11) % 28]] * 0.6 + outline.mean(axis=0) * 0.4
-            _fill(image, classes, patch, np.full(3, 0.9 * brightness), GLASSES, random.uniform(0.05, 0.3))
-    hidden = depth > nearest + 0.3
-    image[hidden], classes[hidden] = before[hidden], marked[hidden]
+        if glint:  # a window's reflection: a band across the glass
+            at, wide = int(random.integers(0, 28)), int(random.integers(2, 6))
+            patch = outline[[at, (at + wide) % 28, (at + 14) % 28, (at + 14 + wide) % 28]] * 0.92
+            patch = patch + 0.08 * outline.mean(axis=0)
+            for inner in (1.0, 0.85, 0.7):  # its edge is soft
+                band = patch.mean(axis=0) + inner * (patch - patch.mean(axis=0))
+                _fill(image, classes, band, np.full(3, 0.9 * brightness), GLASSES, random.uniform(0.02, 0.08))
+    hidden = depth[window] > nearest + 0.3
+    image[window][hidden], classes[window][hidden] = before[hidden], marked[hidden]
 
 
 def _rounded(image: Floats, outline: Floats, random: np.random.Generator) -> None:

@@ -65,7 +65,7 @@ def draw_coat(
         socket = socket * np.exp(random.normal(0, 0.3, 3))
     iris = _IRISES[random.choice(5, p=_LIGHT_EYES + tone * (_DARK_EYES - _LIGHT_EYES))] * np.exp(random.normal(0, 0.2))
     sclera = np.array([0.56, 0.51, 0.48]) * random.uniform(0.7, 1.15)
-    teeth, gums = np.array([0.7, 0.65, 0.56]) * random.uniform(0.6, 1.05), np.array([0.36, 0.11, 0.11])
+    teeth, gums = np.array([0.68, 0.63, 0.53]) * random.uniform(0.55, 0.95), np.array([0.36, 0.11, 0.11])
     texture = random.uniform(*config.skin.texture)
     radius = random.uniform(0.42, 0.5)
     amounts = [

@@ -165,8 +165,8 @@ class EffectConfig:
     blur: Range = (0.2, 1.2)  # sigma at 512 pixels, beside a third of a pixel
     depth_blur: float = 0.3
     motion_blur: float = 0.06
-    contrast: Range = (0.1, 0.8)  # of an S about the middle of the tone curve
-    saturation: Range = (0.65, 1.4)
+    contrast: Range = (0.25, 0.9)  # of an S about the middle of the tone curve
+    saturation: Range = (0.65, 1.32)
     grey: float = 0.03  # share of pictures in black and white
     noise: Range = (0.0, 6.0)  # standard deviation in 8-bit steps; most have little
     sharpen: float = 0.3

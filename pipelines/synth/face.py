@@ -157,7 +157,7 @@ def render(index: int, seed: int, config: SynthesisConfig, size: int) -> Face:
         before = classes.copy()
         covered = draw_hair_strands(image, classes, depth, grown_hair, hair, camera, lighting, strands)
         shadow_on_face(image, before, covered, lighting.directions[0], camera.scale)
-    skin_colour = coat.colours[0]
+    skin_colour = _seen_skin(image, classes, coat.colours[SKIN] * brightness)
     held = chance[4] < config.accessories.occluder
     hand = draw_accessories(image, classes, depth, held, worn, landmarks[:68], camera, skin_colour, brightness, wearing)
     visibility[_covered(points, classes, hand)] = HIDDEN
@@ -180,6 +180,12 @@ def _brightness(image: Floats, classes: NDArray[np.uint8]) -> float:
     face = (classes == 1) | (classes == 2)
     seen = image[face] if face.any() else image[classes > 0]
     return float(np.median(cv2.reduce(seen, 1, cv2.REDUCE_MAX))) if len(seen) else 0.3
+
+
+def _seen_skin(image: Floats, classes: NDArray[np.uint8], otherwise: Floats) -> Floats:
+    """The face's colour (3,) as it is lit; `otherwise` where none is seen."""
+    seen = image[::4, ::4][classes[::4, ::4] == 1]
+    return np.median(seen, axis=0) if len(seen) > 20 else otherwise
 
 
 def _under_hat(opened: Floats, canonical: Floats, worn: Worn) -> Floats:

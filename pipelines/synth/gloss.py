@@ -18,6 +18,7 @@ Floats = NDArray[np.float32]
 SIDE = 32
 _BASE = 0.028  # of skin's reflectance at normal incidence; a tear film has about the same
 _LOBES = (11.0, 55.0)  # Blinn's exponents
+_VEIL = 2.0  # light, of which half is not mirrored by an eye
 _CATCH = 0.985  # cosine of a lamp's half width in an eye, 10°
 
 
@@ -26,17 +27,19 @@ def highlights(lighting: Lighting) -> tuple[Floats, Floats]:
     normal, mirrored, grazing = _surfaces()
     skin = np.zeros((2, SIDE, SIDE, 4), np.float32)
     eye = np.zeros((SIDE, SIDE, 4), np.float32)
-    for lobe, (level, most) in enumerate(((2, 0.1), (1, 0.16))):
+    for lobe, (level, most) in enumerate(((2, 0.05), (1, 0.06))):
         reflectance = _BASE + (1 - _BASE) * most * grazing
         skin[lobe, ..., :3] = _surroundings(lighting, mirrored, level) * reflectance[..., None]
-    eye[..., :3] = _surroundings(lighting, mirrored, 0) * (_BASE + 0.5 * grazing)[..., None] * 1.3
+    around = _surroundings(lighting, mirrored, 0)
+    bright = around / (around + _VEIL)  # lids, brows and who looks stand before most of it: a veil over the pupil
+    eye[..., :3] = around * bright * (_BASE + 0.5 * grazing)[..., None] * 1.3
     for lamp, (direction, colour) in enumerate(zip(lighting.directions, lighting.colours, strict=True)):
         halfway = direction + np.array([0, 0, 1], np.float32)
         cosine = np.maximum(normal @ (halfway / (np.linalg.norm(halfway) + 1e-6)), 0)
         channels, tone = (np.s_[3:], np.ones(1)) if lamp == 0 else (np.s_[:3], colour)
         facing = np.clip(3 * (normal @ direction), 0, 1)
         for lobe, sharpness in enumerate(_LOBES):
-            strength = (sharpness + 8) / 8 * cosine**sharpness * (_BASE + 0.12 * grazing) * facing
+            strength = (sharpness + 8) / 8 * cosine**sharpness * (_BASE + 0.06 * grazing) * facing
             skin[lobe, ..., channels] += strength[..., None] * tone
         shape = np.clip((mirrored @ direction - _CATCH) / (1 - _CATCH) * 3, 0, 1)
         eye[..., channels] += (0.75 * shape)[..., None] * tone

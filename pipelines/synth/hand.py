@@ -20,6 +20,8 @@ _RADII = (0.88, 0.9, 0.86, 0.76)
 _BONES = ((0.46, 0.98), (0.3, 0.92), (0.24, 0.78))  # of a finger: shares of its length, of its radius at their ends
 _SUNK = 1.2  # cm of a finger that lie within the palm
 _FAN = (-0.14, -0.03, 0.07, 0.2)  # radians
+_CURLED = ((0, 0, 0, 0), (1, 1, 1, 1), (0, 1, 1, 1), (0, 0, 1, 1), (0, 0, 0, 1))  # fingers drawn in, seen from the back
+_SHARES = (0.5, 0.2, 0.14, 0.1, 0.06)
 _BITS = 3
 
 
@@ -85,9 +87,10 @@ def _parts(random: np.random.Generator) -> list[Chain]:
     end = knuckle + 3.0 * over
     thumb: Chain = [(*root, 1.5), (*knuckle, 1.05), (*(knuckle + 1.6 * over), 1.0), (*end, 0.8)]
     fingers = []
-    for (x, y), length, radius, fan in zip(_ROOTS, _LENGTHS, _RADII, _FAN, strict=True):
+    curled = _CURLED[int(random.choice(len(_CURLED), p=_SHARES))]
+    for (x, y), length, radius, fan, bent in zip(_ROOTS, _LENGTHS, _RADII, _FAN, curled, strict=True):
         angle = fan * spread + random.normal(0, 0.04)
-        shorter = bend * random.uniform(0.85, 1.0)
+        shorter = bend * random.uniform(0.85, 1.0) * (0.36 if bent else 1.0)
         place, sunk = np.array([x, y - _SUNK]), _SUNK
         chain: Chain = [(*place, radius * 1.1)]
         for share, taper in _BONES:

@@ -16,14 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakeit.pipelines.synth.camera import Camera
-from fakeit.pipelines.synth.coat import Coat
+from fakeit.pipelines.synth.coat import GRAIN, Coat
 from fakeit.pipelines.synth.gloss import highlights
+from fakeit.pipelines.synth.lids import set_in_lids
 from fakeit.pipelines.synth.light import Lighting, shadow_map
 from fakeit.pipelines.synth.noise import STEP, byte_tiles
-from fakeit.pipelines.synth.texture import Texture, arrays, iris_at, skin_at
+from fakeit.pipelines.synth.texture import Texture, arrays, eye_at, iris_at, skin_at
 
 Floats = NDArray[np.float32]
 _STEP = np.float32(STEP)
+_PORES = 34.0  # texels of grain a centimetre: what is finer than a pixel averages out
 WORN = 16  # materials from here on are rows of `Worn.looks`
 
 
@@ -88,6 +90,7 @@ def _shade(  # noqa: PLR0913 - a kernel takes plain arrays
     textured = skin.shape[0] > 1
     reach, side = 13.0, layers.shape[0]
     texels = side / (2 * reach)
+    rough = 4 * amounts[0]  # how much pores break the gloss
     layer = np.zeros(9, np.float32)
     albedo = np.zeros(3, np.float32)
     n = np.zeros(3, np.float32)
@@ -150,8 +153,8 @@ def _shade(  # noqa: PLR0913 - a kernel takes plain arrays
                             albedo[a] += chest * (colours[12, a] - albedo[a])
                             albedo[a] *= _exp(0.4 * (amounts[0] * grain + amounts[2] * patch))
                     zone = 0.55 + 0.9 / (1 + 0.08 * cx * cx) * (1.0 if cy > -1.5 else 0.6)  # forehead, nose, chin: oily
-                    broad = amounts[7] * max(0.0, 1 + 0.2 * grain)
-                    tight = amounts[7] * zone * max(0.0, 0.7 + 0.3 * grain)
+                    broad = amounts[7] * max(0.0, 1 + rough * grain)
+                    tight = amounts[7] * zone * max(0.0, 0.75 + 1.5 * rough * grain)
                     bend_x = 0.35 * amounts[0] * (grain - _texel(noise[0], sx + 1, sy))
                     bend_y = 0.35 * amounts[0] * (grain - _texel(noise[0], sx, sy + 1))
                     lx, ly = (cx + reach) * texels, (reach - cy) * texels
@@ -216,22 +219,16 @@ def _shade(  # noqa: PLR0913 - a kernel takes plain arrays
                     away = math.sqrt((out_x - gaze[0]) ** 2 + (out_y - gaze[1]) ** 2) * eyes[e, 3]
                     part, broad, tight, mirror = 3 + e, 0.0, 0.0, 1.0
                     bend_x, bend_y = 0.6 * out_x, 0.6 * out_y
-                    _eye(albedo, colours, away, amounts[9] * eyes[e, 3], amounts[10] * eyes[e, 3])
-                    lids = min(1.0, max(0.35, 0.95 - 1.2 * out_y))
-                    for a in range(3):
-                        albedo[a] *= lids
+                    eye_at(albedo, colours, away, amounts[9] * eyes[e, 3], amounts[10] * eyes[e, 3])
             elif kind == 4 or kind == 5:  # an eyeball: the iris lies where the gaze leaves it
                 e = kind - 4
                 dx, dy, dz = cx - eyes[e, 0], cy - eyes[e, 1], cz - eyes[e, 2]
                 cosine = (dx * gaze[0] + dy * gaze[1] + dz * gaze[2]) / (math.sqrt(dx * dx + dy * dy + dz * dz) + 1e-6)
                 away = math.acos(min(1.0, max(-1.0, cosine)))
-                _eye(albedo, colours, away, amounts[9], amounts[10])
+                eye_at(albedo, colours, away, amounts[9], amounts[10])
                 if textured:
                     iris_at(albedo, iris, away, amounts[9], amounts[10], dx, dy, dz, gaze)
-                lids = min(1.0, max(0.3, 0.75 - 0.9 * dy / eyes[e, 3]))  # lid and lashes shade the upper half
-                for a in range(3):
-                    albedo[a] *= lids
-                part, mirror = 3 + e, lids
+                part, mirror = 3 + e, 1.0
             elif kind >= 16:  # something worn: colour, weave, class and gloss are its own
                 row = kind - 16
                 grain = _texel(noise[0], cx * 18, cy * 18)
@@ -241,6 +238,7 @@ def _shade(  # noqa: PLR0913 - a kernel takes plain arrays
                 for a in range(3):
                     albedo[a] = worn[row, a] * fold
                 part, broad, tight = int(worn[row, 3]), worn[row, 5], worn[row, 5]
+                bend_x, bend_y = 0.025 * grain, 0.025 * blotch  # no highlight is smooth on a weave
             else:  # teeth, gums and tongue: the deeper in the mouth, the darker
                 row = 8 if kind == 2 else 9
                 deep = min(1.0, max(0.08, (cz - 6.0) / 3.8))
@@ -269,19 +267,6 @@ def _shade(  # noqa: PLR0913 - a kernel takes plain arrays
                     shine += mirror * (eye_shine[gy, gx, a] + lit * eye_shine[gy, gx, 3] * lamp[a])
                     image[py, px, a] += shine * opened
             classes[py, px] = part
-
-
-@numba.njit(cache=True, fastmath=True, error_model="numpy", inline="always")
-def _eye(albedo: Any, colours: Any, away: float, iris: float, pupil: float) -> None:
-    """Sclera, iris with a dark limbus, pupil, by the distance from the iris' centre."""
-    for a in range(3):
-        if away < pupil:
-            albedo[a] = 0.004
-        elif away < iris:
-            edge = away / iris
-            albedo[a] = colours[6, a] * (1 - 0.6 * edge**6)
-        else:
-            albedo[a] = colours[7, a]
 
 
 @numba.njit(cache=True, fastmath=True, error_model="numpy", inline="always")
@@ -347,10 +332,13 @@ def shade(
         matrix, np.float32(lighting.softness), light,
     )  # fmt: skip
     skin_shine, eye_shine = highlights(lighting)
+    amounts = coat.amounts.copy()
+    amounts[GRAIN] *= min(1.0, 1.2 * camera.scale / _PORES)
     view = np.array([*camera.centre, 1 / camera.focal], np.float32)
     _shade(
         owner, second, third, triangles, material, canonical, normals, light, hairy, layers, brushed, byte_tiles(),
-        coat.colours, coat.amounts, coat.offset, coat.gaze, eyes, painted, skin_shine, eye_shine, lighting.colours[0],
+        coat.colours, amounts, coat.offset, coat.gaze, eyes, painted, skin_shine, eye_shine, lighting.colours[0],
         view, worn, at, skin, table, iris, image, classes,
     )  # fmt: skip
+    set_in_lids(image, classes, camera, lighting)
     return light

@@ -1,4 +1,4 @@
-"""A photographed skin as the shader reads it: pictures, a table of albedos, and their look-ups, compiled."""
+"""A photographed skin as the shader reads it: pictures, a table of albedos, and their look-ups, compiled; eyes."""
 
 from __future__ import annotations
 
@@ -71,16 +71,30 @@ def skin_at(albedo: Any, skin: Any, table: Any, at: Any, u: float, v: float, w: 
 
 
 @numba.njit(cache=True, fastmath=True, error_model="numpy", inline="always")
+def eye_at(albedo: Any, colours: Any, away: float, iris: float, pupil: float) -> None:
+    """Pupil, iris with a dark limbus that is no line, sclera that reddens outwards; by the distance from the iris'
+    centre."""
+    if away < pupil:
+        for a in range(3):
+            albedo[a] = 0.004
+    elif away < iris:
+        edge = away / iris
+        for a in range(3):
+            albedo[a] = colours[6, a] * (1.35 - 0.5 * edge) * (1 - 0.65 * edge**6)
+    else:
+        red = min(1.0, (away - iris) * 1.1)
+        soft = 1 - 0.6 * max(0.0, 1 - (away - iris) / (0.13 * iris))
+        albedo[0] = colours[7, 0] * (1 - 0.12 * red) * soft
+        albedo[1] = colours[7, 1] * (1 - 0.3 * red) * soft
+        albedo[2] = colours[7, 2] * (1 - 0.34 * red) * soft
+
+
+@numba.njit(cache=True, fastmath=True, error_model="numpy", inline="always")
 def iris_at(  # noqa: PLR0913 - a kernel takes plain arrays
     albedo: Any, iris: Any, away: float, edge: float, pupil: float, dx: float, dy: float, dz: float, gaze: Any
 ) -> None:
-    """The iris' picture around the direction of the gaze, its pupil as wide as drawn; the sclera reddens outwards."""
+    """The iris' picture around the direction of the gaze, its pupil as wide as drawn."""
     if away >= edge:
-        red = min(1.0, (away - edge) * 1.1)
-        soft = max(0.0, 1 - (away - edge) / 0.06) * 0.5  # the limbus is no line
-        albedo[0] *= (1 - 0.12 * red) * (1 - soft)
-        albedo[1] *= (1 - 0.3 * red) * (1 - soft)
-        albedo[2] *= (1 - 0.34 * red) * (1 - soft)
         return
     across = math.sqrt(gaze[0] * gaze[0] + gaze[2] * gaze[2]) + 1e-6
     right = (dx * gaze[2] - dz * gaze[0]) / across

@@ -25,6 +25,7 @@ from fakeit.pipelines.synth.environment import panorama, panoramas, turned
 from fakeit.pipelines.synth.face import _brightness, render
 from fakeit.pipelines.synth.gloss import SIDE, highlights
 from fakeit.pipelines.synth.heads import load_head
+from fakeit.pipelines.synth.lids import set_in_lids
 from fakeit.pipelines.synth.light import draw_lighting, openness
 from fakeit.pipelines.synth.raster import vertex_normals
 from fakeit.pipelines.synth.strands import head_radii
@@ -229,3 +230,21 @@ def test_a_mask_ends_at_the_ears() -> None:
         random = np.random.default_rng(seed)
         worn = draw_worn(conf, points, head.neutral, head_radii(grown), random.random(6), random)
         assert np.abs(worn.vertices[:, 0]).max() < np.abs(points[[0, 16], 0]).max() + 1.5
+
+
+def test_lids_darken_the_eye_and_its_lower_edge_is_wet() -> None:
+    """An eyeball is darkest under the upper lid, pink at its corners; the light from above glints on its lower edge."""
+    classes = np.ones((96, 96), np.uint8)
+    classes[30:66, 20:76] = 3
+    camera = draw_camera(CameraConfig(yaw_sd=0, pitch_sd=0, roll_sd=0), np.random.default_rng(1), np.zeros(3), 96)
+    camera = replace(camera, focal=40 * camera.distance)  # 40 pixels a cm
+    lighting = draw_lighting(LightConfig(measured=0.0), np.random.default_rng(0))
+    dry, wet = np.full((96, 96, 3), 0.5, np.float32), np.full((96, 96, 3), 0.5, np.float32)
+    dark = replace(lighting, harmonics=0 * lighting.harmonics, colours=0 * lighting.colours)
+    set_in_lids(dry, classes, camera, dark)
+    set_in_lids(wet, classes, camera, lighting)
+    assert (dry[classes == 1] == 0.5).all() and (wet[classes == 1] == 0.5).all()
+    down = dry[30:55, 48, 0]
+    assert (np.diff(down) > 0).all() and down[0] < 0.3 < 0.45 < down[-1]
+    assert dry[48, 21, 0] / dry[48, 21, 2] > 1.1 > 1.02 > dry[48, 48, 0] / dry[48, 48, 2]
+    assert (wet[63:66, 48] > dry[63:66, 48] + 0.01).all() and np.allclose(wet[40:60, 48], dry[40:60, 48])
