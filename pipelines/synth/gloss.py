@@ -18,7 +18,7 @@ Floats = NDArray[np.float32]
 SIDE = 32
 _BASE = 0.028  # of skin's reflectance at normal incidence; a tear film has about the same
 _LOBES = (11.0, 55.0)  # Blinn's exponents
-_VEIL = 2.0  # light, of which half is not mirrored by an eye
+_VEIL = 1.2  # light, of which half is not mirrored by an eye
 _CATCH = 0.985  # cosine of a lamp's half width in an eye, 10°
 
 
@@ -42,7 +42,7 @@ def highlights(lighting: Lighting) -> tuple[Floats, Floats]:
             strength = (sharpness + 8) / 8 * cosine**sharpness * (_BASE + 0.06 * grazing) * facing
             skin[lobe, ..., channels] += strength[..., None] * tone
         shape = np.clip((mirrored @ direction - _CATCH) / (1 - _CATCH) * 3, 0, 1)
-        eye[..., channels] += (0.75 * shape)[..., None] * tone
+        eye[..., channels] += (1.1 * shape)[..., None] * tone
     return skin, eye
 
 
