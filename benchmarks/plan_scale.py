@@ -35,10 +35,10 @@ CONF = Path(__file__).resolve().parent.parent / "conf" / "preprocess" / "face_sy
 class Entry:
     """What os.scandir would give."""
 
-    __slots__ = ("folder", "name", "path")
+    __slots__ = ("folder", "name")
 
-    def __init__(self, parent: str, name: str, folder: bool) -> None:
-        self.name, self.path, self.folder = name, f"{parent}/{name}", folder
+    def __init__(self, name: str, folder: bool) -> None:
+        self.name, self.folder = name, folder
 
     def is_dir(self, follow_symlinks: bool = True) -> bool:
         return self.folder
@@ -60,10 +60,10 @@ class Folders:
         if not str(folder).startswith(self.root):
             return self.others(folder)
         if folder == self.root:
-            return iter([Entry(folder, f"{n:05d}", True) for n in range(-(-self.faces // 1000))])
+            return iter([Entry(f"{n:05d}", True) for n in range(-(-self.faces // 1000))])
         first = int(os.path.basename(folder)) * 1000
         numbers = range(first, min(first + 1000, self.faces))
-        return iter([Entry(folder, f"{n:08d}{ending}", False) for n in numbers for ending in ENDINGS])
+        return iter([Entry(f"{n:08d}{ending}", False) for n in numbers for ending in ENDINGS])
 
 
 def measure(faces: int, real: bool) -> dict[str, float]:

@@ -50,13 +50,13 @@ WAYS = ("spark", "bare", "spark V=8", "bare V=8", "imread", "mapInPandas")
 def link_images(source: Path, folder: Path, count: int) -> None:
     """`count` faces as links to those of `source`, in turn."""
     folder.mkdir(parents=True)
-    stems = sorted(p.name[: -len("_ldmks.txt")] for p in source.glob("*_ldmks.txt"))
+    stems = sorted(str(p)[: -len("_ldmks.txt")] for p in source.rglob("*_ldmks.txt"))
     if not stems:
         raise SystemExit(f"error: {source}: no faces in the Face Synthetics layout")
     for index in range(count):
         stem = stems[index % len(stems)]
         for ending in (".png", "_ldmks.txt"):
-            (folder / f"{index:06d}{ending}").symlink_to((source / f"{stem}{ending}").resolve())
+            (folder / f"{index:06d}{ending}").symlink_to(Path(f"{stem}{ending}").resolve())
 
 
 class Memory:

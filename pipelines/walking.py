@@ -127,12 +127,14 @@ class _Folder:
 
 def _scan(folder: str) -> tuple[list[str], list[tuple[str, str]]]:
     """What is in a folder, sorted: names of files; (name, "folder", "link" to one, or why it is passed over)."""
-    files, others = list[str](), list[tuple[str, str]]()
     entries = list(os.scandir(folder))
-    junk = any_junk([entry.name for entry in entries])
+    files = [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
+    if len(files) == len(entries) and not any_junk(files):
+        return sorted(files), []
+    files, others = [], list[tuple[str, str]]()
     for entry in entries:
         name = entry.name
-        if junk and is_junk(name):
+        if is_junk(name):
             others.append((name, HIDDEN))
         elif entry.is_file(follow_symlinks=False):
             files.append(name)

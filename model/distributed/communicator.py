@@ -24,7 +24,7 @@ class CommConfig:
 
     Attributes:
         backend: "auto" looks at what launched the process: horovodrun, torchrun, or nothing.
-        compression: Horovod sends gradients as float16.
+        compression: gradients are sent as float16.
         adasum: Horovod adds gradients by Adasum instead of averaging them (arXiv 2006.02924); needs its MPI build.
         overlap: "on" sends gradients beside the backward pass, by Horovod's hooks or DDP's buckets; "off" sends all in
             one message after it; "auto" is on for GPUs, where other processors than the network's reduce them.
@@ -201,8 +201,8 @@ def connect(config: CommConfig) -> Comm:
         raise FakeitError(
             "comm.backend is 'ddp' but torchrun did not launch this: torchrun --nproc-per-node 2 jobs/train.py …"
         )
-    if backend == "ddp" and (config.compression != "none" or config.adasum or config.fusion_mb):
-        raise FakeitError("comm.compression, comm.adasum and comm.fusion_mb are Horovod's; torchrun's ranks have none")
+    if backend == "ddp" and (config.adasum or config.fusion_mb):
+        raise FakeitError("comm.adasum and comm.fusion_mb are Horovod's; torchrun's ranks have none")
     if backend != "single":
         _keep_to_own_cores()
     if backend == "horovod":

@@ -43,6 +43,7 @@ class Ddp(Connected):
         self._wrapped: nn.Module | None = None
 
     def attach(self, network: nn.Module) -> nn.Module:
+        from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import fp16_compress_hook
         from torch.nn.parallel import DistributedDataParallel
 
         cuda = next(network.parameters()).is_cuda
@@ -53,6 +54,8 @@ class Ddp(Connected):
             bucket_cap_mb=25 if self.config.overlaps(network) else 4096,
             gradient_as_bucket_view=True,
         )
+        if self.config.compression == "fp16":  # torch's hook for bfloat16 refuses processors
+            self._wrapped.register_comm_hook(None, fp16_compress_hook)
         return self._wrapped
 
     def no_sync(self, module: nn.Module, last: bool) -> AbstractContextManager[Any]:

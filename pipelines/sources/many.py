@@ -62,8 +62,7 @@ class ManySamples(Sequence[Sample]):
         return self._sample(self.stems[index].as_py(), int(self.kind[index]))
 
     def __iter__(self) -> Iterator[Sample]:
-        for start in range(0, len(self), AT_ONCE):
-            stems = self.stems.slice(start, AT_ONCE).to_pylist()
+        for start, stems in zip(range(0, len(self), AT_ONCE), self._stems(), strict=True):
             yield from map(self._sample, stems, self.kind[start : start + AT_ONCE].tolist())
 
     def _sample(self, stem: str, kind: int) -> Sample:
@@ -77,6 +76,10 @@ class ManySamples(Sequence[Sample]):
         return replace(self, stems=self.stems.take(pa.array(indices)), kind=self.kind[indices], unmatched=())
 
     def ids(self) -> Iterator[str]:
+        for stems in self._stems():
+            yield from [self.prefix + stem for stem in stems] if self.prefix else stems
+
+    def _stems(self) -> Iterator[list[str]]:
         for start in range(0, len(self), AT_ONCE):
-            for stem in self.stems.slice(start, AT_ONCE).to_pylist():
-                yield self.prefix + stem
+            part = self.stems.slice(start, AT_ONCE)
+            yield part.to_numpy(zero_copy_only=False).tolist()  # three times quicker than to_pylist

@@ -113,9 +113,9 @@ def _victims(job: subprocess.Popen[str], word: str) -> list[psutil.Process]:
     return found
 
 
-def _hunt(job: subprocess.Popen[str], dataset: Path, word: str, kills: int) -> int:
-    """Kills one process with `word` in its command after every further shard; how many were killed."""
-    killed, until = 0, time.monotonic() + 270
+def _hunt(job: subprocess.Popen[str], dataset: Path, word: str, kills: int, patience: float = 270) -> int:
+    """Kills one process with `word` in its command after every further shard; how many were killed in `patience` s."""
+    killed, until = 0, time.monotonic() + patience
     while job.poll() is None and killed < kills and time.monotonic() < until:
         _wait_for_shards(dataset, killed + 1, job)
         for process in _victims(job, word)[-1:]:
@@ -143,7 +143,7 @@ def test_spark_workers_killed(faces: Path, clean: manifests.Manifest, tmp_path: 
 @pytest.mark.fault
 @pytest.mark.slow
 @pytest.mark.spark
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1500)
 def test_executors_killed_twenty_times(tmp_path: Path) -> None:
     """Whole executors (Java and Python) of a cluster of two: twenty times in one run, SIGKILL."""
     faces = write_faces(tmp_path / "faces", 400)
@@ -154,7 +154,7 @@ def test_executors_killed_twenty_times(tmp_path: Path) -> None:
         "spark.task.maxFailures=200", "spark.deploy.maxExecutorRetries=-1", "spark.executor.memory=512m",
         "spark.speculation=true", "spark.executor.maxNumFailures=200", "spark.excludeOnFailure.enabled=false",
     )  # fmt: skip
-    killed = _hunt(job, tmp_path / "d", "CoarseGrainedExecutorBackend", 20)
+    killed = _hunt(job, tmp_path / "d", "CoarseGrainedExecutorBackend", 20, 900)  # each starts a JVM anew
     output, _ = job.communicate(timeout=300)
     assert job.returncode == 0, output[-2000:]
     print(f"{killed} executors killed")

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fakeit.pipelines import shard_plan
 from fakeit.pipelines.preprocess_config import PreprocessConfig, SplitConfig
 from fakeit.pipelines.shard_plan import plan_tasks, straddling
 from fakeit.pipelines.sources import SampleList, face_synthetics, open_source
@@ -98,6 +99,13 @@ def test_the_order_is_that_of_hashed_bytes() -> None:
     position = {n: int.from_bytes(key[n][8:], "little") / 2**64 for n in names}
     split = {n: 2 if position[n] < 0.1 else 1 if position[n] < 0.1 + 0.2 else 0 for n in names}
     assert found == sorted(names, key=lambda n: (split[n], key[n]))
+
+
+def test_keys_of_equal_beginnings_are_ordered_by_their_ends() -> None:
+    hashes = [bytes([n % 2] * 8) + bytes([(7 * n) % 10, *[n] * 7]) for n in range(10)]
+    keys, split = np.frombuffer(b"".join(hashes), shard_plan._KEY), np.array([0, 1] * 5, np.uint8)
+    assert shard_plan._order(keys, split).tolist() == sorted(range(10), key=lambda n: (n % 2, hashes[n]))
+    assert shard_plan._order(keys, split * 0).tolist() == sorted(range(10), key=lambda n: hashes[n])
 
 
 def test_a_million_names_take_little() -> None:

@@ -135,11 +135,18 @@ def test_ddp_trains_as_horovod_to_the_bit(dataset: str, folder: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("option", "rounding"),
-    [("comm.compression=fp16", 1e-3), ("comm.overlap=on", 0.0), ("comm.overlap=on comm.fusion_mb=1", 0.0)],
-    ids=["fp16", "overlap", "fusion"],
+    ("backend", "option", "rounding"),
+    [
+        ("horovod", "comm.compression=fp16", 1e-3),
+        ("horovod", "comm.overlap=on", 0.0),
+        ("horovod", "comm.overlap=on comm.fusion_mb=1", 0.0),
+        ("ddp", "comm.compression=fp16", 1e-3),
+    ],
+    ids=["fp16", "overlap", "fusion", "ddp-fp16"],
 )
-def test_options_of_horovod_train_as_the_default(option: str, rounding: float, dataset: str, folder: Path) -> None:
+def test_options_of_ranks_train_as_the_default(
+    backend: str, option: str, rounding: float, dataset: str, folder: Path
+) -> None:
     """Also through all that a run can have: convolutions that are channels last, synchronised batch norms, smoothed
     weights, accumulation and a second session. `overlap` is what GPUs do."""
     (folder / "conf.toml").write_text(
@@ -148,11 +155,11 @@ def test_options_of_horovod_train_as_the_default(option: str, rounding: float, d
         "train = { epochs = 1, sync_batchnorm = true }\nsecond = { epochs = 1, batch_size = 9, lr = 0.01 }\n"
     )
     for name, options in (("plain", []), ("option", option.split())):
-        done = go(job("horovod", 2, dataset, folder / name, *sets(*options)))
+        done = go(job(backend, 2, dataset, folder / name, *sets(*options)))
         assert done.returncode == 0, done.stderr[-2000:]
     plain, other = (list(losses(folder / name).values()) for name in ("plain", "option"))
     assert other == pytest.approx(plain, rel=rounding)
-    assert (other == plain) == (rounding == 0), "float16 must be seen in the last digits"
+    assert (other == plain) == (rounding == 0), "16 bits must be seen in the last digits"
 
 
 @pytest.mark.slow
