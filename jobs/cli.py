@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import io
 import os
 import re
@@ -15,13 +14,10 @@ from typing import Any, NoReturn
 
 from fakeit.pipelines import environment, extras, progress
 from fakeit.pipelines.config import nearest
-from fakeit.pipelines.errors import FakeitError, Rejected
+from fakeit.pipelines.errors import FakeitError, Rejected, refused_by_disk
 from fakeit.pipelines.secrets import MaskedStream
 
 TRACE = "FAKEIT_TRACE"  # an environment variable: whether the trace of an unforeseen error is printed
-
-# What a disk or its owner refuses, wherever it is met: the user's to change, not a bug.
-NOT_OURS = frozenset((errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT))
 SAID = "fakeit "  # how argv[0] begins when a job is run as `fakeit COMMAND`
 
 
@@ -163,7 +159,7 @@ def run(
             raise
         place = traceback.extract_tb(error.__traceback__)[-1]
         found = " ".join(f"{type(error).__name__}: {error}".split())[:500]
-        if isinstance(error, OSError) and error.errno in NOT_OURS:
+        if isinstance(error, OSError) and refused_by_disk(error):
             where = f": {error.filename}" if error.filename else ""
             print(f"error: {error.strerror}{where}", file=sys.stderr)
             code = 2

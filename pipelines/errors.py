@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 from fakeit.pipelines.secrets import masked
 
 LONGEST = 6000  # characters of a message: files hold names without end
@@ -15,6 +17,12 @@ def _said(message: object) -> str:
 def one_line(error: BaseException, most: int) -> str:
     """What an error of somebody else's says, in one line of at most `most` characters."""
     return " ".join(str(error).split())[:most]
+
+
+def refused_by_disk(error: BaseException) -> bool:
+    """Whether a disk or its owner refuses: full, read-only, somebody else's. The user's to change, not a bug."""
+    refusals = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
+    return isinstance(error, OSError) and error.errno in refusals
 
 
 class FakeitError(ValueError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,7 @@ from fakeit.model.inference.landmarker import Landmarker
 from fakeit.model.inference.results import ImageResult, draw_faces
 from fakeit.model.inference.video import VideoRun
 from fakeit.pipelines.box_table import BoxTable, MatchedBoxes
-from fakeit.pipelines.errors import FakeitError, Rejected
+from fakeit.pipelines.errors import FakeitError, Rejected, refused_by_disk
 from fakeit.pipelines.faces.box import check_box
 from fakeit.pipelines.faces.draw import write_image
 from fakeit.pipelines.file_names import printable
@@ -125,7 +124,7 @@ def _picture(
         raise
     except Exception as error:  # one picture must not cost those that were read before it
         summary.unread += 1
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+        if refused_by_disk(error):
             raise FakeitError(f"{target}: cannot be written ({error})") from error
         told = str(error) if isinstance(error, Rejected) else f"{picture.name}: {type(error).__name__}: {error}"
         return ImageResult(picture.name, [], problem=printable(" ".join(told.split())))

@@ -12,7 +12,7 @@ from fakeit.model.inference.batch import stage_line
 from fakeit.model.inference.landmarker import Landmarker
 from fakeit.model.inference.results import Face
 from fakeit.model.inference.video import Edit, run_video
-from fakeit.pipelines.errors import FakeitError, Rejected
+from fakeit.pipelines.errors import FakeitError, Rejected, refused_by_disk
 from fakeit.pipelines.faces import filters
 from fakeit.pipelines.faces.draw import write_image
 from fakeit.pipelines.image_io import read_image
@@ -66,9 +66,12 @@ def apply_filters(landmarker: Landmarker, pictures: Iterable[PictureFile], edit:
     """Writes every picture and video, edited, into a folder; yields a line on each.
 
     Raises:
-        FakeitError: before anything is read, where the folder is the inputs' own; at the end, where none could be read.
+        FakeitError: before anything is read, where the folder is the inputs' own; where it cannot be written to; at the
+            end, where none could be read.
     """
     pictures = list(pictures)
+    if os.path.exists(output) and not os.path.isdir(output):
+        raise FakeitError(f"output {output}: is a file; name a folder")
     names, sources = drawn_names(pictures), Sources(picture.location for picture in pictures)
     for name in names.values():
         sources.check(os.path.join(output, name))
@@ -89,7 +92,9 @@ def apply_filters(landmarker: Landmarker, pictures: Iterable[PictureFile], edit:
             read += 1
         except (Rejected, FakeitError) as error:
             yield f"left out: {error}"
-        except Exception as error:  # one picture must not cost those behind it
+        except Exception as error:  # one picture must not cost those behind it; the others would not be written either
+            if refused_by_disk(error):
+                raise FakeitError(f"{path}: cannot be written ({error})") from error
             yield f"left out: {picture.name}: {type(error).__name__}: {' '.join(str(error).split())}"
     if pictures and not read:
         raise FakeitError(f"none of {len(pictures)} pictures and videos could be used")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -14,6 +16,7 @@ import cv2
 import numpy as np
 import pytest
 
+from fakeit.model.inference import batch, filters
 from fakeit.model.inference import video as videos
 from fakeit.model.inference.batch import Summary, predict
 from fakeit.model.inference.face_tracker import VideoConfig
@@ -62,6 +65,29 @@ def test_drawing_into_the_folder_of_the_inputs_is_refused(photos: Path, tmp_path
         with pytest.raises(FakeitError, match="is an input and would be destroyed"):
             run_video(landmarker(), str(photos / "talk.mp4"), folder / "talk.mp4")
     assert held(photos) == before
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("number", [errno.EROFS, errno.ENOSPC, errno.EPERM])
+def test_a_disk_that_takes_nothing_ends_filters_and_drawing_in_one_line(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Filters left every picture out, one by one, with "OSError"."""
+
+    def refuse(path: str, image: np.ndarray) -> None:
+        raise OSError(number, os.strerror(number), path)
+
+    pictures = expand([str(photos / "*.png")])
+    for module in (filters, batch):
+        monkeypatch.setattr(module, "write_image", refuse)
+    said = rf"worn/a.png: cannot be written \(\[Errno {number}\] {os.strerror(number)}"
+    with pytest.raises(FakeitError, match=said):
+        list(apply_filters(landmarker(), pictures, lambda pixels, faces: pixels, str(tmp_path / "worn")))
+    with pytest.raises(FakeitError, match=said):
+        list(predict(landmarker(), pictures, Summary(), draw=tmp_path / "worn"))
+    (tmp_path / "a file").touch()
+    with pytest.raises(FakeitError, match="a file: is a file; name a folder"):
+        list(apply_filters(landmarker(), pictures, lambda pixels, faces: pixels, str(tmp_path / "a file")))
 
 
 def test_points_beside_pictures_are_not_written_over(photos: Path) -> None:
