@@ -55,11 +55,17 @@ class Parser(argparse.ArgumentParser):
         known = [name for action in self._actions for name in action.option_strings]
         return f"unknown option '{option}'{nearest(option.split('=')[0], known)} (--help shows all)"
 
+    def _as_in(self) -> str:
+        """The first whole example, for a command that lacks something."""
+        lines = (self.epilog or "").replace("\\\n", " ").splitlines()[1:]
+        whole = (" ".join(line.split("  #")[0].split()) for line in lines if "OPTIONS" not in line)
+        return next((f"; as in {line}" for line in whole if line), "")
+
     def error(self, message: str) -> NoReturn:
         if "are required" in message:  # a mistyped option is why a required one is missing
             known = {name for action in self._actions for name in action.option_strings}
             strange = [word for word in self._given if word.startswith("--") and word.split("=")[0] not in known]
-            message = f"{self._unknown(strange[0])}; {message}" if strange else message
+            message = f"{self._unknown(strange[0])}; {message}" if strange else f"{message}{self._as_in()}"
         print(f"error: {message}", file=sys.stderr)
         raise SystemExit(2)
 

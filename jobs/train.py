@@ -16,7 +16,8 @@ from fakeit.jobs.cli import Parser, next_step, run
 from fakeit.pipelines.errors import FakeitError
 
 NEEDS = ("torch", "pyarrow", "mlflow", "matplotlib", "scipy")
-EXAMPLE = """example, with OPTIONS = --config conf/train/demo.toml --dataset DATASET:
+EXAMPLE = """examples, with OPTIONS = --config conf/train/demo.toml --dataset DATASET:
+  python jobs/train.py --config conf/train/demo.toml --dataset DATASET --output RUN
   horovodrun -np 2 python jobs/train.py OPTIONS
   torchrun --nproc-per-node 2 --max-restarts 3 jobs/train.py OPTIONS --output runs/x
   ./spark-submit.sh jobs/train.py --launcher spark --ranks 2 OPTIONS"""

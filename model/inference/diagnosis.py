@@ -54,7 +54,7 @@ class Diagnosis:
 
 def diagnose() -> Diagnosis:
     """Looks at this machine and environment; a second or two, most of it the model's trial."""
-    trial = _trial()
+    trial, java = _trial(), _java()
     checks = [
         Check("fakeit", True, f"{fakeit.__version__} in {Path(fakeit.__file__).parent}"),
         Check(
@@ -64,7 +64,9 @@ def diagnose() -> Diagnosis:
         ),
         _packages("base", BASE, [name for name in BASE if environment.installed(name) is None], AGAIN),
         *(
-            _packages(f"[{extra}]", modules, missing(extra), remedy(missing(extra)))
+            Check("[java]", True, "not needed: there is one")
+            if extra == "java" and java.good and missing(extra)
+            else _packages(f"[{extra}]", modules, missing(extra), remedy(missing(extra)))
             for extra, modules in EXTRAS.items()
         ),
         _packages(
@@ -74,7 +76,7 @@ def diagnose() -> Diagnosis:
             "only by `make setup` in a checkout",
         ),
         _versions(),
-        _java(),
+        java,
         _gpu(),
         trial,
     ]

@@ -21,7 +21,7 @@ import numpy as np
 from fakeit.model.inference.results import Face, ImageResult
 from fakeit.pipelines.config import nearest
 from fakeit.pipelines.errors import FakeitError
-from fakeit.pipelines.file_names import OutputNames, unique_stems
+from fakeit.pipelines.file_names import OutputNames, is_picture, is_video, unique_stems
 from fakeit.pipelines.landmarks import scheme
 from fakeit.pipelines.outputs import Sources, inside
 from fakeit.pipelines.storage import is_url, write_atomically
@@ -42,6 +42,8 @@ def choose_format(output: str, asked: str | None) -> str:
     if not ending:
         return "pts"
     near = nearest(ending, FORMATS)
+    if is_picture(output) or is_video(output):
+        near = "; points drawn go to --draw FOLDER, or as a film to fakeit video's --film FILE"
     raise FakeitError(f"output {output}: in what format? end it in .csv or .json, or say --format{near}")
 
 

@@ -44,6 +44,7 @@ def leave(main: Callable[[argparse.Namespace], int | None], monkeypatch: pytest.
         (["--out", "x"], "--output"),
         (["--output", "x", "--count", "three"], "three"),
         (["--output", "x", "stray"], "stray"),
+        (["--count", "3"], "the following arguments are required: --output; as in job --output A --count 3"),
     ],
 )
 def test_a_wrong_option_is_one_line_and_2(

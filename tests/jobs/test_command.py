@@ -132,6 +132,8 @@ def test_a_page_that_nobody_could_reach_is_refused(
 def test_doctor_and_models_for_programs() -> None:
     found = json.loads(fakeit("doctor", "--json").stdout)
     assert found["usable"] and {"base", "[train]", "Java", "GPU", "model"} <= {c["name"] for c in found["checks"]}
+    java, extra = (next(c for c in found["checks"] if c["name"] == name) for name in ("Java", "[java]"))
+    assert extra["good"] or not java["good"], "a machine with a Java needs no other, and is not sent to install one"
     models = json.loads(fakeit("models", "--json").stdout)
     assert list(models)[0] == "box" and all(Path(m["path"]).is_file() for m in models.values())
 

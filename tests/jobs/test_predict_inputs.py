@@ -187,6 +187,11 @@ def test_formats(tmp_path: Path) -> None:
     assert choose_format("x.csv", None) == "csv" and choose_format("folder", None) == "pts"
     with pytest.raises(FakeitError, match="--format"):
         choose_format("x.cvs", None)
+    for name in ("talk.mp4", "me.PNG"):
+        with pytest.raises(
+            FakeitError, match="points drawn go to --draw FOLDER, or as a film"
+        ):
+            choose_format(name, None)
     (tmp_path / "file").write_text("")
     with pytest.raises(FakeitError, match="cannot be written"):
         write(found, str(tmp_path / "file" / "x.csv"), "csv", "face70")
