@@ -12,7 +12,8 @@ import sys
 sys.path.insert(0, "$root")
 from fakeit.model.distributed.launchers import command
 
-command(["$name", *sys.argv[1:]])
+if __name__ == "__main__":  # Horovod starts ranks through processes that import this file anew
+    command(["$name", *sys.argv[1:]])
 SHIM
     chmod +x "$venv/bin/$name.new"
     mv "$venv/bin/$name.new" "$venv/bin/$name"

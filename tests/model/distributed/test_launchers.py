@@ -73,3 +73,14 @@ def test_the_set_up_puts_both_commands_into_the_environment(tmp_path: Path) -> N
         assert os.access(file, os.X_OK) and file.read_text().startswith(f"#!{tmp_path}/bin/python")
         done = subprocess.run([sys.executable, file, "--help"], env=bare, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0 and "usage" in done.stdout.lower()
+    ranks = [
+        sys.executable,
+        tmp_path / "bin" / "horovodrun",
+        "-np",
+        "2",
+        sys.executable,
+        "-c",
+        "print('a rank is here')",
+    ]
+    done = subprocess.run(ranks, env=bare, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and done.stdout.count("a rank is here") == 2, done.stderr
