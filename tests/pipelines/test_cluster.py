@@ -184,7 +184,7 @@ def test_every_way_to_start_the_job_gives_the_same_dataset(way: str, tmp_path: P
     bare = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "SPARK_LOCAL_IP": "127.0.0.1"}
     bare |= {"JAVA_HOME": str(environment.java_home()), "PYSPARK_PYTHON": sys.executable}
     command = [submit, *preprocess(faces, tmp_path / "dataset")]
-    done = subprocess.run(command, cwd=tmp_path, env=bare, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=tmp_path, env=bare, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr[-3000:]
     conf = load(
         ROOT / "conf/preprocess/face_synthetics.toml", PreprocessConfig, ["store.rows_per_shard=16", "crop.size=32"]
@@ -203,7 +203,7 @@ def test_a_user_s_python_without_our_packages_is_told_what_to_use(tmp_path: Path
     bare = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "PYSPARK_PYTHON": str(empty / "bin" / "python3")}
     bare["JAVA_HOME"] = str(environment.java_home())
     command = [Path(pyspark.__file__).parent / "bin" / "spark-submit", *preprocess(tmp_path, tmp_path / "dataset")]
-    done = subprocess.run(command, cwd=tmp_path, env=bare, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=tmp_path, env=bare, capture_output=True, text=True, timeout=280)
     said = [line for line in done.stdout.splitlines() if line.startswith("error: ")]  # spark-submit joins both there
     assert len(said) == 1 and "is not installed for" in said[0]
     assert re.search(rf"export PYSPARK_PYTHON={re.escape(str(ROOT))}/\.venv(-modern)?/bin/python", said[0])
@@ -241,7 +241,7 @@ def test_the_cluster_writes_the_bytes_of_a_local_run(cluster: Cluster, tmp_path:
     done = cluster.submit(*preprocess(faces, tmp_path / "cluster"))
     assert done.returncode == 0, done.stderr[-3000:]
     local = [sys.executable, *preprocess(faces, tmp_path / "local"), "--workers", "0"]
-    subprocess.run(local, check=True, capture_output=True, timeout=120)
+    subprocess.run(local, check=True, capture_output=True, timeout=280)
     by_cluster, by_hand = manifest.load(str(tmp_path / "cluster")), manifest.load(str(tmp_path / "local"))
     assert len(by_hand.shards) >= 8
     assert {s.path: s.sha256 for s in by_cluster.shards} == {s.path: s.sha256 for s in by_hand.shards}

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -66,6 +67,16 @@ def start(folder: Path, *options: str) -> subprocess.Popen[str]:
     )
 
 
+def wait_for_listener(port: int) -> None:
+    until = time.monotonic() + 180
+    while time.monotonic() < until:
+        with socket.socket() as asked:
+            if asked.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.2)
+    pytest.fail(f"nobody listens at {port}")
+
+
 def once(run: Path) -> dict[int, float]:
     """The run's losses; every step of three epochs of four batches stands there once."""
     steps = [json.loads(line)["step"] for line in (run / "steps.jsonl").read_text().splitlines()]
@@ -94,11 +105,12 @@ def test_ranks_of_one_machine_are_started_again_and_train_as_if_nothing_had_been
 @pytest.mark.timeout(2000)
 def test_training_goes_on_with_the_rest_when_a_machine_is_lost(folder: Path) -> None:
     """Two agents of one rank each, as on two machines; the second dies with its rank."""
-    meet = ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{free_port()}", "--rdzv-id", "test"]
+    port = free_port()
+    meet = ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{port}", "--rdzv-id", "test"]
     patience = ["--rdzv-conf", "last_call_timeout=60", "--local-addr", "127.0.0.1", "--max-restarts", "2"]
     options = ["--nnodes", "1:2", "--nproc-per-node", "1", *meet, *patience, "run"]
     first = start(folder, *options, "nobody")
-    time.sleep(1)
+    wait_for_listener(port)  # on two machines the endpoint's is the first; here it is whoever comes first
     second = start(folder, *options, "node")
     try:
         said, _ = first.communicate(timeout=900)
