@@ -29,9 +29,9 @@ def make_samples(clone: Path) -> None:
         kept.mkdir(parents=True, exist_ok=True)
         model(clone, kept)
     faces = read_faces(kept / "FACES")
-    for name in ("FACES", "DATASET", "RUN"):
+    for name, of in {"FACES": "FACES", "DATASET": "DATASET", "RUN": "RUN", "HELD": "FACES"}.items():
         if not (clone / name).exists():
-            shutil.copytree(kept / name, clone / name)
+            shutil.copytree(kept / of, clone / name)
     for name in ("best.pt", "best.onnx"):
         shutil.copy(kept / name, clone / name)
     if not (clone / "KAGGLE").exists():
