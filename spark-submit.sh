@@ -37,7 +37,7 @@ python="$venv/bin/python"
 conf="$root/conf/spark/$cluster.conf"
 [ -f "$conf" ] || conf=$cluster
 [ -f "$conf" ] || fail "no conf/spark/$cluster.conf; there are: $(cd "$root/conf/spark" && ls -- *.conf | sed 's/\.conf$//' | paste -sd' ')"
-JAVA_HOME=$(cd "$root" && "$python" -m fakeit.pipelines.environment java-home) || exit 2
+JAVA_HOME=$(cd "$root" && "$python" -m fakeit.pipelines.machine.environment java-home) || exit 2
 export JAVA_HOME
 export SPARK_HOME="${SPARK_HOME:-$(echo "$venv"/lib/python3.*/site-packages/pyspark)}"
 export SPARK_CONF_DIR="${SPARK_CONF_DIR:-$root/conf/spark}"  # log4j2.properties: warnings and errors only
@@ -48,7 +48,7 @@ if [[ $master == spark://* ]] && grep -q '^spark.authenticate  *true' "$conf"; t
     export _SPARK_AUTH_SECRET="${_SPARK_AUTH_SECRET:-${SPARK_AUTH_SECRET:-}}"
     [ -n "$_SPARK_AUTH_SECRET" ] || fail "$master is only spoken to with a secret: export SPARK_AUTH_SECRET, the one that its master and workers were started with (docs/cluster.md)"
 fi
-code=$(cd "$root" && "$python" -m fakeit.pipelines.shipping code)
+code=$(cd "$root" && "$python" -m fakeit.pipelines.machine.shipping code)
 shipped=(--py-files "$code$more_code")
 [ -z "$more_archives" ] || shipped+=(--archives "${more_archives#,}")
 case ${master:-local} in
@@ -60,7 +60,7 @@ case ${master:-local} in
         if [[ " ${passed[*]} " == *" --launcher "* ]]; then  # ranks begin together, and none may run twice
             kind=training ranks=(--conf spark.speculation=false --conf spark.dynamicAllocation.enabled=false)
         fi
-        archive=$(cd "$root" && "$python" -m fakeit.pipelines.shipping "$kind") || fail "the environment could not be packed"
+        archive=$(cd "$root" && "$python" -m fakeit.pipelines.machine.shipping "$kind") || fail "the environment could not be packed"
         shipped=(--py-files "$code$more_code" --archives "$archive#environment$more_archives" "${ranks[@]}")
         export PYSPARK_PYTHON="./environment/bin/python"
         # In cluster mode the driver runs from the archive as well; in client mode it is this machine's.

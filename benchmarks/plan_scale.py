@@ -24,8 +24,8 @@ from typing import Any
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from fakeit.pipelines.config import load
-from fakeit.pipelines.preprocess_config import PreprocessConfig
-from fakeit.pipelines.shard_plan import plan_tasks, straddling
+from fakeit.pipelines.flows.preprocess_config import PreprocessConfig
+from fakeit.pipelines.flows.shard_plan import plan_tasks, straddling
 from fakeit.pipelines.sources import open_source
 
 ENDINGS = (".png", "_ldmks.txt", "_vis.txt")

@@ -36,11 +36,11 @@ import cv2
 import numpy as np
 import psutil
 
-from fakeit.pipelines import runners, shipping
 from fakeit.pipelines.config import load
-from fakeit.pipelines.preprocess_config import PreprocessConfig
-from fakeit.pipelines.shard_plan import plan_tasks
-from fakeit.pipelines.shard_task import ShardTask, make_shard
+from fakeit.pipelines.flows.preprocess_config import PreprocessConfig
+from fakeit.pipelines.flows.shard_plan import plan_tasks
+from fakeit.pipelines.flows.shard_task import ShardTask, make_shard
+from fakeit.pipelines.machine import runners, shipping
 from fakeit.pipelines.sources import open_source
 
 ROOT = Path(__file__).resolve().parent.parent

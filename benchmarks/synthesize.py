@@ -20,9 +20,9 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+from fakeit.pipelines.flows.synthesize import write_face
 from fakeit.pipelines.synth.config import HeadConfig, SynthesisConfig
 from fakeit.pipelines.synth.face import render
-from fakeit.pipelines.synthesize import write_face
 
 HEADS = ("builtin", "ict", "makehuman")
 STAGES = {

@@ -12,9 +12,10 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from fakeit.pipelines import environment, extras, progress
+from fakeit.pipelines import progress
 from fakeit.pipelines.config import nearest
 from fakeit.pipelines.errors import FakeitError, Rejected, refused_by_disk
+from fakeit.pipelines.machine import environment, extras
 from fakeit.pipelines.secrets import MaskedStream
 
 TRACE = "FAKEIT_TRACE"  # an environment variable: whether the trace of an unforeseen error is printed

@@ -22,7 +22,7 @@ def main(arguments: argparse.Namespace) -> None:
     from fakeit.model.inference.web.server import Door, serve
     from fakeit.model.inference.web.workers import Limits, Workers
     from fakeit.pipelines.errors import FakeitError
-    from fakeit.pipelines.extras import remedy
+    from fakeit.pipelines.machine.extras import remedy
 
     models = known_models(arguments.models)
     a = arguments

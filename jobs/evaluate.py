@@ -27,7 +27,7 @@ def main(arguments: argparse.Namespace) -> None:
     from fakeit.model.evaluation.runner import BenchmarkConfig
     from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig
     from fakeit.pipelines.errors import FakeitError
-    from fakeit.pipelines.outputs import Sources
+    from fakeit.pipelines.files.outputs import Sources
 
     if (arguments.source is None or arguments.input is None) and arguments.unlabelled is None:
         raise FakeitError("say --source and --input, or --unlabelled")

@@ -31,8 +31,8 @@ def main(arguments: argparse.Namespace) -> None:
     from fakeit.model.inference.backends import load_network
     from fakeit.model.tracking.catalogue import locate
     from fakeit.pipelines.errors import FakeitError
+    from fakeit.pipelines.files.outputs import Sources
     from fakeit.pipelines.landmarks import scheme
-    from fakeit.pipelines.outputs import Sources
     from fakeit.pipelines.store import manifest
 
     if not arguments.output.endswith(".onnx"):

@@ -21,9 +21,9 @@ def main(arguments: argparse.Namespace) -> None:
     from fakeit.model.kaggle.imputation import Round, fill_in, trainer
     from fakeit.model.kaggle.shard_imputation import FillConfig
     from fakeit.model.training.config import TrainConfig
-    from fakeit.pipelines import runners
     from fakeit.pipelines.config import load
-    from fakeit.pipelines.storage import absolute
+    from fakeit.pipelines.files.storage import absolute
+    from fakeit.pipelines.machine import runners
 
     fill = FillConfig(arguments.rounds, arguments.models, arguments.min_confidence, arguments.pseudo_label_weight)
     if arguments.workers is not None:

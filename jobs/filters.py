@@ -21,7 +21,7 @@ EXAMPLE = """examples:
 def main(arguments: argparse.Namespace) -> None:
     from fakeit.model.inference.filters import apply_filters, make_edit
     from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig
-    from fakeit.pipelines.pictures import expand
+    from fakeit.pipelines.files.pictures import expand
 
     landmarker = Landmarker.load(arguments.model, LandmarkerConfig(arguments.detector), arguments.adapter)
     edit = make_edit(landmarker, arguments.filter, arguments.swap)

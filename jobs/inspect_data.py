@@ -29,8 +29,8 @@ def main(arguments: argparse.Namespace) -> None:
             )
         )
         return
-    from fakeit.pipelines import runners
-    from fakeit.pipelines.inspection import inspect
+    from fakeit.pipelines.flows.inspection import inspect
+    from fakeit.pipelines.machine import runners
     from fakeit.pipelines.sources import open_source
 
     options = dict(option.split("=", 1) for option in arguments.option)

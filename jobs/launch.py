@@ -22,7 +22,7 @@ def launch(launcher: str, ranks: int, work: Callable[..., int], arguments: tuple
         FakeitError: Spark is not here, or a rank failed.
     """
     try:
-        from fakeit.pipelines.runners import spark_session
+        from fakeit.pipelines.machine.runners import spark_session
     except ImportError as error:
         raise FakeitError(f"--launcher {launcher} needs pyspark ({error})") from error
     # The ranks are new processes beside Spark's workers: here they find the code where the driver has it, …
@@ -31,7 +31,7 @@ def launch(launcher: str, ranks: int, work: Callable[..., int], arguments: tuple
     session = spark_session("fakeit train")
     folder, context = os.getcwd(), session.sparkContext
     from fakeit.model.distributed import launchers
-    from fakeit.pipelines import shipping
+    from fakeit.pipelines.machine import shipping
 
     try:
         slots, master = context.defaultParallelism, context.master

@@ -34,11 +34,11 @@ def main(arguments: argparse.Namespace) -> int:
     from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig
     from fakeit.model.inference.output_formats import ResultWriter, choose_format
     from fakeit.model.inference.video import VideoRun
-    from fakeit.pipelines.box_table import read_boxes
     from fakeit.pipelines.errors import FakeitError
+    from fakeit.pipelines.faces.box_table import read_boxes
+    from fakeit.pipelines.files.outputs import Sources
+    from fakeit.pipelines.files.pictures import drawn_beside, drawn_names, expand
     from fakeit.pipelines.landmarks import scheme
-    from fakeit.pipelines.outputs import Sources
-    from fakeit.pipelines.pictures import drawn_beside, drawn_names, expand
     from fakeit.pipelines.progress import progress
 
     asked = [*arguments.places, *(arguments.images or [])]

@@ -17,11 +17,12 @@ EXAMPLE = """example:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    from fakeit.pipelines import dataset_report, preprocess, runners
-    from fakeit.pipelines import preview as previews
     from fakeit.pipelines.config import load
-    from fakeit.pipelines.preprocess_config import PreprocessConfig
-    from fakeit.pipelines.storage import absolute
+    from fakeit.pipelines.files.storage import absolute
+    from fakeit.pipelines.flows import dataset_report, preprocess
+    from fakeit.pipelines.flows import preview as previews
+    from fakeit.pipelines.flows.preprocess_config import PreprocessConfig
+    from fakeit.pipelines.machine import runners
     from fakeit.pipelines.store.manifest import SPLITS
 
     config = load(arguments.config, PreprocessConfig, arguments.set)

@@ -20,13 +20,13 @@ EXAMPLE = """example:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    from fakeit.pipelines import runners
     from fakeit.pipelines.config import load
-    from fakeit.pipelines.storage import absolute
+    from fakeit.pipelines.files.storage import absolute
+    from fakeit.pipelines.flows.synthesize import synthesize
+    from fakeit.pipelines.machine import runners
     from fakeit.pipelines.synth.config import SynthesisConfig
     from fakeit.pipelines.synth.ict_head import import_ict
     from fakeit.pipelines.synth.makehuman_import import import_makehuman
-    from fakeit.pipelines.synthesize import synthesize
 
     if arguments.import_ict:
         shapes = import_ict(arguments.import_ict, arguments.output)

@@ -257,8 +257,8 @@ def sample_crops(
     """
     from fakeit.model.data.batch_augmentation import Augmenter
     from fakeit.model.data.config import InputConfig
+    from fakeit.pipelines.files.storage import join
     from fakeit.pipelines.landmarks import scheme
-    from fakeit.pipelines.storage import join
     from fakeit.pipelines.store import manifest
     from fakeit.pipelines.store.shards import read_shard
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from fakeit.model.inference.backends import OnnxBackend
 from fakeit.model.training.onnx_weights import widened
 from fakeit.pipelines.errors import FakeitError
-from fakeit.pipelines.extras import is_installed
+from fakeit.pipelines.machine.extras import is_installed
 
 NEEDED = {"onnx2tf": "onnx2tf", "ai_edge_litert": "ai-edge-litert"}  # module → package
 PARITY = 1e-3  # crop pixels, at most; 7e-5 was seen

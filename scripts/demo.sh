@@ -37,7 +37,7 @@ trained=$(clock)
 step "4 · points on pictures that training has not seen (the test split): this model, and the one in the box"
 unseen=$(python - "$data" "$out/dataset" <<'PY'
 import sys
-from fakeit.pipelines.storage import join_member
+from fakeit.pipelines.files.storage import join_member
 from fakeit.pipelines.store import manifest, shards
 
 data, dataset = sys.argv[1:]

@@ -51,7 +51,7 @@ def spark() -> Iterator[SparkSession]:
     """A Spark session on two local cores, one for all tests."""
     from pyspark.sql import SparkSession
 
-    from fakeit.pipelines import shipping
+    from fakeit.pipelines.machine import shipping
 
     shipping.prepare_driver()
     os.environ.setdefault("SPARK_CONF_DIR", str(ROOT / "conf" / "spark"))

@@ -28,7 +28,7 @@ from fakeit.model.inference.video import VideoReader, VideoWriter  # noqa: E402
 from fakeit.model.training import checkpoint  # noqa: E402
 from fakeit.pipelines.errors import FakeitError, Rejected  # noqa: E402
 from fakeit.pipelines.faces.crop import CropConfig  # noqa: E402
-from fakeit.pipelines.image_io import decode  # noqa: E402
+from fakeit.pipelines.files.image_io import decode  # noqa: E402
 from fakeit.pipelines.store import manifest  # noqa: E402
 from fakeit.pipelines.store.schema import RowShape, decode_png  # noqa: E402
 

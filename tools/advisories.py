@@ -1,8 +1,8 @@
 #!/usr/bin/env python
 """Every pinned package with its version, for a checker of known holes; and those that are known, and why they stay.
 
-    python tools/advisories.py               NAME==VERSION a line, of all locks, as pip-audit -r reads them
-    python tools/advisories.py --cyclonedx   the same as a CycloneDX list, which most checkers read
+python tools/advisories.py               NAME==VERSION a line, of all locks, as pip-audit -r reads them
+python tools/advisories.py --cyclonedx   the same as a CycloneDX list, which most checkers read
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # (package, version) → why its known hole cannot be reached. tests/test_locks.py asks again when the version changes.
 UNREACHABLE = {
     ("opencv-python-headless", "4.11.0.86"): "CVE-2025-53644, a crafted JPEG in OpenCV's own decoder: JPEGs go to "
-    "simplejpeg (pipelines/image_io.py), a dataset's PNG column holds nothing else, and videos are FFmpeg's alone",
+    "simplejpeg (pipelines/files/image_io.py), a dataset's PNG column holds nothing else, videos are FFmpeg's alone",
     ("diskcache", "5.6.3"): "CVE-2025-69872, values are unpickled from a cache folder: only Petastorm's local disk "
     "cache uses it, which is never asked for",
     ("future", "1.0.0"): "CVE-2025-50817, `import test` from the working directory: only where its import hooks "

@@ -32,7 +32,7 @@ from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.box import Box, from_landmarks
 from fakeit.pipelines.faces.crop import CropConfig, Picture, crop_from_source
 from fakeit.pipelines.faces.matrix import transform
-from fakeit.pipelines.image_io import read_image
+from fakeit.pipelines.files.image_io import read_image
 from fakeit.pipelines.landmarks import KAGGLE_NAMES, convert
 from fakeit.pipelines.sources.kaggle import SIDE
 from fakeit.pipelines.sources.kaggle_tables import COORDINATES

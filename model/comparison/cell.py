@@ -28,7 +28,7 @@ from fakeit.model.training.config import TrainConfig
 from fakeit.pipelines.config import from_stored
 from fakeit.pipelines.faces.crop import from_unit
 from fakeit.pipelines.faces.draw import GREEN, RED, contact_sheet, draw_landmarks, write_image
-from fakeit.pipelines.storage import write_atomically
+from fakeit.pipelines.files.storage import write_atomically
 from fakeit.pipelines.store import manifest as manifests
 from fakeit.pipelines.store.manifest import SPLITS
 

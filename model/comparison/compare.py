@@ -22,8 +22,8 @@ from fakeit.model.comparison.running import CellRunner, CellState, read_result
 from fakeit.model.comparison.tracking import ComparisonTracker
 from fakeit.pipelines.config import to_dict
 from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.files.storage import write_atomically
 from fakeit.pipelines.secrets import without_secrets
-from fakeit.pipelines.storage import write_atomically
 from fakeit.pipelines.store import manifest as manifests
 
 STATE = "comparison.json"

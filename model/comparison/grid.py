@@ -23,7 +23,7 @@ from fakeit.model.comparison.config import Budget, ComparisonConfig, Pace, Point
 from fakeit.model.training.config import TrainConfig
 from fakeit.pipelines import config as confs
 from fakeit.pipelines.errors import FakeitError
-from fakeit.pipelines.storage import join
+from fakeit.pipelines.files.storage import join
 from fakeit.pipelines.store import manifest as manifests
 from fakeit.pipelines.store.manifest import Manifest
 from fakeit.pipelines.store.shards import read_columns

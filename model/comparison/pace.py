@@ -30,8 +30,8 @@ from fakeit.model.training.optim import OptimiserConfig
 from fakeit.model.training.setup import device_of, make_network
 from fakeit.pipelines.config import digest, from_stored, to_dict
 from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.files.storage import write_atomically
 from fakeit.pipelines.landmarks import scheme
-from fakeit.pipelines.storage import write_atomically
 
 STEPS, SECONDS = 3, 2.0  # at least so many steps, and so long
 

@@ -20,13 +20,13 @@ import numpy as np
 
 from fakeit.model.data.dataset import DatasetSpec, ShardedDataset
 from fakeit.model.evaluation.protocols import open_protocol, protocol
-from fakeit.pipelines import runners
 from fakeit.pipelines.config import digest
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.crop import CropConfig
-from fakeit.pipelines.preprocess import preprocess
-from fakeit.pipelines.preprocess_config import PreprocessConfig, SourceConfig, SplitConfig, StoreConfig
-from fakeit.pipelines.storage import join, make_folder
+from fakeit.pipelines.files.storage import join, make_folder
+from fakeit.pipelines.flows.preprocess import preprocess
+from fakeit.pipelines.flows.preprocess_config import PreprocessConfig, SourceConfig, SplitConfig, StoreConfig
+from fakeit.pipelines.machine import runners
 from fakeit.pipelines.store import manifest as manifests
 from fakeit.pipelines.store.commit import commit
 from fakeit.pipelines.store.manifest import Manifest

@@ -31,7 +31,7 @@ from fakeit.model.comparison.slots import ROOT, Slot, slots
 from fakeit.model.training.trainer import PREEMPTED
 from fakeit.pipelines.config import digest
 from fakeit.pipelines.errors import FakeitError
-from fakeit.pipelines.storage import write_atomically
+from fakeit.pipelines.files.storage import write_atomically
 from fakeit.pipelines.store import manifest as manifests
 
 CELL, LOG, SECONDS = "cell.json", "train.log", "seconds.json"

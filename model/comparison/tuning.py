@@ -23,7 +23,7 @@ from fakeit.model.comparison.tracking import ComparisonTracker
 from fakeit.model.tracking.journal import JOURNAL
 from fakeit.model.training.checkpoint import CheckpointManager
 from fakeit.pipelines.errors import FakeitError
-from fakeit.pipelines.storage import write_atomically
+from fakeit.pipelines.files.storage import write_atomically
 from fakeit.pipelines.store.manifest import Manifest
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from fakeit.model.data.shard_reader import MappedFile, OpenShard, columns, from_columns
 from fakeit.pipelines.errors import FakeitError
-from fakeit.pipelines.storage import is_url
+from fakeit.pipelines.files.storage import is_url
 from fakeit.pipelines.store.schema import RowShape, array_header, decode_column
 from fakeit.pipelines.store.shards import read_shard
 

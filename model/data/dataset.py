@@ -17,8 +17,8 @@ from fakeit.model.data.shard_reader import Labels, OpenShard, Reader, check, in_
 from fakeit.pipelines.dense_points import DENSE
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.crop import CropConfig
+from fakeit.pipelines.files.storage import is_url, join
 from fakeit.pipelines.landmarks import scheme as scheme_named
-from fakeit.pipelines.storage import is_url, join
 from fakeit.pipelines.store import manifest as manifests
 from fakeit.pipelines.store import row_weights
 from fakeit.pipelines.store.manifest import Manifest

@@ -20,7 +20,7 @@ import numpy as np
 
 from fakeit.model.data.shard_reader import OpenShard, columns, from_columns
 from fakeit.pipelines.errors import FakeitError
-from fakeit.pipelines.storage import exists, is_url, list_files
+from fakeit.pipelines.files.storage import exists, is_url, list_files
 from fakeit.pipelines.store import old_parquet
 from fakeit.pipelines.store.schema import RowShape
 

@@ -20,12 +20,12 @@ from fakeit.model.inference.backends import AS_TOLD, write_metadata
 from fakeit.model.inference.landmarker import BOX, Landmarker
 from fakeit.model.tracking import catalogue
 from fakeit.pipelines.errors import FakeitError, Rejected
-from fakeit.pipelines.extras import is_installed
 from fakeit.pipelines.faces.box import from_landmarks
 from fakeit.pipelines.faces.box_fit import fit_boxes, store
-from fakeit.pipelines.image_io import read_image
+from fakeit.pipelines.files.image_io import read_image
+from fakeit.pipelines.files.pictures import expand
 from fakeit.pipelines.landmarks import convert
-from fakeit.pipelines.pictures import expand
+from fakeit.pipelines.machine.extras import is_installed
 from fakeit.pipelines.progress import ProgressBar, progress
 from fakeit.pipelines.sources import read_sample
 

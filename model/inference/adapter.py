@@ -25,10 +25,10 @@ from fakeit.model.inference import jaw_contour
 from fakeit.model.inference.backends import AS_TOLD, SigmaFit, confidence
 from fakeit.pipelines.config import nearest, to_dict
 from fakeit.pipelines.errors import FakeitError
-from fakeit.pipelines.file_names import is_picture
+from fakeit.pipelines.files.file_names import is_picture
+from fakeit.pipelines.files.storage import write_atomically
 from fakeit.pipelines.landmarks import convert, scheme
 from fakeit.pipelines.sources import Sample
-from fakeit.pipelines.storage import write_atomically
 
 Array = NDArray[np.float64]
 

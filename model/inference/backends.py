@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from fakeit.pipelines.config import from_stored, to_dict
 from fakeit.pipelines.dense_points import dense_mirror
 from fakeit.pipelines.errors import FakeitError, one_line
-from fakeit.pipelines.extras import is_installed, remedy
 from fakeit.pipelines.faces.crop import CropConfig
 from fakeit.pipelines.landmarks import scheme
+from fakeit.pipelines.machine.extras import is_installed, remedy
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -12,14 +12,14 @@ from fakeit.model.inference.face_tracker import VideoConfig
 from fakeit.model.inference.landmarker import Landmarker
 from fakeit.model.inference.results import ImageResult, draw_faces
 from fakeit.model.inference.video import VideoRun
-from fakeit.pipelines.box_table import BoxTable, MatchedBoxes
 from fakeit.pipelines.errors import FakeitError, Rejected, refused_by_disk
 from fakeit.pipelines.faces.box import check_box
+from fakeit.pipelines.faces.box_table import BoxTable, MatchedBoxes
 from fakeit.pipelines.faces.draw import write_image
-from fakeit.pipelines.file_names import printable
-from fakeit.pipelines.image_io import read_image
-from fakeit.pipelines.outputs import Sources, inside
-from fakeit.pipelines.pictures import PictureFile, drawn_names
+from fakeit.pipelines.files.file_names import printable
+from fakeit.pipelines.files.image_io import read_image
+from fakeit.pipelines.files.outputs import Sources, inside
+from fakeit.pipelines.files.pictures import PictureFile, drawn_names
 from fakeit.pipelines.progress import counted
 
 

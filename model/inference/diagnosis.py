@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import fakeit
-from fakeit.pipelines import environment
 from fakeit.pipelines.errors import FakeitError
-from fakeit.pipelines.extras import DISTRIBUTION, EXTRAS, missing, remedy
+from fakeit.pipelines.machine import environment
+from fakeit.pipelines.machine.extras import DISTRIBUTION, EXTRAS, missing, remedy
 
 BASE = ("numpy", "opencv-python-headless", "onnxruntime", "simplejpeg", "pillow", "fsspec", "tqdm")
 AGAIN = f"pip install {DISTRIBUTION}"  # brings what is missing of it

@@ -15,10 +15,10 @@ from fakeit.model.inference.video import Edit, run_video
 from fakeit.pipelines.errors import FakeitError, Rejected, refused_by_disk
 from fakeit.pipelines.faces import filters
 from fakeit.pipelines.faces.draw import write_image
-from fakeit.pipelines.image_io import read_image
+from fakeit.pipelines.files.image_io import read_image
+from fakeit.pipelines.files.outputs import Sources, inside
+from fakeit.pipelines.files.pictures import PictureFile, drawn_names
 from fakeit.pipelines.landmarks import convert
-from fakeit.pipelines.outputs import Sources, inside
-from fakeit.pipelines.pictures import PictureFile, drawn_names
 
 Pixels = NDArray[np.uint8]
 

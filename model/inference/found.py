@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from fakeit.model.inference.head_pose import HeadPose, head_pose
 from fakeit.model.inference.results import Face, ImageResult, draw_faces
 from fakeit.pipelines.errors import FakeitError
-from fakeit.pipelines.extras import is_installed
 from fakeit.pipelines.landmarks import scheme
+from fakeit.pipelines.machine.extras import is_installed
 
 if TYPE_CHECKING:
     import pandas

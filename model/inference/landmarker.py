@@ -33,7 +33,7 @@ from fakeit.pipelines.faces.box_fit import BoxFit, box_fit
 from fakeit.pipelines.faces.crop import Picture, crop_from_source, equalise, eye_angle, from_unit
 from fakeit.pipelines.faces.locate import most_prominent_first
 from fakeit.pipelines.faces.matrix import Matrix, inverse, transform
-from fakeit.pipelines.image_io import read_image
+from fakeit.pipelines.files.image_io import read_image
 
 BOX = catalogue.the_box()
 

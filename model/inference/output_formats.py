@@ -21,10 +21,10 @@ import numpy as np
 from fakeit.model.inference.results import Face, ImageResult
 from fakeit.pipelines.config import nearest
 from fakeit.pipelines.errors import FakeitError
-from fakeit.pipelines.file_names import OutputNames, is_picture, is_video, unique_stems
+from fakeit.pipelines.files.file_names import OutputNames, is_picture, is_video, unique_stems
+from fakeit.pipelines.files.outputs import Sources, inside
+from fakeit.pipelines.files.storage import is_url, write_atomically
 from fakeit.pipelines.landmarks import scheme
-from fakeit.pipelines.outputs import Sources, inside
-from fakeit.pipelines.storage import is_url, write_atomically
 
 FORMATS = ("csv", "json", "pts", "coco")
 PARTIAL = ".partial"

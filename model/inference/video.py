@@ -17,9 +17,9 @@ from fakeit.model.inference.landmarker import Landmarker
 from fakeit.model.inference.results import Face, ImageResult, draw_faces
 from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.faces.draw import caption
-from fakeit.pipelines.outputs import Sources
-from fakeit.pipelines.storage import is_url, split_member
-from fakeit.pipelines.video_io import Frames
+from fakeit.pipelines.files.outputs import Sources
+from fakeit.pipelines.files.storage import is_url, split_member
+from fakeit.pipelines.files.video_io import Frames
 
 # What plays where: mp4 (MPEG-4 part 2) in players, webm (VP8) in browsers too, avi (motion JPEG) in anything that cuts.
 CODECS = {".mp4": "mp4v", ".webm": "VP80", ".avi": "MJPG", ".mkv": "mp4v", ".mov": "mp4v"}

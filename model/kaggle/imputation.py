@@ -34,10 +34,10 @@ from fakeit.model.kaggle.shard_imputation import (
 from fakeit.model.training.config import TrainConfig
 from fakeit.pipelines.config import to_dict
 from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.files.storage import join
+from fakeit.pipelines.flows.rewrite import Facts, check_output, rewrite
 from fakeit.pipelines.landmarks import scheme
-from fakeit.pipelines.rewrite import Facts, check_output, rewrite
-from fakeit.pipelines.runners import Runner
-from fakeit.pipelines.storage import join
+from fakeit.pipelines.machine.runners import Runner
 from fakeit.pipelines.store import manifest as manifests
 
 

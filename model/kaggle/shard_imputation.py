@@ -1,7 +1,7 @@
 """How the missing points of one shard are predicted: what several models say, laid onto the points that are known.
 
 Confidence comes from two things that need no label of the point: how far the models and their answers to the mirrored
-crop lie apart, and how far off each point usually is. The changes of shards here are pure (pipelines.rewrite).
+crop lie apart, and how far off each point usually is. The changes of shards here are pure (pipelines.flows.rewrite).
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from fakeit.model.inference.adapter import alignment
 from fakeit.model.inference.backends import Backend, open_backend, run_mirrored
 from fakeit.model.inference.landmarker import confidence
 from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.files.storage import join
+from fakeit.pipelines.flows.rewrite import Facts
 from fakeit.pipelines.landmarks import scheme
-from fakeit.pipelines.rewrite import Facts
-from fakeit.pipelines.storage import join
 from fakeit.pipelines.store import manifest as manifests
 from fakeit.pipelines.store.schema import Rows
 from fakeit.pipelines.store.shards import read_columns, read_shard
@@ -110,7 +110,7 @@ def predict(predictors: Sequence[Predictor], images: NDArray[np.uint8], scheme_n
 
 @dataclass(frozen=True)
 class ImputeMissing:
-    """The change of one shard (pipelines.rewrite): gaps of training rows → predicted points with their confidence.
+    """The change of one shard (pipelines.flows.rewrite): gaps of training rows → predicted points and their confidence.
 
     Attributes:
         predictors: who predicts; files that every executor can read.

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from fakeit.model.kaggle.ensemble import Member, predict
 from fakeit.pipelines.errors import FakeitError, Rejected
+from fakeit.pipelines.files.storage import write_atomically
 from fakeit.pipelines.sources.kaggle import SIDE, Kaggle
 from fakeit.pipelines.sources.kaggle_tables import LookupEntry, member, read_table
-from fakeit.pipelines.storage import write_atomically
 
 Points = NDArray[np.float32]
 LABELS = ("15 points", "4 points")

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fakeit.pipelines.storage import write_atomically
+from fakeit.pipelines.files.storage import write_atomically
 
 JOURNAL, STATE = "journal.jsonl", "journal.state.json"
 

@@ -24,8 +24,8 @@ from fakeit.model.tracking import catalogue
 from fakeit.pipelines.config import from_dict, to_dict
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.crop import CropConfig
+from fakeit.pipelines.files.storage import write_atomically
 from fakeit.pipelines.landmarks import scheme
-from fakeit.pipelines.storage import write_atomically
 
 FORMAT = 1
 INDEX, BEST, STEP_FILES = "index.json", "best.pt", "step-*.pt"

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fakeit.pipelines.files.storage import write_atomically
 from fakeit.pipelines.landmarks import scheme
-from fakeit.pipelines.storage import write_atomically
 
 Pixels = NDArray[np.uint8]
 GREEN, RED, WHITE = (60, 230, 90), (255, 70, 60), (255, 255, 255)

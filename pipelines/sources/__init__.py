@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from fakeit.pipelines.config import nearest
 from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.faces.box import check_inside, check_points
-from fakeit.pipelines.file_names import printable
+from fakeit.pipelines.files.file_names import printable
 from fakeit.pipelines.landmarks import scheme
 
 HIDDEN, VISIBLE = 1, 2  # COCO's visibility: 0 not labelled, 1 labelled but hidden, 2 labelled and visible
@@ -29,7 +29,7 @@ class Sample:
 
     Attributes:
         id: unique within the source and stable between runs; seeds, splits and shards derive from it.
-        image: location of the pixels (see pipelines.storage), for messages and for the default reader.
+        image: location of the pixels (see pipelines.files.storage), for messages and for the default reader.
         annotation: location of the points, or what the source itself needs to find them.
         split: "train", "val" or "test" where the dataset prescribes one.
         attributes: labels of the whole face (WFLW's six, a 300-W subset, …).

@@ -23,13 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakeit.pipelines.errors import FakeitError, Rejected
-from fakeit.pipelines.file_names import is_picture
-from fakeit.pipelines.image_io import read_image
+from fakeit.pipelines.files.file_names import is_picture
+from fakeit.pipelines.files.image_io import read_image
+from fakeit.pipelines.files.storage import is_url, join_member, list_files, read_bytes
 from fakeit.pipelines.landmarks import Scheme
 from fakeit.pipelines.landmarks import scheme as scheme_called
 from fakeit.pipelines.own_scheme import from_names, word
 from fakeit.pipelines.sources import HIDDEN, VISIBLE, Annotation, Sample
-from fakeit.pipelines.storage import is_url, join_member, list_files, read_bytes
 
 CORNER = 0.5
 Point = tuple[float, float, int]  # x, y from the picture's corner, COCO's visibility

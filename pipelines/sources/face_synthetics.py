@@ -19,15 +19,15 @@ from numpy.typing import NDArray
 
 from fakeit.pipelines.dense_points import from_json, project
 from fakeit.pipelines.errors import FakeitError, Rejected
-from fakeit.pipelines.file_names import is_picture, printable
-from fakeit.pipelines.image_io import read_image
+from fakeit.pipelines.files.file_names import is_picture, printable
+from fakeit.pipelines.files.image_io import read_image
+from fakeit.pipelines.files.storage import exists, is_url, join_member, read_bytes
+from fakeit.pipelines.files.text_files import POINTS_LIMIT, lines_of, read_text
+from fakeit.pipelines.files.walking import Listing, list_inputs, walk_folders
 from fakeit.pipelines.sources import Annotation, Sample, SampleList, Unmatched, annotate
 from fakeit.pipelines.sources.many import Kind, ManySamples
 from fakeit.pipelines.sources.matching import PICTURE, Matching, by_stem, stem_key
 from fakeit.pipelines.sources.matching import POINTS as POINTS_ALONE
-from fakeit.pipelines.storage import exists, is_url, join_member, read_bytes
-from fakeit.pipelines.text_files import POINTS_LIMIT, lines_of, read_text
-from fakeit.pipelines.walking import Listing, list_inputs, walk_folders
 
 POINTS = 70
 POINTS_FILE, VISIBILITY_FILE, DENSE_FILE = "_ldmks.txt", "_vis.txt", "_dense.json"

@@ -13,17 +13,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fakeit.pipelines.box_table import read_boxes
 from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.faces.box import Box, from_landmarks
-from fakeit.pipelines.file_names import NameIndex, is_picture, printable, unique_stems
-from fakeit.pipelines.image_io import read_image
+from fakeit.pipelines.faces.box_table import read_boxes
+from fakeit.pipelines.files.file_names import NameIndex, is_picture, printable, unique_stems
+from fakeit.pipelines.files.image_io import read_image
+from fakeit.pipelines.files.storage import is_url, join_member
+from fakeit.pipelines.files.text_files import TABLE_LIMIT, TableRow, read_text, table_rows
+from fakeit.pipelines.files.walking import list_inputs
 from fakeit.pipelines.landmarks import scheme
 from fakeit.pipelines.sources import Annotation, Sample, SampleList, annotate
 from fakeit.pipelines.sources.matching import PICTURE, ROW, Matching
-from fakeit.pipelines.storage import is_url, join_member
-from fakeit.pipelines.text_files import TABLE_LIMIT, TableRow, read_text, table_rows
-from fakeit.pipelines.walking import list_inputs
 
 AMBIGUOUS, REPEATED = "rows that name several pictures", "rows that repeat another"
 _IMAGE_COLUMNS = ("image", "image_name", "image_path", "file", "filename", "file_name", "name", "path", "picture")

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from fakeit.pipelines.config import nearest
 from fakeit.pipelines.errors import FakeitError
-from fakeit.pipelines.file_names import is_picture, printable, unique_stems
-from fakeit.pipelines.image_io import read_image
+from fakeit.pipelines.files.file_names import is_picture, printable, unique_stems
+from fakeit.pipelines.files.image_io import read_image
+from fakeit.pipelines.files.storage import join_member
+from fakeit.pipelines.files.walking import list_inputs
 from fakeit.pipelines.sources import Annotation, Sample, SampleList, annotate
 from fakeit.pipelines.sources.matching import PICTURE, POINTS, Matching, by_stem, stem_key
 from fakeit.pipelines.sources.point_files import Subset, read_pts
-from fakeit.pipelines.storage import join_member
-from fakeit.pipelines.walking import list_inputs
 
 COUNT = 68
 _PRIVATE = re.compile(r"(0[12]_)?(indoor|outdoor)")

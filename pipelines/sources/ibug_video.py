@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakeit.pipelines.errors import FakeitError
-from fakeit.pipelines.file_names import is_picture, is_video, printable
-from fakeit.pipelines.image_io import read_image
+from fakeit.pipelines.files.file_names import is_picture, is_video, printable
+from fakeit.pipelines.files.image_io import read_image
+from fakeit.pipelines.files.storage import join_member
+from fakeit.pipelines.files.video_io import read_frame
+from fakeit.pipelines.files.walking import list_inputs
 from fakeit.pipelines.sources import Annotation, Sample, SampleList, annotate
 from fakeit.pipelines.sources.matching import PICTURE, POINTS, Matching
 from fakeit.pipelines.sources.point_files import read_pts
-from fakeit.pipelines.storage import join_member
-from fakeit.pipelines.video_io import read_frame
-from fakeit.pipelines.walking import list_inputs
 
 COUNT = 68
 FRAME = "#"  # location of a frame: video#number, counted from 1

@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 
 from fakeit.pipelines.config import nearest
 from fakeit.pipelines.errors import FakeitError, Rejected
+from fakeit.pipelines.files.storage import open_binary, read_head, split_member
 from fakeit.pipelines.landmarks import KAGGLE_NAMES
 from fakeit.pipelines.sources import VISIBLE, Annotation, Sample, SampleList, Unmatched
 from fakeit.pipelines.sources.kaggle_tables import COORDINATES, member, read_file, read_solution
 from fakeit.pipelines.sources.point_files import LARGEST
-from fakeit.pipelines.storage import open_binary, read_head, split_member
 
 SIDE = 96
 HEADER = 1 << 16  # bytes that hold the columns' names

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from fakeit.pipelines.config import nearest
 from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.files.storage import join_member, read_bytes
+from fakeit.pipelines.files.walking import list_inputs
 from fakeit.pipelines.landmarks import KAGGLE_NAMES
-from fakeit.pipelines.storage import join_member, read_bytes
-from fakeit.pipelines.walking import list_inputs
 
 LIMIT = 1 << 30  # bytes of a file: the competition's largest has 240 MB
 COORDINATES = tuple(f"{name}_{axis}" for name in KAGGLE_NAMES for axis in "xy")

@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from fakeit.pipelines.errors import FakeitError
-from fakeit.pipelines.file_names import is_picture, normal, printable
+from fakeit.pipelines.files.file_names import is_picture, normal, printable
+from fakeit.pipelines.files.walking import Listing
 from fakeit.pipelines.sources import Sample, SampleList, Unmatched, summary
-from fakeit.pipelines.walking import Listing
 
 PICTURE, POINTS, ROW = "pictures without points", "points without a picture", "rows without a picture"
 PASSED_OVER = "names passed over"

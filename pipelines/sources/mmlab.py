@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakeit.pipelines.errors import FakeitError
-from fakeit.pipelines.file_names import NameIndex, is_picture, printable
-from fakeit.pipelines.image_io import read_image
+from fakeit.pipelines.files.file_names import NameIndex, is_picture, printable
+from fakeit.pipelines.files.image_io import read_image
+from fakeit.pipelines.files.storage import join_member
+from fakeit.pipelines.files.text_files import TABLE_LIMIT, lines_of, read_text
+from fakeit.pipelines.files.walking import list_inputs
 from fakeit.pipelines.sources import Annotation, Sample, SampleList, annotate
 from fakeit.pipelines.sources.matching import PICTURE, ROW, Matching
 from fakeit.pipelines.sources.point_files import parse_numbers
-from fakeit.pipelines.storage import join_member
-from fakeit.pipelines.text_files import TABLE_LIMIT, lines_of, read_text
-from fakeit.pipelines.walking import list_inputs
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakeit.pipelines.errors import Rejected
-from fakeit.pipelines.text_files import lines_of, read_text
+from fakeit.pipelines.files.text_files import lines_of, read_text
 
 LARGEST = 1e30  # beyond, a number is no place in a picture, and float32 has none for it
 Subset = Literal["train", "common", "challenging", "private"]

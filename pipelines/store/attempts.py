@@ -13,7 +13,16 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from fakeit.pipelines.errors import FakeitError
-from fakeit.pipelines.storage import exists, is_url, join, list_files, put_over, remove, size_of, write_under_new_name
+from fakeit.pipelines.files.storage import (
+    exists,
+    is_url,
+    join,
+    list_files,
+    put_over,
+    remove,
+    size_of,
+    write_under_new_name,
+)
 from fakeit.pipelines.store import row_weights
 from fakeit.pipelines.store.schema import Rows, RowShape
 from fakeit.pipelines.store.shards import Shard, file_hash, serialise

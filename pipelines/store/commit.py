@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import pyarrow.parquet as pq
 
-from fakeit.pipelines.storage import join, write_atomically
+from fakeit.pipelines.files.storage import join, write_atomically
 from fakeit.pipelines.store import manifest as manifests
 from fakeit.pipelines.store.attempts import put_in_place, sweep_attempts
 from fakeit.pipelines.store.manifest import SPLITS, Manifest

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fakeit.pipelines.errors import FakeitError
-from fakeit.pipelines.storage import exists, is_url, join, list_files, read_bytes
+from fakeit.pipelines.files.storage import exists, is_url, join, list_files, read_bytes
 from fakeit.pipelines.store import manifest as manifests
 from fakeit.pipelines.store import old_parquet, petastorm_schema, row_weights
 from fakeit.pipelines.store.manifest import Manifest

@@ -17,9 +17,9 @@ from typing import Any
 from fakeit.pipelines.dense_points import DENSE
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.crop import CropConfig
-from fakeit.pipelines.file_names import climbs
+from fakeit.pipelines.files.file_names import climbs
+from fakeit.pipelines.files.storage import is_url, join, read_bytes, size_of, write_atomically
 from fakeit.pipelines.landmarks import scheme
-from fakeit.pipelines.storage import is_url, join, read_bytes, size_of, write_atomically
 from fakeit.pipelines.store.schema import RowShape
 from fakeit.pipelines.store.shards import Shard, file_hash
 

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fakeit.pipelines.errors import FakeitError
-from fakeit.pipelines.storage import exists, join, read_bytes
+from fakeit.pipelines.files.storage import exists, join, read_bytes
 from fakeit.pipelines.store.schema import RowShape
 
 SCHEMA_KEY = b"dataset-toolkit.unischema.v1"

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fakeit.pipelines.errors import FakeitError
-from fakeit.pipelines.storage import is_url, read_bytes, write_atomically
+from fakeit.pipelines.files.storage import is_url, read_bytes, write_atomically
 from fakeit.pipelines.store.row_weights import Packed
 from fakeit.pipelines.store.schema import Rows, RowShape, decode_column, from_table, to_table
 

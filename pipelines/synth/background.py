@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakeit.pipelines.errors import FakeitError
-from fakeit.pipelines.file_names import is_picture
-from fakeit.pipelines.image_io import read_image
+from fakeit.pipelines.files.file_names import is_picture
+from fakeit.pipelines.files.image_io import read_image
 from fakeit.pipelines.synth.camera import Camera
 from fakeit.pipelines.synth.config import BackgroundConfig
 from fakeit.pipelines.synth.environment import Surroundings

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.files.storage import write_atomically
 from fakeit.pipelines.landmarks import scheme
-from fakeit.pipelines.storage import write_atomically
 from fakeit.pipelines.synth.head import Head, Material
 from fakeit.pipelines.synth.places import places
 from fakeit.pipelines.synth.shoulders import with_shoulders

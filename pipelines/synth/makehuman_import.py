@@ -19,7 +19,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import splu
 
 from fakeit.pipelines.errors import FakeitError
-from fakeit.pipelines.storage import write_atomically
+from fakeit.pipelines.files.storage import write_atomically
 from fakeit.pipelines.synth.makehuman_files import (
     Files,
     Fitted,

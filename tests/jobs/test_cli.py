@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from fakeit.jobs.cli import Parser, run
-from fakeit.pipelines import environment
 from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.machine import environment
 
 ROOT = Path(__file__).resolve().parents[2]
 JOBS = sorted(p for p in (ROOT / "jobs").glob("*.py") if "__main__" in p.read_text())

@@ -15,7 +15,7 @@ from PIL import Image
 from fakeit import __version__
 from fakeit.jobs import cli, command
 from fakeit.pipelines.errors import FakeitError
-from fakeit.pipelines.pictures import expand
+from fakeit.pipelines.files.pictures import expand
 
 ROOT = Path(__file__).resolve().parents[2]
 SHEET = ROOT / "tests" / "pipelines" / "golden" / "mtcnn_faces.jpg"

@@ -18,12 +18,12 @@ from PIL import Image
 from fakeit.model.inference.batch import Summary, predict
 from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig
 from fakeit.model.inference.output_formats import as_coco, as_csv, as_json, choose_format, write
-from fakeit.pipelines.box_table import read_boxes
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.box import Box, from_landmarks
+from fakeit.pipelines.faces.box_table import read_boxes
 from fakeit.pipelines.faces.draw import write_image
-from fakeit.pipelines.image_io import read_image
-from fakeit.pipelines.pictures import expand
+from fakeit.pipelines.files.image_io import read_image
+from fakeit.pipelines.files.pictures import expand
 from tests.pattern_face import Finder, Reader, picture, placed
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -188,9 +188,7 @@ def test_formats(tmp_path: Path) -> None:
     with pytest.raises(FakeitError, match="--format"):
         choose_format("x.cvs", None)
     for name in ("talk.mp4", "me.PNG"):
-        with pytest.raises(
-            FakeitError, match="points drawn go to --draw FOLDER, or as a film"
-        ):
+        with pytest.raises(FakeitError, match="points drawn go to --draw FOLDER, or as a film"):
             choose_format(name, None)
     (tmp_path / "file").write_text("")
     with pytest.raises(FakeitError, match="cannot be written"):

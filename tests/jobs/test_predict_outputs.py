@@ -27,8 +27,8 @@ from fakeit.model.inference.video import VideoReader, run_video
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.box import Box
 from fakeit.pipelines.faces.draw import write_image
-from fakeit.pipelines.outputs import Sources
-from fakeit.pipelines.pictures import expand
+from fakeit.pipelines.files.outputs import Sources
+from fakeit.pipelines.files.pictures import expand
 from tests.containers import slowed, turned, write_mp4
 from tests.jobs.test_predict_inputs import ROOT, face_picture, landmarker
 from tests.pattern_face import picture, placed

@@ -47,9 +47,9 @@ BLOCKS = {
 MAKE = """
 import hashlib, json, sys
 from fakeit.pipelines.config import load
-from fakeit.pipelines.preprocess_config import PreprocessConfig
-from fakeit.pipelines.shard_plan import plan_tasks
-from fakeit.pipelines.shard_task import make_rows
+from fakeit.pipelines.flows.preprocess_config import PreprocessConfig
+from fakeit.pipelines.flows.shard_plan import plan_tasks
+from fakeit.pipelines.flows.shard_task import make_rows
 from fakeit.pipelines.sources import open_source
 config = load(sys.argv[1], PreprocessConfig, [])
 source = open_source("face_synthetics", sys.argv[2])

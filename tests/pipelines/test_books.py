@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fakeit.pipelines import preprocess, runners
 from fakeit.pipelines.errors import FakeitError, Rejected
-from fakeit.pipelines.preprocess_config import PreprocessConfig, SourceConfig, StoreConfig
+from fakeit.pipelines.flows import preprocess
+from fakeit.pipelines.flows.preprocess_config import PreprocessConfig, SourceConfig, StoreConfig
+from fakeit.pipelines.flows.tally import Tally
+from fakeit.pipelines.machine import runners
 from fakeit.pipelines.sources import SampleList, Source, open_source, read_sample
 from fakeit.pipelines.sources.folder import point_columns
-from fakeit.pipelines.tally import Tally
 from tests.pipelines.test_walking import PICTURE, POINTS, put, put_faces
 
 FIVE = [(5, 5), (30, 6), (18, 20), (8, 30), (28, 31)]

@@ -9,12 +9,13 @@ import cv2
 import numpy as np
 import pytest
 
-from fakeit.pipelines import preprocess, runners
 from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.faces import detect, locate
 from fakeit.pipelines.faces.augment import _jpeg
 from fakeit.pipelines.faces.box import Box, check_box, check_points
-from fakeit.pipelines.preprocess_config import PreprocessConfig, SourceConfig, SplitConfig, StoreConfig
+from fakeit.pipelines.flows import preprocess
+from fakeit.pipelines.flows.preprocess_config import PreprocessConfig, SourceConfig, SplitConfig, StoreConfig
+from fakeit.pipelines.machine import runners
 from tests.pipelines.test_books import HEADER
 from tests.pipelines.test_walking import put
 

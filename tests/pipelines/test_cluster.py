@@ -23,7 +23,7 @@ import numpy as np
 import psutil
 import pytest
 
-from fakeit.pipelines import environment
+from fakeit.pipelines.machine import environment
 from fakeit.pipelines.store import manifest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -176,10 +176,10 @@ def test_every_way_to_start_the_job_gives_the_same_dataset(way: str, tmp_path: P
     """From another folder, without this checkout on PYTHONPATH, and with a user's own Spark."""
     import pyspark
 
-    from fakeit.pipelines import preprocess as flow
-    from fakeit.pipelines import runners
     from fakeit.pipelines.config import load
-    from fakeit.pipelines.preprocess_config import PreprocessConfig
+    from fakeit.pipelines.flows import preprocess as flow
+    from fakeit.pipelines.flows.preprocess_config import PreprocessConfig
+    from fakeit.pipelines.machine import runners
 
     faces = draw_faces(tmp_path / "faces", 12)
     own = Path(pyspark.__file__).parent / "bin" / "spark-submit"

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from tiny_dataset import make_dataset
 
-from fakeit.pipelines import dataset_report, preprocess, preview
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.crop import CropConfig
-from fakeit.pipelines.preprocess_config import SourceConfig
+from fakeit.pipelines.flows import dataset_report, preprocess, preview
+from fakeit.pipelines.flows.preprocess_config import SourceConfig
 from fakeit.pipelines.store import manifest as manifests
 from tests.pipelines.test_preprocess import CONFIG, HERE, write_faces
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import packaging.requirements
 import pytest
 
-from fakeit.pipelines import environment
-from fakeit.pipelines.environment import CLASSIC, MODERN, STACKS, Requirement, Stack, mismatch
 from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.machine import environment
+from fakeit.pipelines.machine.environment import CLASSIC, MODERN, STACKS, Requirement, Stack, mismatch
 
 ROOT = Path(__file__).resolve().parents[2]
 PYARROW = Requirement("pyarrow", "14", "15", "petastorm needs it")
@@ -49,7 +49,7 @@ def test_this_environment_passes_quickly() -> None:
 
 
 def test_the_check_imports_nothing_heavy() -> None:
-    used = "import sys; from fakeit.pipelines.environment import check; check()"
+    used = "import sys; from fakeit.pipelines.machine.environment import check; check()"
     code = f"{used}; print({{'torch', 'numpy'}} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stdout == "set()\n"
 
@@ -71,7 +71,7 @@ MODERN_PINS = {"numpy": "2.4.6", "pyarrow": "25.0.1", "pyspark": "4.3.0", "torch
 def test_a_wrong_version_stops_with_the_remedy_of_the_set_that_was_meant(
     monkeypatch: pytest.MonkeyPatch, pins: dict[str, str], stack: Stack, changed: dict[str, str | None], says: str
 ) -> None:
-    monkeypatch.setattr(environment, "__file__", "/elsewhere/pipelines/environment.py")
+    monkeypatch.setattr(environment, "__file__", "/elsewhere/pipelines/machine/environment.py")
     monkeypatch.setattr(environment, "check_horovod_build", lambda prefix, torch: None)
     monkeypatch.setattr(environment, "installed", pins.get)
     environment.check()
@@ -155,7 +155,7 @@ def test_spark_starts_on_the_java_that_comes_as_a_wheel(tmp_path: Path) -> None:
         if not file.name.startswith("java") and not (programs / file.name).exists():
             (programs / file.name).symlink_to(file)
     code = """
-from fakeit.pipelines.runners import spark_session
+from fakeit.pipelines.machine.runners import spark_session
 session = spark_session("test")
 print(session.sparkContext._jvm.System.getProperty("java.version"), session.range(7).count())"""
     variables = {k: v for k, v in os.environ.items() if not k.startswith(("JAVA", "SPARK", "PYSPARK"))}
@@ -170,7 +170,7 @@ def test_versions_are_held_together_in_a_checkout_and_beside_petastorm(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert environment.checked()
-    monkeypatch.setattr(environment, "__file__", str(tmp_path / "fakeit" / "pipelines" / "environment.py"))
+    monkeypatch.setattr(environment, "__file__", str(tmp_path / "fakeit" / "pipelines" / "machine" / "environment.py"))
     monkeypatch.setattr(environment, "installed", {"petastorm": "0.12.1"}.get)
     assert environment.checked()
     monkeypatch.setattr(environment, "installed", {"pyarrow": "26.0.1"}.get)

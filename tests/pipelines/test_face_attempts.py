@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from fakeit.pipelines import face_attempts, runners, synthesize
+from fakeit.pipelines.flows import face_attempts, synthesize
+from fakeit.pipelines.machine import runners
 from fakeit.pipelines.sources import open_source
 from fakeit.pipelines.synth.config import SynthesisConfig
 from fakeit.pipelines.synth.face import Face, render

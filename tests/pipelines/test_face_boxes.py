@@ -9,12 +9,13 @@ import cv2
 import numpy as np
 import pytest
 
-from fakeit.pipelines import preprocess, runners
 from fakeit.pipelines.config import from_dict
 from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.faces import locate
 from fakeit.pipelines.faces.box import Box
-from fakeit.pipelines.preprocess_config import PreprocessConfig
+from fakeit.pipelines.flows import preprocess
+from fakeit.pipelines.flows.preprocess_config import PreprocessConfig
+from fakeit.pipelines.machine import runners
 from fakeit.pipelines.store.manifest import Manifest
 from fakeit.pipelines.store.shards import read_shard
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fakeit.pipelines import shipping
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.box import from_landmarks
 from fakeit.pipelines.faces.box_fit import box_fit
 from fakeit.pipelines.faces.detect import DETECTORS, Mtcnn, detector
-from fakeit.pipelines.image_io import read_image
+from fakeit.pipelines.files.image_io import read_image
+from fakeit.pipelines.machine import shipping
 from fakeit.pipelines.sources import open_source
 
 

@@ -21,12 +21,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fakeit.pipelines.box_table import read_boxes
 from fakeit.pipelines.config import load
 from fakeit.pipelines.errors import LONGEST, FakeitError, Rejected
-from fakeit.pipelines.image_io import decode
-from fakeit.pipelines.pictures import expand
-from fakeit.pipelines.preprocess_config import PreprocessConfig
+from fakeit.pipelines.faces.box_table import read_boxes
+from fakeit.pipelines.files.image_io import decode
+from fakeit.pipelines.files.pictures import expand
+from fakeit.pipelines.flows.preprocess_config import PreprocessConfig
 from fakeit.pipelines.sources import open_source, read_sample
 from fakeit.pipelines.sources.face_synthetics import read_points
 from fakeit.pipelines.sources.kaggle import COORDINATES

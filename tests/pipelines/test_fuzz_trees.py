@@ -21,11 +21,11 @@ from fakeit.model.inference.output_formats import ResultWriter
 from fakeit.model.inference.results import Face, ImageResult
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.box import Box
-from fakeit.pipelines.file_names import is_junk, is_picture
-from fakeit.pipelines.outputs import Sources
-from fakeit.pipelines.pictures import expand
+from fakeit.pipelines.files.file_names import is_junk, is_picture
+from fakeit.pipelines.files.outputs import Sources
+from fakeit.pipelines.files.pictures import expand
+from fakeit.pipelines.flows.tally import Tally, unmatched_of
 from fakeit.pipelines.sources import open_source
-from fakeit.pipelines.tally import Tally, unmatched_of
 from tests.pipelines.test_walking import PICTURE, POINTS
 
 STEMS = (

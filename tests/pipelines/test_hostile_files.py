@@ -16,10 +16,10 @@ import pytest
 from PIL import Image
 
 from fakeit.pipelines.errors import FakeitError, Rejected
-from fakeit.pipelines.image_io import decode, read_image
+from fakeit.pipelines.files.image_io import decode, read_image
+from fakeit.pipelines.files.walking import list_inputs
 from fakeit.pipelines.sources.point_files import read_pts
 from fakeit.pipelines.store import manifest as manifests
-from fakeit.pipelines.walking import list_inputs
 from tests.tiny_dataset import make_dataset
 
 

@@ -9,13 +9,13 @@ import cv2
 import numpy as np
 import pytest
 
-from fakeit.pipelines import runners
-from fakeit.pipelines.inspection import Finding, Inspection, inspect
+from fakeit.pipelines.flows.inspection import Finding, Inspection, inspect
+from fakeit.pipelines.flows.near_duplicates import bit_count, near_pairs
+from fakeit.pipelines.flows.synthesize import synthesize
 from fakeit.pipelines.landmarks import scheme
-from fakeit.pipelines.near_duplicates import bit_count, near_pairs
+from fakeit.pipelines.machine import runners
 from fakeit.pipelines.sources import open_source
 from fakeit.pipelines.synth.config import SynthesisConfig
-from fakeit.pipelines.synthesize import synthesize
 
 
 @pytest.fixture(scope="module")

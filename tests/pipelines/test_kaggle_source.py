@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fakeit.pipelines import preprocess, runners
 from fakeit.pipelines.config import load
 from fakeit.pipelines.errors import FakeitError, Rejected
+from fakeit.pipelines.flows import preprocess
+from fakeit.pipelines.flows.preprocess_config import PreprocessConfig
 from fakeit.pipelines.landmarks import KAGGLE_NAMES
-from fakeit.pipelines.preprocess_config import PreprocessConfig
+from fakeit.pipelines.machine import runners
 from fakeit.pipelines.sources import open_source
 from fakeit.pipelines.sources.kaggle import Kaggle
 from fakeit.pipelines.sources.kaggle_tables import COORDINATES, read_lookup

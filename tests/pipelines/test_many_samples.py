@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fakeit.pipelines import shard_plan
-from fakeit.pipelines.preprocess_config import PreprocessConfig, SplitConfig
-from fakeit.pipelines.shard_plan import plan_tasks, straddling
+from fakeit.pipelines.flows import shard_plan
+from fakeit.pipelines.flows.preprocess_config import PreprocessConfig, SplitConfig
+from fakeit.pipelines.flows.shard_plan import plan_tasks, straddling
 from fakeit.pipelines.sources import SampleList, face_synthetics, open_source
 from fakeit.pipelines.sources.many import ManySamples
 

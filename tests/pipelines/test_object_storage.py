@@ -17,10 +17,11 @@ import numpy as np
 import pytest
 
 from fakeit.model.data.dataset import DatasetSpec, ShardedDataset
-from fakeit.pipelines import preprocess as flow
-from fakeit.pipelines import runners, storage
 from fakeit.pipelines.errors import FakeitError
-from fakeit.pipelines.preprocess_config import PreprocessConfig, SplitConfig, StoreConfig
+from fakeit.pipelines.files import storage
+from fakeit.pipelines.flows import preprocess as flow
+from fakeit.pipelines.flows.preprocess_config import PreprocessConfig, SplitConfig, StoreConfig
+from fakeit.pipelines.machine import runners
 from fakeit.pipelines.store import manifest as manifests
 from tests.pipelines.test_cluster import draw_faces
 

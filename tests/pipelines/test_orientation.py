@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fakeit.pipelines.image_headers import exif_orientation, turn
-from fakeit.pipelines.image_io import decode
-from fakeit.pipelines.video_io import Frames, read_frame
+from fakeit.pipelines.files.image_headers import exif_orientation, turn
+from fakeit.pipelines.files.image_io import decode
+from fakeit.pipelines.files.video_io import Frames, read_frame
 from tests.containers import slowed, turned, write_mp4
 
 PICTURE = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (48, 80, 3)).astype(np.uint8), (0, 0), 4)

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from fakeit.model.inference.adapter import identity
-from fakeit.pipelines import runners
 from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.machine import runners
 from fakeit.pipelines.sources import Sample, kaggle, open_source
 from tests.pipelines.test_kaggle_source import write_set
 from tests.pipelines.test_walking import put, put_faces

@@ -15,14 +15,16 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from fakeit.pipelines import preprocess, runners, shard_task, storage
 from fakeit.pipelines.config import load
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.augment import AugmentConfig, Block
 from fakeit.pipelines.faces.crop import CropConfig
-from fakeit.pipelines.preprocess_config import PreprocessConfig, StoreConfig
-from fakeit.pipelines.shard_plan import plan_tasks
-from fakeit.pipelines.shard_task import ShardTask, make_shard
+from fakeit.pipelines.files import storage
+from fakeit.pipelines.flows import preprocess, shard_task
+from fakeit.pipelines.flows.preprocess_config import PreprocessConfig, StoreConfig
+from fakeit.pipelines.flows.shard_plan import plan_tasks
+from fakeit.pipelines.flows.shard_task import ShardTask, make_shard
+from fakeit.pipelines.machine import runners
 from fakeit.pipelines.sources import open_source
 from fakeit.pipelines.store import manifest as manifests
 from fakeit.pipelines.store import old_parquet

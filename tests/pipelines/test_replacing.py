@@ -12,10 +12,11 @@ import pytest
 
 from fakeit.model.kaggle.imputation import fill_in
 from fakeit.model.kaggle.shard_imputation import FillConfig
-from fakeit.pipelines import preprocess, runners, shard_plan
 from fakeit.pipelines.errors import FakeitError
-from fakeit.pipelines.outputs import Sources, inside
-from fakeit.pipelines.rewrite import Facts, rewrite
+from fakeit.pipelines.files.outputs import Sources, inside
+from fakeit.pipelines.flows import preprocess, shard_plan
+from fakeit.pipelines.flows.rewrite import Facts, rewrite
+from fakeit.pipelines.machine import runners
 from fakeit.pipelines.store import manifest as manifests
 from fakeit.pipelines.store.manifest import Manifest
 from fakeit.pipelines.store.schema import Rows

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fakeit.jobs import preprocess, synthesize, train
-from fakeit.pipelines import shipping
+from fakeit.pipelines.machine import shipping
 
 
 @pytest.fixture(scope="module")
@@ -32,13 +32,15 @@ def test_the_zip_alone_is_enough_to_import(archive: Path, tmp_path: Path) -> Non
     names = zipfile.ZipFile(archive).namelist()
     assert {"fakeit/__init__.py", "fakeit/pipelines/__init__.py", "fakeit/jobs/preprocess.py"} <= set(names)
     assert not [name for name in names if "__pycache__" in name]
-    found = f"import sys; sys.path.insert(0, {str(archive)!r}); import fakeit.pipelines.shard_task as t"
+    found = f"import sys; sys.path.insert(0, {str(archive)!r}); import fakeit.pipelines.flows.shard_task as t"
     code = f"{found}; print(t.__file__)"
     found = subprocess.run([sys.executable, "-P", "-c", code], cwd=tmp_path, env={}, capture_output=True, text=True)
     assert found.stdout.startswith(str(archive)), found.stderr
 
 
-@pytest.mark.parametrize("module", ["pipelines.shard_task", "pipelines.synthesize", "model.kaggle.shard_imputation"])
+@pytest.mark.parametrize(
+    "module", ["pipelines.flows.shard_task", "pipelines.flows.synthesize", "model.kaggle.shard_imputation"]
+)
 def test_tasks_are_found_in_the_zip_without_what_is_left_out(archive: Path, tmp_path: Path, module: str) -> None:
     """As an executor unpickles a task: files that a module reads at import lie in the zip too, and are no paths."""
     code = f"""

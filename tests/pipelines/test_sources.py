@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from fakeit.pipelines.errors import FakeitError, Rejected
-from fakeit.pipelines.image_io import MAX_PIXELS, decode
+from fakeit.pipelines.files.image_io import MAX_PIXELS, decode
 from fakeit.pipelines.sources import Source, open_source
 from fakeit.pipelines.sources.point_files import read_pts
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from fakeit.pipelines.errors import FakeitError
-from fakeit.pipelines.preprocess_config import PreprocessConfig, SourceConfig, SplitConfig
-from fakeit.pipelines.shard_plan import plan_tasks, straddling
-from fakeit.pipelines.shard_task import ShardTask
+from fakeit.pipelines.flows.preprocess_config import PreprocessConfig, SourceConfig, SplitConfig
+from fakeit.pipelines.flows.shard_plan import plan_tasks, straddling
+from fakeit.pipelines.flows.shard_task import ShardTask
 from fakeit.pipelines.sources import Sample, open_source
 from fakeit.pipelines.sources.ibug import subset_of
 from tests.pipelines.test_walking import POINTS, put, put_faces

@@ -20,7 +20,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from fakeit.pipelines import environment
+from fakeit.pipelines.machine import environment
 from fakeit.pipelines.store import manifest
 from tests.pipelines.test_cluster import DAEMONS, ROOT, SECRET, Cluster, free_port, start, wait_for_workers
 from tests.pipelines.test_kaggle_source import write_set

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from fakeit.pipelines.errors import FakeitError, Rejected
-from fakeit.pipelines.file_names import JUNK, NameIndex, OutputNames, any_junk, climbs, is_junk, printable
-from fakeit.pipelines.image_io import read_image
-from fakeit.pipelines.pictures import drawn_names, expand
+from fakeit.pipelines.files.file_names import JUNK, NameIndex, OutputNames, any_junk, climbs, is_junk, printable
+from fakeit.pipelines.files.image_io import read_image
+from fakeit.pipelines.files.pictures import drawn_names, expand
+from fakeit.pipelines.files.storage import read_bytes, sweep, write_atomically
+from fakeit.pipelines.files.walking import list_inputs
 from fakeit.pipelines.sources import open_source
-from fakeit.pipelines.storage import read_bytes, sweep, write_atomically
-from fakeit.pipelines.walking import list_inputs
 
 PICTURE = cv2.imencode(".png", np.random.default_rng(0).integers(0, 256, (40, 40, 3)).astype(np.uint8))[1].tobytes()
 POINTS = "".join(f"{5 + 3 * (i % 10)} {5 + 3 * (i // 10)}\n" for i in range(68))

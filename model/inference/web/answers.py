@@ -19,7 +19,7 @@ from fakeit.model.inference.video import run_video
 from fakeit.pipelines.errors import Rejected
 from fakeit.pipelines.faces import filters
 from fakeit.pipelines.faces.draw import WHITE, write_image
-from fakeit.pipelines.image_io import read_image
+from fakeit.pipelines.files.image_io import read_image
 from fakeit.pipelines.landmarks import convert
 
 POINTS = "points"

@@ -21,8 +21,8 @@ from fakeit.model.data import dataset as dataset_module
 from fakeit.model.data.batch_plan import Plan
 from fakeit.model.data.dataset import READERS, DatasetSpec, ShardedDataset
 from fakeit.model.data.loader import Batch, Loader, prefetch
-from fakeit.pipelines import storage
 from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.files import storage
 from fakeit.pipelines.store import inspection, row_weights, shards
 from fakeit.pipelines.store import manifest as manifests
 from fakeit.pipelines.store.shards import read_shard

@@ -13,7 +13,7 @@ import fakeit
 from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.draw import write_image
-from fakeit.pipelines.image_io import read_image
+from fakeit.pipelines.files.image_io import read_image
 from fakeit.pipelines.sources.point_files import read_pts
 from tests.pattern_face import Finder, Reader, picture, placed
 

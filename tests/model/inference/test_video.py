@@ -133,7 +133,7 @@ def test_opencv_is_silenced_wherever_it_keeps_the_switch(monkeypatch: pytest.Mon
     """4.11 has cv2.setLogLevel, 4.14 cv2.utils.logging.setLogLevel."""
     from types import SimpleNamespace
 
-    from fakeit.pipelines import video_io
+    from fakeit.pipelines.files import video_io
 
     asked: list[int] = []
     newer = SimpleNamespace(utils=SimpleNamespace(logging=SimpleNamespace(setLogLevel=asked.append)))

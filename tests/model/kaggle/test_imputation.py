@@ -15,12 +15,13 @@ from fakeit.model.kaggle import imputation, shard_imputation
 from fakeit.model.kaggle.imputation import fill_in as fill
 from fakeit.model.kaggle.shard_imputation import FillConfig, Predictor
 from fakeit.model.training.config import TrainConfig
-from fakeit.pipelines import preprocess, runners
 from fakeit.pipelines.config import load
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.crop import CropConfig
+from fakeit.pipelines.flows import preprocess
+from fakeit.pipelines.flows.preprocess_config import PreprocessConfig
 from fakeit.pipelines.landmarks import KAGGLE_NAMES, scheme
-from fakeit.pipelines.preprocess_config import PreprocessConfig
+from fakeit.pipelines.machine import runners
 from fakeit.pipelines.store import manifest as manifests
 from fakeit.pipelines.store.schema import Rows
 from fakeit.pipelines.store.shards import read_shard

@@ -12,7 +12,7 @@ from fakeit.model.networks import build, parameter_count
 from fakeit.model.training.config import TrainConfig
 from fakeit.pipelines.config import load
 from fakeit.pipelines.faces.crop import CropConfig
-from fakeit.pipelines.preprocess_config import PreprocessConfig
+from fakeit.pipelines.flows.preprocess_config import PreprocessConfig
 from fakeit.pipelines.store import manifest as manifests
 from fakeit.pipelines.store.manifest import Manifest
 from fakeit.pipelines.store.shards import Shard

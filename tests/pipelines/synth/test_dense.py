@@ -10,13 +10,14 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
-from fakeit.pipelines import runners
 from fakeit.pipelines.dense_points import DENSE, dense_mirror, from_json, project, to_json
 from fakeit.pipelines.errors import Rejected
 from fakeit.pipelines.faces.augment import AugmentConfig, Block
 from fakeit.pipelines.faces.crop import from_unit, transform
-from fakeit.pipelines.preprocess import preprocess
-from fakeit.pipelines.preprocess_config import PreprocessConfig, SourceConfig, StoreConfig
+from fakeit.pipelines.flows.preprocess import preprocess
+from fakeit.pipelines.flows.preprocess_config import PreprocessConfig, SourceConfig, StoreConfig
+from fakeit.pipelines.flows.synthesize import synthesize
+from fakeit.pipelines.machine import runners
 from fakeit.pipelines.sources import open_source
 from fakeit.pipelines.store import manifest
 from fakeit.pipelines.store.shards import read_shard
@@ -24,7 +25,6 @@ from fakeit.pipelines.synth.config import AccessoryConfig, CameraConfig, HairCon
 from fakeit.pipelines.synth.config import SynthesisConfig as Conf
 from fakeit.pipelines.synth.face import Face, render
 from fakeit.pipelines.synth.heads import load_head
-from fakeit.pipelines.synthesize import synthesize
 
 Kind = Literal["builtin", "ict", "makehuman"]
 KINDS = ["builtin", "ict", "makehuman"]

@@ -14,9 +14,10 @@ import cv2
 import numpy as np
 import pytest
 
-from fakeit.pipelines import runners
 from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.flows.synthesize import RenderTask, render_task
 from fakeit.pipelines.landmarks import scheme
+from fakeit.pipelines.machine import runners
 from fakeit.pipelines.synth.brows import Brows
 from fakeit.pipelines.synth.cards import draw_cards
 from fakeit.pipelines.synth.complexion import draw_texture, tone_of
@@ -41,7 +42,6 @@ from fakeit.pipelines.synth.makehuman_import import import_makehuman
 from fakeit.pipelines.synth.makehuman_pack import read_pack
 from fakeit.pipelines.synth.people import Person, draw_person, lay_upon, macro_weights
 from fakeit.pipelines.synth.subdivision import catmull_clark, spread_corners
-from fakeit.pipelines.synthesize import RenderTask, render_task
 from tests.pipelines.synth.test_synth_face import _by_eyes
 
 MAKEHUMAN = SynthesisConfig(head=HeadConfig(kind="makehuman"))

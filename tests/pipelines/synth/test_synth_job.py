@@ -12,15 +12,15 @@ import cv2
 import numpy as np
 import pytest
 
-from fakeit.pipelines import runners
 from fakeit.pipelines.config import load
 from fakeit.pipelines.errors import FakeitError, Rejected
+from fakeit.pipelines.flows.synthesize import synthesize
+from fakeit.pipelines.machine import runners
 from fakeit.pipelines.sources import open_source
 from fakeit.pipelines.synth.config import SynthesisConfig
 from fakeit.pipelines.synth.face import render
 from fakeit.pipelines.synth.heads import load_head
 from fakeit.pipelines.synth.ict_head import import_ict, read_obj
-from fakeit.pipelines.synthesize import synthesize
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from fakeit.pipelines import html_page
 from fakeit.pipelines.faces.crop import from_unit
 from fakeit.pipelines.faces.draw import contact_sheet, draw_landmarks
+from fakeit.pipelines.files.storage import join, write_atomically
 from fakeit.pipelines.landmarks import scheme
-from fakeit.pipelines.storage import join, write_atomically
 from fakeit.pipelines.store import manifest as manifests
 from fakeit.pipelines.store.manifest import SPLITS, Manifest
 from fakeit.pipelines.store.schema import Rows

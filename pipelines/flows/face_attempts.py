@@ -16,7 +16,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from fakeit.pipelines.errors import FakeitError
-from fakeit.pipelines.storage import (
+from fakeit.pipelines.files.storage import (
     exists,
     is_url,
     join,

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fakeit.pipelines.errors import FakeitError, Rejected
-from fakeit.pipelines.image_headers import (
+from fakeit.pipelines.files.image_headers import (
     MAX_CHUNKS,
     MAX_PIXELS,
     UPRIGHT,
@@ -30,7 +30,7 @@ from fakeit.pipelines.image_headers import (
     turn,
     webp_orientation,
 )
-from fakeit.pipelines.storage import read_bytes
+from fakeit.pipelines.files.storage import read_bytes
 
 __all__ = ["MAX_BYTES", "MAX_PIXELS", "decode", "read_image"]
 MAX_BYTES = 200_000_000  # of a file: MAX_PIXELS as they are take 192 MB

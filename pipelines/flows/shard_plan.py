@@ -13,10 +13,10 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
-from fakeit.pipelines.code_version import code_hash
 from fakeit.pipelines.errors import FakeitError
-from fakeit.pipelines.preprocess_config import PreprocessConfig, SplitConfig
-from fakeit.pipelines.shard_task import ShardTask, variants
+from fakeit.pipelines.flows.preprocess_config import PreprocessConfig, SplitConfig
+from fakeit.pipelines.flows.shard_task import ShardTask, variants
+from fakeit.pipelines.machine.code_version import code_hash
 from fakeit.pipelines.sources import Sample, Source
 from fakeit.pipelines.sources.many import ManySamples
 from fakeit.pipelines.store.manifest import SPLITS

@@ -21,12 +21,12 @@ from fakeit.pipelines.faces.box import Box, check_box, from_landmarks
 from fakeit.pipelines.faces.crop import CropConfig, Picture, crop_from_source, from_unit, to_unit
 from fakeit.pipelines.faces.draw import caption, contact_sheet, draw_landmarks, write_image
 from fakeit.pipelines.faces.matrix import transform
+from fakeit.pipelines.flows.near_duplicates import near_pairs
+from fakeit.pipelines.flows.tally import unmatched_of
 from fakeit.pipelines.landmarks import eye_corners, scheme
-from fakeit.pipelines.near_duplicates import near_pairs
+from fakeit.pipelines.machine.runners import Runner
 from fakeit.pipelines.progress import ProgressBar
-from fakeit.pipelines.runners import Runner
 from fakeit.pipelines.sources import Sample, Source, Unmatched, read_sample, summary
-from fakeit.pipelines.tally import unmatched_of
 
 _CROP = CropConfig(size=128, margin=0.15)
 _PATTERNS = 6  # sets of points that are listed

@@ -14,8 +14,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from fakeit.pipelines.errors import FakeitError
-from fakeit.pipelines.file_names import any_junk, climbs, is_junk
-from fakeit.pipelines.storage import archive_members, exists, file_system, is_archive, is_url
+from fakeit.pipelines.files.file_names import any_junk, climbs, is_junk
+from fakeit.pipelines.files.storage import archive_members, exists, file_system, is_archive, is_url
 
 HIDDEN = "a file that a system left behind"
 READ_AHEAD = 16  # folders

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from fakeit.pipelines.storage import read_bytes
+from fakeit.pipelines.files.storage import read_bytes
 
 POINTS_LIMIT = 1 << 20  # bytes of the points of one face: a hundred lines take 4,000
 TABLE_LIMIT = 256 << 20  # a list of all faces of a dataset: WFLW's 10,000 take 25 MB

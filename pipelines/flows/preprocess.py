@@ -1,6 +1,6 @@
 """The flow from a source to a dataset: list, plan, make every shard (on Spark or in processes), commit the manifest.
 
-All work is in the shard function (fakeit.pipelines.shard_task). This file owns the order of things around it: the
+All work is in the shard function (fakeit.pipelines.flows.shard_task). This file owns the order of things around it: the
 output folder's state, progress, the threshold of rejects, and that the manifest comes last.
 """
 
@@ -15,25 +15,25 @@ from functools import partial
 from itertools import islice
 from typing import Literal
 
-from fakeit.pipelines.box_table import read_boxes
-from fakeit.pipelines.code_version import code_version
 from fakeit.pipelines.config import to_dict
 from fakeit.pipelines.errors import FakeitError
-from fakeit.pipelines.outputs import building, refuse_foreign, refuse_overlap, replace_with
-from fakeit.pipelines.preprocess_config import PreprocessConfig
+from fakeit.pipelines.faces.box_table import read_boxes
+from fakeit.pipelines.files.outputs import building, refuse_foreign, refuse_overlap, replace_with
+from fakeit.pipelines.files.storage import exists, join, list_files, make_folder, remove, sweep
+from fakeit.pipelines.flows.preprocess_config import PreprocessConfig
+from fakeit.pipelines.flows.shard_plan import TaskList, plan_tasks, straddling
+from fakeit.pipelines.flows.shard_task import ShardResult, make_shard, row_shape, variants
+from fakeit.pipelines.flows.tally import Tally, unmatched_of
+from fakeit.pipelines.machine.code_version import code_version
+from fakeit.pipelines.machine.runners import Runner
 from fakeit.pipelines.progress import ProgressBar
-from fakeit.pipelines.runners import Runner
 from fakeit.pipelines.secrets import without_secrets
-from fakeit.pipelines.shard_plan import TaskList, plan_tasks, straddling
-from fakeit.pipelines.shard_task import ShardResult, make_shard, row_shape, variants
 from fakeit.pipelines.sources import SampleList, Source, Unmatched, open_source
 from fakeit.pipelines.sources.many import ManySamples
-from fakeit.pipelines.storage import exists, join, list_files, make_folder, remove, sweep
 from fakeit.pipelines.store import manifest as manifests
 from fakeit.pipelines.store.attempts import TASKS, sweep_attempts
 from fakeit.pipelines.store.commit import OWN, commit
 from fakeit.pipelines.store.manifest import SPLITS, Manifest, Rejection
-from fakeit.pipelines.tally import Tally, unmatched_of
 
 Existing = Literal["refuse", "resume", "overwrite"]
 REPORT = "report.html"
@@ -60,7 +60,7 @@ def preprocess(
         config: what to make.
         path: where the source lies, as its kind understands it.
         dataset: the folder or URL to write.
-        runner: who runs the shard tasks (fakeit.pipelines.runners).
+        runner: who runs the shard tasks (fakeit.pipelines.machine.runners).
         existing: what to do with an output folder that holds something already.
 
     Raises:

@@ -3,7 +3,7 @@ beside them _vis.txt, a line a point: 1 hidden, 2 visible (COCO's), and _dense.j
 
 Face i depends on (seed, i, conf) alone, so tasks are ranges of indices, in any order on any executor. A face stands
 when its points file stands (it is written last, whole); a killed run that is started again renders what is missing.
-Where a task may run twice at once (Spark), faces wait for the end of the job in `fakeit.pipelines.face_attempts`.
+Where a task may run twice at once (Spark), faces wait for the end of the job in `fakeit.pipelines.flows.face_attempts`.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from itertools import islice
 import cv2
 import numpy as np
 
-from fakeit.pipelines import face_attempts
-from fakeit.pipelines.code_version import code_version
 from fakeit.pipelines.config import digest, to_dict
 from fakeit.pipelines.dense_points import to_json
 from fakeit.pipelines.errors import FakeitError
-from fakeit.pipelines.face_attempts import Attempt, folder_of, put_in_place, stands
+from fakeit.pipelines.files.storage import exists, join, list_files, make_folder, read_bytes, write_atomically
+from fakeit.pipelines.flows import face_attempts
+from fakeit.pipelines.flows.face_attempts import Attempt, folder_of, put_in_place, stands
+from fakeit.pipelines.machine.code_version import code_version
+from fakeit.pipelines.machine.runners import Runner
 from fakeit.pipelines.progress import ProgressBar
-from fakeit.pipelines.runners import Runner
-from fakeit.pipelines.storage import exists, join, list_files, make_folder, read_bytes, write_atomically
 from fakeit.pipelines.synth.config import SynthesisConfig
 from fakeit.pipelines.synth.face import Face, render
 from fakeit.pipelines.synth.heads import load_head

@@ -210,7 +210,7 @@ def fingerprint(location: str) -> str:
 
 def list_files(root: str) -> list[str]:
     """Every file below a folder, URL or .zip archive, as locations relative to it, sorted. Links to folders are not
-    followed. Of what people have, `fakeit.pipelines.walking` lists what is meant."""
+    followed. Of what people have, `fakeit.pipelines.files.walking` lists what is meant."""
     if is_archive(root):
         return archive_members(root)
     if is_url(root):

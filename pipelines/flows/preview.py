@@ -14,12 +14,12 @@ from fakeit.pipelines.faces.augment import Draw, generator
 from fakeit.pipelines.faces.crop import from_unit
 from fakeit.pipelines.faces.draw import contact_sheet, draw_landmarks
 from fakeit.pipelines.faces.matrix import transform
-from fakeit.pipelines.preprocess import open_samples
-from fakeit.pipelines.preprocess_config import PreprocessConfig
-from fakeit.pipelines.shard_plan import plan_tasks
-from fakeit.pipelines.shard_task import ShardTask, make_rows
+from fakeit.pipelines.files.storage import make_folder, write_atomically
+from fakeit.pipelines.flows.preprocess import open_samples
+from fakeit.pipelines.flows.preprocess_config import PreprocessConfig
+from fakeit.pipelines.flows.shard_plan import plan_tasks
+from fakeit.pipelines.flows.shard_task import ShardTask, make_rows
 from fakeit.pipelines.sources import Source, read_sample
-from fakeit.pipelines.storage import make_folder, write_atomically
 from fakeit.pipelines.store.schema import Rows
 
 SIDE = 192

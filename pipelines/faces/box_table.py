@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.box import SMALLEST, Box
-from fakeit.pipelines.file_names import NameIndex, printable
-from fakeit.pipelines.text_files import TABLE_LIMIT, read_text, table_rows
+from fakeit.pipelines.files.file_names import NameIndex, printable
+from fakeit.pipelines.files.text_files import TABLE_LIMIT, read_text, table_rows
 
 COLUMNS = ("image", "x", "y", "width", "height")
 

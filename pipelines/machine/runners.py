@@ -135,7 +135,7 @@ def spark_session(name: str) -> SparkSession:
     """The running Spark session, or a new one with what spark-submit was given."""
     from pyspark.sql import SparkSession
 
-    from fakeit.pipelines import shipping
+    from fakeit.pipelines.machine import shipping
 
     started = time.monotonic()
     shipping.prepare_driver()

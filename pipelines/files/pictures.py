@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fakeit.pipelines.errors import FakeitError
-from fakeit.pipelines.file_names import PICTURES, WRITABLE, OutputNames, climbs, is_picture, is_video, printable
-from fakeit.pipelines.storage import exists, is_archive, is_url, join_member, split_member
-from fakeit.pipelines.walking import HIDDEN, list_inputs
+from fakeit.pipelines.files.file_names import PICTURES, WRITABLE, OutputNames, climbs, is_picture, is_video, printable
+from fakeit.pipelines.files.storage import exists, is_archive, is_url, join_member, split_member
+from fakeit.pipelines.files.walking import HIDDEN, list_inputs
 
 _DRAWN = re.compile(r"(.+)\.points(\.\w+)(?:\.png)?")  # what `drawn_beside` has put beside its picture
 

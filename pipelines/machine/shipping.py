@@ -4,7 +4,8 @@ The environment's archive is a whole Python (interpreter, standard library, site
 unpacked. venv-pack would leave links to the interpreter that the venv was made with, which executors do not have. What
 only training and people need is left out, unless executors are to train: then they get torch and Horovod as well.
 
-`python -m fakeit.pipelines.shipping code|environment|training` prints the archive's path, made on the first call.
+`python -m fakeit.pipelines.machine.shipping code|environment|training` prints the archive's path, made on the first
+call.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fakeit.pipelines import environment
+from fakeit.pipelines.machine import environment
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
 
-ROOT = Path(__file__).resolve().parent.parent  # of a checkout; installed, the package itself
+ROOT = Path(__file__).resolve().parents[2]  # of a checkout; installed, the package itself
 CHECKOUT = (ROOT / "fakeit").is_dir()
 PACKAGES = ("pipelines", "model", "jobs")  # below `fakeit`, where its folder has links to them
 CODE = "fakeit-code-"

@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterable
 
 from fakeit.pipelines.errors import FakeitError
-from fakeit.pipelines.file_names import climbs
-from fakeit.pipelines.storage import exists, is_url, join, list_files, make_folder, move, remove, split_member
+from fakeit.pipelines.files.file_names import climbs
+from fakeit.pipelines.files.storage import exists, is_url, join, list_files, make_folder, move, remove, split_member
 
 BUILDING = ".building"
 

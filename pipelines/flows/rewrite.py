@@ -13,11 +13,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from fakeit.pipelines.code_version import code_version
 from fakeit.pipelines.errors import FakeitError
-from fakeit.pipelines.outputs import building, refuse_foreign, refuse_overlap, replace_with
-from fakeit.pipelines.runners import Runner
-from fakeit.pipelines.storage import exists, join, list_files, make_folder, remove
+from fakeit.pipelines.files.outputs import building, refuse_foreign, refuse_overlap, replace_with
+from fakeit.pipelines.files.storage import exists, join, list_files, make_folder, remove
+from fakeit.pipelines.machine.code_version import code_version
+from fakeit.pipelines.machine.runners import Runner
 from fakeit.pipelines.store import manifest as manifests
 from fakeit.pipelines.store.attempts import TASKS, write_attempt
 from fakeit.pipelines.store.commit import OWN, commit
@@ -59,7 +59,7 @@ def rewrite(
         dataset: to read.
         output: folder or URL to write; must be empty or missing unless `overwrite`.
         change: see `Change`.
-        runner: of `fakeit.pipelines.runners`.
+        runner: of `fakeit.pipelines.machine.runners`.
         note: all facts → what is added to the conf in the new manifest.
         overwrite: a dataset at `output` is replaced when the new one is whole.
         progress: called with the number of shards that ended.

@@ -24,11 +24,11 @@ from fakeit.pipelines.faces.augment import Draw, generator
 from fakeit.pipelines.faces.box import Box, check_box, from_landmarks
 from fakeit.pipelines.faces.crop import Picture, crop_from_source, equalise, eye_angle, to_unit
 from fakeit.pipelines.faces.matrix import inverse, product, transform
-from fakeit.pipelines.file_names import printable
+from fakeit.pipelines.files.file_names import printable
+from fakeit.pipelines.files.storage import exists, fingerprint, join, read_bytes, remove, write_atomically
+from fakeit.pipelines.flows.preprocess_config import PreprocessConfig, SourceConfig
 from fakeit.pipelines.landmarks import scheme
-from fakeit.pipelines.preprocess_config import PreprocessConfig, SourceConfig
 from fakeit.pipelines.sources import Annotation, Sample, Source, read_sample
-from fakeit.pipelines.storage import exists, fingerprint, join, read_bytes, remove, write_atomically
 from fakeit.pipelines.store.attempts import TASKS, stands, task_name, write_attempt
 from fakeit.pipelines.store.manifest import Rejection
 from fakeit.pipelines.store.schema import Rows, RowShape

@@ -12,7 +12,7 @@ from fakeit import __version__
 
 def code_version() -> str:
     """The commit that this code is at, `+` behind it when files differ; outside a checkout the package's version."""
-    root = Path(__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():  # a wheel below somebody else's checkout is not at that one's commit
         return __version__
     try:
@@ -26,7 +26,7 @@ def code_version() -> str:
 def code_hash() -> str:
     """16 hex digits of the code below pipelines/: what a shard's bytes depend on beside its samples and conf. Unlike
     the commit it does not change with a training or a document. Called where the files lie, not on executors."""
-    digest, root = hashlib.sha256(), Path(__file__).resolve().parent
+    digest, root = hashlib.sha256(), Path(__file__).resolve().parents[1]
     digest.update(str(root).encode() if not root.is_dir() else b"")  # in an archive, whose name is a hash of the code
     for path in sorted(root.rglob("*.py")):
         if "synth" not in path.relative_to(root).parts:  # the renderer makes pictures, not shards

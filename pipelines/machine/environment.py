@@ -3,7 +3,7 @@ native code or a hang, far from its cause. Versions come from the installed pack
 There are two sets, and a mixture of them is a mismatch: the classic one that Petastorm and Horovod were made for, and a
 modern one (docs/dependencies.md).
 
-`python -m fakeit.pipelines.environment` prints what was found; `… java-home` prints where Spark's Java is.
+`python -m fakeit.pipelines.machine.environment` prints what was found; `… java-home` prints where Spark's Java is.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
-from fakeit.pipelines import wheel_java
 from fakeit.pipelines.errors import FakeitError
-from fakeit.pipelines.extras import remedy
+from fakeit.pipelines.machine import wheel_java
+from fakeit.pipelines.machine.extras import remedy
 
 JAVA_AT_LEAST = 17
 BUILT_AGAINST = Path("share", "fakeit", "horovod-built-against")  # below sys.prefix: torch's version
@@ -80,7 +80,7 @@ STACKS = (CLASSIC, MODERN)
 def checked() -> bool:
     """Whether versions must fit each other here: in a checkout, and wherever Petastorm or Horovod is installed. What
     pip brings with a wheel's extras is newer than what was tested, which is no reason to refuse it."""
-    checkout = (Path(__file__).resolve().parents[1] / "Makefile").is_file()
+    checkout = (Path(__file__).resolve().parents[2] / "Makefile").is_file()
     return checkout or any(installed(package) for package in ("petastorm", "horovod"))
 
 
@@ -189,7 +189,7 @@ def java_version(home: Path) -> int | None:
 
 
 def _remedy(stack: Stack) -> str:
-    root = Path(__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parents[2]
     made = (".venv", ".venv-modern") if stack is CLASSIC else (f".venv-{stack.name}",)
     python = next((p for p in (root / name / "bin" / "python" for name in made) if p.is_file()), root / made[0])
     if python.is_file() and Path(sys.prefix).resolve() != python.parent.parent.resolve():
