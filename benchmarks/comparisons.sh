@@ -21,7 +21,7 @@ dataset=$output/dataset-$faces
 if [ ! -e "$dataset/manifest.json" ]; then
     "$python" jobs/synthesize.py --count "$faces" --size 192 --folders --seed 1 --workers "$cores" --output "$output/faces-$faces" &&
         "$python" jobs/preprocess.py --config conf/preprocess/box.toml --input "$output/faces-$faces" --output "$dataset" \
-            --set source.options.dense=true --workers "$cores" --resume || exit 1
+            --set source.options.dense=true --set crop.size=128 --workers "$cores" --resume || exit 1
 fi
 for page in $pages; do
     "$python" jobs/compare.py --config "conf/compare/$page.toml" --dataset "$dataset" --output "$output" --workers "$workers" "$@" || {

@@ -72,8 +72,8 @@ def dataset(name: str, options: argparse.Namespace) -> Path:
         head = ["--head", "ict", "--head-file", options.head_file] if options.head_file else []
         job("synthesize.py", "--count", options.faces, "--size", options.render, "--seed", 1, "--output", made,
             "--workers", options.workers, *head, *settings(WITHOUT[name]))  # fmt: skip
-        job("preprocess.py", "--config", "conf/preprocess/box.toml", "--input", made, "--output", place, "--set",
-            "source.options.dense=true", "--workers", options.workers, "--overwrite")  # fmt: skip
+        job("preprocess.py", "--config", "conf/preprocess/box.toml", "--input", made, "--output", place,
+            *settings(["source.options.dense=true", "crop.size=128"]), "--workers", options.workers, "--overwrite")  # fmt: skip
         shutil.rmtree(made)
         print(f"without {name}: {place}", flush=True)
     return Path(place)

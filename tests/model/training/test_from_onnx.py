@@ -17,7 +17,8 @@ BOX = locate("box")
 
 def crops(count: int = 12) -> np.ndarray:
     made = [picture([placed(60 + 2 * i, 70, 1.0 + 0.05 * i)], 160, 160)[0] for i in range(count)]
-    return np.stack([cv2.resize(image, (96, 96), interpolation=cv2.INTER_AREA) for image in made])
+    side = network_from_onnx(BOX)[2].size
+    return np.stack([cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA) for image in made])
 
 
 def test_torch_gives_the_points_of_the_file() -> None:
@@ -41,5 +42,5 @@ def test_its_norms_have_statistics_of_faces_so_that_training_goes_on_from_there(
 
 def test_it_loads_as_a_checkpoint_by_its_name() -> None:
     stored = checkpoint.load("box")
-    assert (stored.scheme, stored.network.name, stored.crop.size) == ("face70", "resnet_lean", 96)
+    assert (stored.scheme, stored.network.name, stored.crop.size) == ("face70", "resnet_lean", 128)
     assert checkpoint.load(BOX).network == stored.network
