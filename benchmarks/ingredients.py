@@ -73,7 +73,7 @@ def dataset(name: str, options: argparse.Namespace) -> Path:
         job("synthesize.py", "--count", options.faces, "--size", options.render, "--seed", 1, "--output", made,
             "--workers", options.workers, *head, *settings(WITHOUT[name]))  # fmt: skip
         job("preprocess.py", "--config", "conf/preprocess/box.toml", "--input", made, "--output", place,
-            *settings(["source.options.dense=true", "crop.size=128"]), "--workers", options.workers, "--overwrite")  # fmt: skip
+            "--workers", options.workers, "--overwrite", *settings(["source.options.dense=true", "crop.size=128"]))  # fmt: skip
         shutil.rmtree(made)
         print(f"without {name}: {place}", flush=True)
     return Path(place)
