@@ -72,8 +72,9 @@ def dataset(name: str, options: argparse.Namespace) -> Path:
         head = ["--head", "ict", "--head-file", options.head_file] if options.head_file else []
         job("synthesize.py", "--count", options.faces, "--size", options.render, "--seed", 1, "--output", made,
             "--workers", options.workers, *head, *settings(WITHOUT[name]))  # fmt: skip
-        job("preprocess.py", "--config", "conf/preprocess/box.toml", "--input", made, "--output", place,
-            "--workers", options.workers, "--overwrite", *settings(["source.options.dense=true", "crop.size=128"]))  # fmt: skip
+        small = settings(["source.options.dense=true", "crop.size=128"])
+        job("preprocess.py", "--config", "conf/preprocess/box.toml", "--input", made, "--output", place, *small,
+            "--workers", options.workers, "--overwrite")  # fmt: skip
         shutil.rmtree(made)
         print(f"without {name}: {place}", flush=True)
     return Path(place)
