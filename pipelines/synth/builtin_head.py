@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from fakeit.pipelines.synth.head import Head, Material
+from fakeit.pipelines.synth.head import Head, Material, grid_triangles
 from fakeit.pipelines.synth.places import places
 from fakeit.pipelines.synth.shoulders import with_shoulders
 
@@ -88,7 +88,7 @@ def _surface() -> tuple[Floats, NDArray[np.int32]]:
     grid = np.arange(_ACROSS * _UP).reshape(_UP, _ACROSS)
     neck, neck_grid = _neck(len(head))
     vertices = np.concatenate([head, neck]).astype(np.float32)
-    return vertices, np.concatenate([_faces(grid), _faces(neck_grid)]).astype(np.int32)
+    return vertices, np.concatenate([grid_triangles(grid), grid_triangles(neck_grid)]).astype(np.int32)
 
 
 def _neck(first: int) -> tuple[Floats, NDArray[np.int64]]:
@@ -98,12 +98,6 @@ def _neck(first: int) -> tuple[Floats, NDArray[np.int64]]:
     neck = np.stack([wide * np.sin(around), y, 0.9 * wide * np.cos(around) - 1.2 - level], axis=2)
     grid = np.arange(around.size).reshape(around.shape)[::-1] + first
     return neck.reshape(-1, 3).astype(np.float32), grid
-
-
-def _faces(grid: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Two triangles a cell; rows of `grid` run upwards, columns to the right seen from outside."""
-    a, b, c, d = grid[:-1, :-1], grid[:-1, 1:], grid[1:, :-1], grid[1:, 1:]
-    return np.concatenate([np.stack([a, b, d], -1).reshape(-1, 3), np.stack([a, d, c], -1).reshape(-1, 3)])
 
 
 def _identities(v: Floats, front: Floats) -> list[Floats]:

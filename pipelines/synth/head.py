@@ -100,3 +100,10 @@ class Head:
         """Vertices (V, 3) of a mesh (N, 3) of `people`."""
         assert self.refine is not None and self.offset is not None
         return np.asarray(self.refine @ coarse + self.offset, np.float32)
+
+
+def grid_triangles(grid: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Two triangles (2 · cells, 3) a cell of a grid (R, C) of vertices; its rows run upwards, its columns to the right
+    seen from outside."""
+    a, b, c, d = grid[:-1, :-1], grid[:-1, 1:], grid[1:, :-1], grid[1:, 1:]
+    return np.concatenate([np.stack([a, b, d], -1).reshape(-1, 3), np.stack([a, d, c], -1).reshape(-1, 3)])

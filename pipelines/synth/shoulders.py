@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from fakeit.pipelines.synth.head import Head, Material
+from fakeit.pipelines.synth.head import Head, Material, grid_triangles
 
 Floats = NDArray[np.float32]
 _AROUND = 56
@@ -42,7 +42,8 @@ def with_shoulders(head: Head) -> Head:
     rings = _rings(head.neutral[edge], turn, middle)
     added = rings.reshape(-1, 3)
     index = np.arange(len(added)).reshape(rings.shape[:2]) + len(head.neutral)
-    faces = np.concatenate([_zip(edge, turn, index[0]), _sheet(np.concatenate([index, index[:, :1]], axis=1))])
+    closed = np.concatenate([index, index[:, :1]], axis=1)[::-1]
+    faces = np.concatenate([_zip(edge, turn, index[0]), grid_triangles(closed)])
     modes, shapes = len(head.identity), len(head.expressions)
     moved = _follow(head, edge, added)
     identity = np.concatenate([head.identity.reshape(modes, -1, 3), moved], axis=1)
@@ -77,12 +78,6 @@ def _rings(neck: Floats, turn: Floats, middle: float) -> Floats:
         across = theirs + (ours - theirs) * (body * body * (3 - 2 * body))
         rings.append(np.stack([across[:, 0], np.full(_AROUND, height), across[:, 1]], axis=1))
     return np.stack(rings).astype(np.float32)
-
-
-def _sheet(index: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Triangles of a grid, rows downwards, columns to the right seen from outside."""
-    a, b, c, d = index[:-1, :-1], index[:-1, 1:], index[1:, :-1], index[1:, 1:]
-    return np.concatenate([np.stack([c, d, b], -1).reshape(-1, 3), np.stack([c, b, a], -1).reshape(-1, 3)])
 
 
 def _zip(edge: NDArray[np.int64], turn: Floats, ring: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fakeit.pipelines.synth.head import grid_triangles
 from fakeit.pipelines.synth.shade import WORN
 
 Floats = NDArray[np.float32]
@@ -68,8 +69,7 @@ class Wardrobe:
         for points in (grid, grid[:, ::-1]) if both else (grid,):
             rows, columns = points.shape[:2]
             index = np.arange(rows * columns).reshape(rows, columns) + self.count
-            a, b, c, d = index[:-1, :-1], index[:-1, 1:], index[1:, :-1], index[1:, 1:]
-            faces = np.concatenate([np.stack([a, b, d], -1).reshape(-1, 3), np.stack([a, d, c], -1).reshape(-1, 3)])
+            faces = grid_triangles(index)
             step = np.linalg.norm(np.diff(points, axis=1), axis=2).mean()
             rise = np.linalg.norm(np.diff(points, axis=0), axis=2).mean()
             across, up = np.meshgrid(np.arange(columns) * step, np.arange(rows) * rise)
