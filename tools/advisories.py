@@ -1,8 +1,8 @@
 #!/usr/bin/env python
 """Every pinned package with its version, for a checker of known holes; and those that are known, and why they stay.
 
-python tools/advisories.py               NAME==VERSION a line, of all locks, as pip-audit -r reads them
-python tools/advisories.py --cyclonedx   the same as a CycloneDX list, which most checkers read
+    python tools/advisories.py               NAME==VERSION a line, of all locks, as pip-audit -r reads them
+    python tools/advisories.py --cyclonedx   the same as a CycloneDX list, which most checkers read
 """
 
 from __future__ import annotations
