@@ -166,7 +166,7 @@ def run(
             raise
         place = traceback.extract_tb(error.__traceback__)[-1]
         found = " ".join(f"{type(error).__name__}: {error}".split())[:500]
-        if isinstance(error, OSError) and refused_by_disk(error):
+        if refused_by_disk(error):
             where = f": {error.filename}" if error.filename else ""
             print(f"error: {error.strerror}{where}", file=sys.stderr)
             code = 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from typing import TypeGuard
 
 from fakeit.pipelines.secrets import masked
 
@@ -19,7 +20,7 @@ def one_line(error: BaseException, most: int) -> str:
     return " ".join(str(error).split())[:most]
 
 
-def refused_by_disk(error: BaseException) -> bool:
+def refused_by_disk(error: BaseException) -> TypeGuard[OSError]:
     """Whether a disk or its owner refuses: full, read-only, somebody else's. The user's to change, not a bug."""
     refusals = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
     return isinstance(error, OSError) and error.errno in refusals

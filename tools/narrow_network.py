@@ -15,6 +15,7 @@ import os
 import sys
 from collections import defaultdict
 from dataclasses import replace
+from pathlib import Path
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -64,14 +65,12 @@ def importance(network: LandmarkNetwork, reads: Groups, crops: np.ndarray) -> di
 
     def look(name: str) -> object:
         def hook(module: nn.Module, inputs: tuple[Tensor]) -> None:
-            weight = module.weight
+            (taken,), weight = inputs, module.weight
             assert isinstance(weight, Tensor)
-            taken = inputs[0].flatten(1) if inputs[0].ndim == 2 else inputs[0]
             channels = network.backbone.channels if name == "dense.weigh" else weight.shape[1]
             carried = taken.reshape(len(taken), channels, -1).square().mean((0, 2))
-            found[reads[name]] = found[reads[name]] + carried * weight.reshape(len(weight), channels, -1).square().sum(
-                (0, 2)
-            )
+            made = weight.reshape(len(weight), channels, -1).square().sum((0, 2))
+            found[reads[name]] = found[reads[name]] + carried * made
 
         return hook
 
@@ -124,10 +123,12 @@ def main() -> None:
         sample = torch.from_numpy(crops[:200])
         apart = float((narrow(sample).points - wide(sample).points).norm(dim=-1).mean()) * stored.crop.size
     made = checkpoint.Checkpoint(config, stored.crop, stored.scheme, narrow.state_dict())
-    with open(arguments.output, "wb") as file:
-        file.write(checkpoint.dump(made))
+    Path(arguments.output).write_bytes(checkpoint.dump(made))
     print(f"{arguments.output}: width {config.width}; {apart:.1f} of {stored.crop.size} pixels from {arguments.model}")
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except FakeitError as error:
+        raise SystemExit(f"error: {error}") from error

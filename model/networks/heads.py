@@ -67,9 +67,9 @@ class DirectHead(nn.Module):
         Returns:
             (outputs, features), or None where the other head has other points, other channels or no square grid.
         """
-        if name != "linear.weight":
+        if name != "linear.weight" or self.average:
             return None
-        return None if self.average else stretched_grid(weight, self.linear, self.channels)
+        return stretched_grid(weight, self.linear, self.channels)
 
     @torch.no_grad()
     def start_at(self, mean_shape: Tensor) -> None:
