@@ -201,14 +201,14 @@ class Augmenter:
         )
 
     def _on_some(self, pixels: Tensor, on: Tensor, change: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-        """Applies `change(pixels of those, their numbers)` to the faces that drew it."""
+        """Applies `change(pixels of those, their numbers)` to the faces that drew it, in place."""
         who = on.nonzero()[:, 0]
         if len(who) == 0:
             return pixels
         if len(who) == len(pixels):
             return change(pixels, who)
         places = self._send(who)
-        return pixels.index_copy(0, places, change(pixels[places], who))
+        return pixels.index_copy_(0, places, change(pixels[places], who))
 
     def _photometric(self, pixels: Tensor, draws: Draws) -> Tensor:
         pixels = self._occlude(pixels, draws)
@@ -239,27 +239,31 @@ class Augmenter:
 
     def _occlude(self, pixels: Tensor, draws: Draws) -> Tensor:
         strength, on = self.strength("patches", draws)
-        if on.any():
-            extra = draws.extra[:, _PATCH:_BAR]
+        width, on_bars = self.strength("bars", draws)
+
+        def patches(some: Tensor, who: Tensor) -> Tensor:
+            extra = draws.extra[who, _PATCH:_BAR]
             count = 1 + (extra[:, 5 * PATCHES] * PATCHES).floor()
             for index in range(PATCHES):
                 u = extra[:, 5 * index : 5 * index + 5]
-                half = strength[:, None] * (0.5 + u[:, 2:4]) / 2
+                half = strength[who, None] * (0.5 + u[:, 2:4]) / 2
                 inside_x = (self.axis - (u[:, :1] - 0.5)).abs() < half[:, :1]
-                inside_y = ((self.axis - (u[:, 1:2] - 0.5)).abs() < half[:, 1:]) & (on & (index < count))[:, None]
+                inside_y = ((self.axis - (u[:, 1:2] - 0.5)).abs() < half[:, 1:]) & (index < count)[:, None]
                 mask = self._send(inside_y)[:, :, None] & self._send(inside_x)[:, None, :]
-                colour = self._send(255 * (u[:, 4:5] * torch.tensor([1.0, 7.3, 31.7]) % 1)[:, : pixels.shape[1]])
-                pixels = torch.where(mask[:, None], colour[:, :, None, None], pixels)
-        width, on = self.strength("bars", draws)
-        if on.any():
-            u = draws.extra[:, _BAR:]
+                colour = self._send(255 * (u[:, 4:5] * torch.tensor([1.0, 7.3, 31.7]) % 1)[:, : some.shape[1]])
+                some = torch.where(mask[:, None], colour[:, :, None, None], some)
+            return some
+
+        def bars(some: Tensor, who: Tensor) -> Tensor:
+            u = draws.extra[who, _BAR:]
             angle, offset = math.pi * u[:, 0], 0.8 * u[:, 1] - 0.4
-            places = torch.stack((angle.cos(), angle.sin(), offset, torch.where(on, width / 2, -1.0)))
+            places = torch.stack((angle.cos(), angle.sin(), offset, width[who] / 2))
             cosine, sine, offset, half = self._send(places)[..., None, None]
             mask = (cosine * self.y - sine * self.x - offset).abs() < half
-            colour = self._send(255 * u[:, 2:5])[:, : pixels.shape[1], None, None]
-            pixels = torch.where(mask[:, None], colour, pixels)
-        return pixels
+            colour = self._send(255 * u[:, 2:5])[:, : some.shape[1], None, None]
+            return torch.where(mask[:, None], colour, some)
+
+        return self._on_some(self._on_some(pixels, on, patches), on_bars, bars)
 
     def _recolour(self, pixels: Tensor, draws: Draws) -> Tensor:
         gamma, on = self.strength("gamma", draws, 1.0)

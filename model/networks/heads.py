@@ -124,19 +124,20 @@ class VotesHead(nn.Module):
         self.prior = nn.Parameter(torch.zeros(points, side, side))
         centre = (torch.arange(side) + 0.5) / side
         y, x = torch.meshgrid(centre, centre, indexing="ij")
+        self.side = side
         self.cells: Tensor
-        self.register_buffer("cells", torch.stack((x, y)).reshape(2, 1, -1), persistent=False)
+        absolute = (x, y, *[torch.zeros_like(x)] * (1 + visibility))  # offsets are from cells, the rest is as it is
+        self.register_buffer("cells", torch.stack(absolute).reshape(len(absolute), 1, -1), persistent=False)
 
     def forward(self, maps: Sequence[Tensor]) -> Prediction:
         merged = self.lateral[0](maps[0])
         for lateral, coarse in zip(list(self.lateral)[1:], maps[1:], strict=True):
-            above = functional.interpolate(lateral(coarse), merged.shape[-2:], mode="bilinear", align_corners=False)
-            merged = merged + above
-        votes = self.vote(self.merge(merged)).float().reshape(-1, 4 + self.visible, self.points, self.cells.shape[-1])
-        weight = (votes[:, 0] + self.prior.flatten(1)).softmax(-1)
-        points = torch.stack([(weight * (self.cells[axis] + votes[:, 1 + axis])).sum(-1) for axis in (0, 1)], -1)
-        visibility = (weight * votes[:, 4]).sum(-1) if self.visible else None
-        return Prediction(points, (weight * votes[:, 3]).sum(-1).clamp(*SIGMA_RANGE), visibility)
+            merged = merged + _enlarged(lateral(coarse), self.side)
+        votes = self.vote(self.merge(merged)).float().reshape(-1, 1 + len(self.cells), self.points, self.side**2)
+        weight = (votes[:, :1] + self.prior.flatten(1)).softmax(-1)
+        mean = (weight * (votes[:, 1:] + self.cells)).sum(-1)
+        visibility = mean[:, 3] if self.visible else None
+        return Prediction(mean[:, :2].transpose(1, 2), mean[:, 2].clamp(*SIGMA_RANGE), visibility)
 
     @torch.no_grad()
     def stretched(self, name: str, weight: Tensor) -> Tensor | None:
@@ -152,8 +153,16 @@ class VotesHead(nn.Module):
         assert self.vote.bias is not None
         self.vote.bias.zero_()
         self.vote.bias[3 * self.points : 4 * self.points] = -2.5
-        apart = (self.cells.squeeze(1).T[None] - mean_shape.nan_to_num(0.5)[:, None]).square().sum(-1)
+        apart = (self.cells[:2].squeeze(1).T[None] - mean_shape.nan_to_num(0.5)[:, None]).square().sum(-1)
         self.prior.copy_((-apart / (2 * self.START**2)).reshape(self.prior.shape))
+
+
+def _enlarged(maps: Tensor, side: int) -> Tensor:
+    """Maps (N, C, s, s) interpolated to (N, C, side, side); by a whole factor where it is one, which an ONNX file can
+    hold as a number: onnxruntime is quicker by a twentieth of nano's time than with a size that it works out."""
+    factor, rest = divmod(side, int(maps.shape[-1]))
+    to = {"size": (side, side)} if rest else {"scale_factor": float(factor)}
+    return functional.interpolate(maps, mode="bilinear", align_corners=False, **to)
 
 
 class DenseHead(nn.Module):
