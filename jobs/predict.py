@@ -99,7 +99,7 @@ def parser() -> Parser:
     p.add_argument("--output", help=".csv, .json, or a folder for .pts; without it faces are only drawn")
     p.add_argument("--format", choices=("csv", "json", "pts", "coco"), help="where the output's ending does not say")
     p.add_argument("--draw", metavar="DIR", help="pictures and videos with points, red where the network is unsure")
-    p.add_argument("--adapter", metavar="NAME", help="a label adapter beside the model, its .npz file, or contour")
+    p.add_argument("--adapter", metavar="NAME", help="a label adapter beside the model, its .npz, contour or wflw98")
     p.add_argument("--detector", default="mtcnn", help="mtcnn (finds more) or haar (faster)")
     p.add_argument("--smallest-face", type=float, metavar="SHARE", help="of the shorter side (mtcnn 0.05, haar 0.1)")
     p.add_argument("--refine", type=at_least(0), default=0, metavar="N", help="passes more, cropped by points (0)")

@@ -15,7 +15,7 @@ from fakeit.model.evaluation import html_report, predictions, scoring
 from fakeit.model.evaluation.predictions import Boxes, PredictionSet
 from fakeit.model.evaluation.protocols import EvaluationProtocol, open_protocol, protocol
 from fakeit.model.evaluation.scoring import Evaluation
-from fakeit.model.inference.adapter import JAW_CONTOUR, adapter_path
+from fakeit.model.inference.adapter import BUILT_IN, adapter_path
 from fakeit.model.inference.backends import AS_TOLD, write_metadata
 from fakeit.model.inference.landmarker import BOX, Landmarker
 from fakeit.model.tracking import catalogue
@@ -180,7 +180,7 @@ def _in_true_boxes(
 
 def fit_adapter_on(landmarker: Landmarker, config: BenchmarkConfig, name: str, model: str | None) -> str:
     """Fits a label adapter on a source with true boxes and stores it beside the model; a line on how it went."""
-    if name == JAW_CONTOUR.name:
+    if name in BUILT_IN:
         raise FakeitError(f"adapter '{name}' is built in; choose another name to fit one")
     chosen, collected = _in_true_boxes(landmarker, config, mirrored=True)
     adapter, left = scoring.fit_label_adapter(collected, name, f"{chosen.name} ({len(collected.samples)} faces)")

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fakeit.model.inference import jaw_contour
+from fakeit.model.inference import jaw_contour, wflw98
 from fakeit.model.inference.backends import AS_TOLD, SigmaFit, confidence
 from fakeit.pipelines.config import nearest, to_dict
 from fakeit.pipelines.errors import FakeitError
@@ -115,8 +115,18 @@ class Adapter:
             )
 
 
-class JawContour(Adapter):
-    """Called "contour": `face70` as `ibug68` by the geometry of the face alone, whichever model; it needs no file."""
+class ByGeometry(Adapter):
+    """A built-in one: from `face70` by the geometry of the face alone, whichever model; it needs no file."""
+
+    def confidence(
+        self, trust: NDArray[np.float32], log_sigma: NDArray[np.floating] | None = None
+    ) -> NDArray[np.float32]:
+        """The network's own."""
+        return self.carried(trust)
+
+
+class JawContour(ByGeometry):
+    """Called "contour": `face70` as `ibug68`, its jaw the outline that is seen."""
 
     def apply(
         self,
@@ -129,16 +139,33 @@ class JawContour(Adapter):
             return np.asarray(convert(points, self.source, self.target), np.float32)
         return jaw_contour.contour_points(points, dense)
 
-    def confidence(
-        self, trust: NDArray[np.float32], log_sigma: NDArray[np.floating] | None = None
+
+class Wflw98(ByGeometry):
+    """Called "wflw98": `face70` as `wflw98`."""
+
+    def apply(
+        self,
+        points: NDArray[np.floating],
+        log_sigma: NDArray[np.floating] | None = None,
+        dense: NDArray[np.floating] | None = None,
     ) -> NDArray[np.float32]:
-        """The network's own."""
-        return self.carried(trust)
+        """As `Adapter.apply`; without dense points the jaw stays where it is."""
+        return wflw98.wflw98_points(points, dense)
+
+    def carried(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(70,) → (98,): the mean of the points that each is made of."""
+        return wflw98.carried(values)
 
 
-JAW_CONTOUR = JawContour(
-    jaw_contour.NAME, jaw_contour.SOURCE, jaw_contour.TARGET, np.zeros((0, 2)), np.zeros((0, 0)), fitted_on="nothing"
-)
+def _by_geometry(made: type[ByGeometry], name: str, source: str, target: str) -> ByGeometry:
+    return made(name, source, target, np.zeros((0, 2)), np.zeros((0, 0)), fitted_on="nothing")
+
+
+JAW_CONTOUR = _by_geometry(JawContour, jaw_contour.NAME, jaw_contour.SOURCE, jaw_contour.TARGET)
+BUILT_IN = {
+    JAW_CONTOUR.name: JAW_CONTOUR,
+    wflw98.NAME: _by_geometry(Wflw98, wflw98.NAME, wflw98.SOURCE, wflw98.TARGET),
+}
 
 
 def alignment(points: NDArray[np.floating], mean: Array) -> tuple[Array, Array]:
@@ -216,12 +243,12 @@ def stored_names(model: str | Path) -> Sequence[str]:
 
 
 def beside(asked: str | Path, model: Path) -> Adapter:
-    """The adapter asked for: a file, "contour", or the name of one beside the model."""
-    if asked == JAW_CONTOUR.name:
-        return JAW_CONTOUR
+    """The adapter asked for: a file, a built-in one ("contour", "wflw98"), or the name of one beside the model."""
+    if asked in BUILT_IN:
+        return BUILT_IN[str(asked)]
     if str(asked).endswith(".npz"):
         return load_adapter(asked)
-    path, known = adapter_path(model, str(asked)), [*stored_names(model), JAW_CONTOUR.name]
+    path, known = adapter_path(model, str(asked)), [*stored_names(model), *BUILT_IN]
     if not path.is_file():
         there = f"beside this model: {', '.join(known)}"
         raise FakeitError(f"adapter '{asked}': {path} is missing ({there}){nearest(str(asked), known)}")
