@@ -121,7 +121,7 @@ def main() -> None:
     parser.add_argument("--without", nargs="+", choices=list(WITHOUT), default=list(WITHOUT), metavar="INGREDIENT")
     named = "[NAME:]BENCHMARK=DIR"
     parser.add_argument("--real", "--photographs", action="append", default=[], metavar=named, help="to score on")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     options = parser.parse_args()
     places = {name: dataset(name, options) for name in dict.fromkeys([EVERYTHING, *options.without])}
     grid = options.output / "render_ingredients.toml"

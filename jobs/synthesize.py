@@ -49,7 +49,7 @@ def main(arguments: argparse.Namespace) -> None:
         runner = runners.on_spark(runners.spark_session("fakeit synthesize"))
         arguments.output = absolute(arguments.output)
     else:
-        runner = runners.in_processes(os.cpu_count() or 1 if arguments.workers is None else arguments.workers)
+        runner = runners.in_processes(len(os.sched_getaffinity(0)) if arguments.workers is None else arguments.workers)
     seconds = synthesize(
         config,
         arguments.count,

@@ -3,11 +3,11 @@
 
     python tools/label_photographs.py large PHOTOS --output points.csv
 
-A teacher that sees a face eighteen times (mirrored or not, three turns, three crops) errs less than a student that sees it
-once, so its mean is something to learn from (noisy student, arXiv 1911.04252). The boxes are the detector's. A point whose
-views scatter by more than `--scatter` of the box's side is left empty, and training leaves it out; a picture without a
-face has no row. `jobs/preprocess.py --config conf/preprocess/folder.toml` reads the CSV; what learns from it has seen
-photographs (docs/real_faces.md).
+A teacher that sees a face eighteen times (mirrored or not, three turns, three crops) errs less than a student that sees
+it once, so its median is something to learn from (noisy student, arXiv 1911.04252). The boxes are the detector's. A
+point whose views scatter by more than `--scatter` of the box's side is left empty, and training leaves it out; a
+picture without a face has no row. `jobs/preprocess.py --config conf/preprocess/folder.toml` reads the CSV; what learns
+from it has seen photographs (docs/own_points.md).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from fakeit.pipelines.files.image_io import read_image
 from fakeit.pipelines.files.storage import write_atomically
 from fakeit.pipelines.files.walking import list_inputs
 from fakeit.pipelines.landmarks import scheme
-from fakeit.pipelines.progress import progress
+from fakeit.pipelines.progress import counted, progress
 
 TURNS, SIZES = (-12.0, 0.0, 12.0), (0.92, 1.0, 1.08)  # degrees; of the box
 
@@ -66,7 +66,7 @@ def _sized(box: Box, by: float) -> Box:
 
 
 def taught(landmarker: Landmarker, pixels: NDArray[np.uint8], scatter: float) -> NDArray[np.float64] | None:
-    """The mean points (K, 2) of the most prominent face of (H, W, 3) uint8 RGB, source pixels, NaN where the views
+    """The median points (K, 2) of the most prominent face of (H, W, 3) uint8 RGB, source pixels, NaN where the views
     scatter by more than `scatter` of the box's side; None without a face."""
     found = landmarker.detect(pixels)
     if not found:
@@ -115,7 +115,10 @@ def main() -> None:
         text.flush()
         text.detach()
     share = empty / max(1, len(rows) * points)
-    print(f"{arguments.output}: {len(rows)} faces, {share:.1%} of their points left empty, {len(lost)} pictures without a face")
+    print(
+        f"{arguments.output}: {counted(len(rows), 'face')}, {share:.1%} of their points left empty, "
+        f"{counted(len(lost), 'picture')} without a face"
+    )
 
 
 if __name__ == "__main__":
