@@ -49,7 +49,7 @@ SMALLER = (
 )
 # What cannot run in a clone on one machine, and why.
 ELSEWHERE = (
-    (re.compile(r"--cluster|spark://"), "needs a cluster; tests/pipelines/test_cluster.py starts one"),
+    (re.compile(r"--cluster|spark://"), "needs a cluster; tests/pipelines/machine/test_cluster.py starts one"),
     (re.compile(r"GPU=1|benchmarks/gpu\.sh|docker .*gpu"), "needs a GPU"),
     (re.compile(r"--camera"), "needs a camera"),
     (re.compile(r"--import-ict|--head ict"), "needs ICT-FaceKit's checkout"),

@@ -19,7 +19,7 @@ from train_job import OURS, ROOT, losses
 from fakeit.model.distributed import restarts
 from fakeit.model.distributed.communicator import Single
 from fakeit.pipelines.errors import FakeitError
-from tests.pipelines.test_cluster import free_port
+from tests.pipelines.machine.test_cluster import free_port
 
 JOB = """
 import os, signal, sys

@@ -25,7 +25,7 @@ from fakeit.pipelines.machine import runners
 from fakeit.pipelines.store import manifest as manifests
 from fakeit.pipelines.store.schema import Rows
 from fakeit.pipelines.store.shards import read_shard
-from tests.pipelines.test_kaggle_source import write_set
+from tests.pipelines.sources.test_kaggle_source import write_set
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -17,7 +17,7 @@ from fakeit.pipelines.faces.crop import CropConfig
 from fakeit.pipelines.sources import open_source
 from fakeit.pipelines.sources.kaggle import Kaggle
 from fakeit.pipelines.sources.kaggle_tables import read_lookup, read_solution
-from tests.pipelines.test_kaggle_source import write_set
+from tests.pipelines.sources.test_kaggle_source import write_set
 from tools import make_kaggle_set
 
 ROOT = Path(__file__).resolve().parents[3]

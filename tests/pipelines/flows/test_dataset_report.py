@@ -18,7 +18,7 @@ from fakeit.pipelines.faces.crop import CropConfig
 from fakeit.pipelines.flows import dataset_report, preprocess, preview
 from fakeit.pipelines.flows.preprocess_config import SourceConfig
 from fakeit.pipelines.store import manifest as manifests
-from tests.pipelines.test_preprocess import CONFIG, HERE, write_faces
+from tests.pipelines.flows.test_preprocess import CONFIG, HERE, write_faces
 
 
 def _pictures(page: str) -> list[np.ndarray]:

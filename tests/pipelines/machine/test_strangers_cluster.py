@@ -22,8 +22,8 @@ import pytest
 
 from fakeit.pipelines.machine import environment
 from fakeit.pipelines.store import manifest
-from tests.pipelines.test_cluster import DAEMONS, ROOT, SECRET, Cluster, free_port, start, wait_for_workers
-from tests.pipelines.test_kaggle_source import write_set
+from tests.pipelines.machine.test_cluster import DAEMONS, ROOT, SECRET, Cluster, free_port, start, wait_for_workers
+from tests.pipelines.sources.test_kaggle_source import write_set
 from tests.tiny_dataset import make_dataset
 from tests.train_job import losses
 

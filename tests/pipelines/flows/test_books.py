@@ -17,7 +17,7 @@ from fakeit.pipelines.flows.tally import Tally
 from fakeit.pipelines.machine import runners
 from fakeit.pipelines.sources import SampleList, Source, open_source, read_sample
 from fakeit.pipelines.sources.folder import point_columns
-from tests.pipelines.test_walking import PICTURE, POINTS, put, put_faces
+from tests.pipelines.files.test_walking import PICTURE, POINTS, put, put_faces
 
 FIVE = [(5, 5), (30, 6), (18, 20), (8, 30), (28, 31)]
 

@@ -18,7 +18,7 @@ from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.machine import environment
 from fakeit.pipelines.machine.environment import CLASSIC, MODERN, STACKS, Requirement, Stack, mismatch
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 PYARROW = Requirement("pyarrow", "14", "15", "petastorm needs it")
 
 

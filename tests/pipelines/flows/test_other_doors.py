@@ -14,10 +14,10 @@ from fakeit.model.inference.adapter import identity
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.machine import runners
 from fakeit.pipelines.sources import Sample, kaggle, open_source
-from tests.pipelines.test_kaggle_source import write_set
-from tests.pipelines.test_walking import put, put_faces
+from tests.pipelines.files.test_walking import put, put_faces
+from tests.pipelines.sources.test_kaggle_source import write_set
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.mark.spark

@@ -16,8 +16,8 @@ from fakeit.pipelines.faces.box import Box, check_box, check_points
 from fakeit.pipelines.flows import preprocess
 from fakeit.pipelines.flows.preprocess_config import PreprocessConfig, SourceConfig, SplitConfig, StoreConfig
 from fakeit.pipelines.machine import runners
-from tests.pipelines.test_books import HEADER
-from tests.pipelines.test_walking import put
+from tests.pipelines.files.test_walking import put
+from tests.pipelines.flows.test_books import HEADER
 
 POINTS = np.array([(120, 110), (180, 112), (150, 140), (128, 170), (172, 171)], np.float32)
 NONE = np.empty((0, 2), np.float32)

@@ -26,7 +26,7 @@ import pytest
 from fakeit.pipelines.machine import environment
 from fakeit.pipelines.store import manifest
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SECRET = "a secret of the tests: 7f3b"
 OTHER_PROCESSOR = {"OPENBLAS_CORETYPE": "Nehalem", "OPENCV_CPU_DISABLE": "AVX2,AVX512-SKX"}  # what executors seem to be
 PATIENCE = 900  # seconds for a job: on a core shared with a dozen others it has taken ten minutes

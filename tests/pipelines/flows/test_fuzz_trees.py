@@ -26,7 +26,7 @@ from fakeit.pipelines.files.outputs import Sources
 from fakeit.pipelines.files.pictures import expand
 from fakeit.pipelines.flows.tally import Tally, unmatched_of
 from fakeit.pipelines.sources import open_source
-from tests.pipelines.test_walking import PICTURE, POINTS
+from tests.pipelines.files.test_walking import PICTURE, POINTS
 
 STEMS = (
     *("1", "a", "A", "größe", unicodedata.normalize("NFD", "größe"), "team", "team_2", "a b", "x,y", "._1", ".hidden"),

@@ -19,7 +19,7 @@ from fakeit.pipelines.sources.kaggle import Kaggle
 from fakeit.pipelines.sources.kaggle_tables import COORDINATES, read_lookup
 from fakeit.pipelines.store.shards import read_shard
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def write_set(folder: Path, rows: int = 60, seed: int = 0) -> dict[str, np.ndarray]:

@@ -14,7 +14,7 @@ from tiny_dataset import make_dataset
 from fakeit.pipelines.store import manifest
 from fakeit.pipelines.store.inspection import content_digest
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 ENVIRONMENTS = {name: ROOT / name / "bin" / "python" for name in (".venv", ".venv-modern")}
 WRITE = """
 import sys

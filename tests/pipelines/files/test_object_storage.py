@@ -23,9 +23,9 @@ from fakeit.pipelines.flows import preprocess as flow
 from fakeit.pipelines.flows.preprocess_config import PreprocessConfig, SplitConfig, StoreConfig
 from fakeit.pipelines.machine import runners
 from fakeit.pipelines.store import manifest as manifests
-from tests.pipelines.test_cluster import draw_faces
+from tests.pipelines.machine.test_cluster import draw_faces
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 CONFIG = PreprocessConfig(split=SplitConfig(0.2, 0.2), store=StoreConfig(rows_per_shard=8))
 
 

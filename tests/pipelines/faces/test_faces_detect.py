@@ -47,7 +47,7 @@ def test_an_unknown_detector_names_the_nearest() -> None:
 
 def test_mtcnn_finds_what_facenet_pytorch_found() -> None:
     """golden/mtcnn_faces.json: what facenet-pytorch 2.6.0 says of that sheet of rendered faces, in steps of a half."""
-    golden = Path(__file__).parent / "golden"
+    golden = Path(__file__).parents[1] / "golden"
     found = Mtcnn(0.1, steps=(0.5, 0.5)).detect(read_image(str(golden / "mtcnn_faces.jpg")))
     wanted = json.loads((golden / "mtcnn_faces.json").read_text())
     assert len(found) == len(wanted) >= 6
@@ -71,7 +71,7 @@ def test_faces_that_were_once_missed(name: str, shared: Path) -> None:
 @pytest.mark.parametrize("change", ["dark", "close"])
 def test_a_second_look_finds_the_dark_and_the_close(change: str) -> None:
     """One face of the golden sheet, nearly black, or cut so that it fills the picture."""
-    sheet = read_image(str(Path(__file__).parent / "golden" / "mtcnn_faces.jpg"))
+    sheet = read_image(str(Path(__file__).parents[1] / "golden" / "mtcnn_faces.jpg"))
     face = Mtcnn(0.1).detect(sheet)[0].box
     reach = 0.6 if change == "dark" else -0.05
     x, y = max(0, int(face.x - reach * face.width)), max(0, int(face.y - reach * face.height))

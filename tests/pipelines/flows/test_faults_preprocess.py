@@ -15,9 +15,9 @@ import psutil
 import pytest
 
 from fakeit.pipelines.store import manifest as manifests
-from tests.pipelines.test_preprocess import write_faces
+from tests.pipelines.flows.test_preprocess import write_faces
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SMALL = ("crop.size=64", "store.rows_per_shard=16", "augment.variants=2")
 
 

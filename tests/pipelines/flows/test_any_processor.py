@@ -23,7 +23,7 @@ from fakeit.pipelines.faces.matrix import (
     transform,
 )  # fmt: skip
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 EVERYTHING = """
 seed = 1
 [source]

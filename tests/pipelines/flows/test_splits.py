@@ -13,7 +13,7 @@ from fakeit.pipelines.flows.shard_plan import plan_tasks, straddling
 from fakeit.pipelines.flows.shard_task import ShardTask
 from fakeit.pipelines.sources import Sample, open_source
 from fakeit.pipelines.sources.ibug import subset_of
-from tests.pipelines.test_walking import POINTS, put, put_faces
+from tests.pipelines.files.test_walking import POINTS, put, put_faces
 
 CONFIG = PreprocessConfig(source=SourceConfig("300w"), split=SplitConfig(0.2, 0.2))
 

@@ -30,7 +30,7 @@ from fakeit.pipelines.store.petastorm_schema import (
 from fakeit.pipelines.store.schema import RowShape
 from fakeit.pipelines.store.shards import read_shard, write_shard
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 PNG = RowShape(96, 1, 15, "png")
 
 

@@ -21,7 +21,7 @@ from fakeit.pipelines.store import manifest as manifests
 from fakeit.pipelines.store.manifest import Manifest
 from fakeit.pipelines.store.schema import Rows
 from fakeit.pipelines.store.shards import read_shard
-from tests.pipelines.test_preprocess import CONFIG, write_faces
+from tests.pipelines.flows.test_preprocess import CONFIG, write_faces
 from tests.tiny_dataset import make_dataset
 
 HERE = runners.in_processes(0)

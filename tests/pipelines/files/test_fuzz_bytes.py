@@ -31,8 +31,8 @@ from fakeit.pipelines.sources import open_source, read_sample
 from fakeit.pipelines.sources.face_synthetics import read_points
 from fakeit.pipelines.sources.kaggle import COORDINATES
 from fakeit.pipelines.sources.point_files import read_pts
-from tests.pipelines.test_books import HEADER, row
-from tests.pipelines.test_walking import PICTURE, POINTS, put
+from tests.pipelines.files.test_walking import PICTURE, POINTS, put
+from tests.pipelines.flows.test_books import HEADER, row
 
 Open = Callable[[Path, bytes], None]
 SECONDS, BYTES = 2.0, 1e9  # of a processor, whatever else runs on the machine

@@ -31,7 +31,7 @@ from fakeit.pipelines.store import old_parquet
 from fakeit.pipelines.store.attempts import put_in_place, sweep_attempts
 from fakeit.pipelines.store.shards import file_hash, read_shard
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 HERE = runners.in_processes(0)
 CONFIG = PreprocessConfig(
     crop=CropConfig(size=32),
