@@ -22,6 +22,14 @@ TRACE = "FAKEIT_TRACE"  # an environment variable: whether the trace of an unfor
 SAID = "fakeit "  # how argv[0] begins when a job is run as `fakeit COMMAND`
 
 
+class _Gathered(argparse.Action):
+    """A list option: the first time it is given it takes its default's place, from then on it grows."""
+
+    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: Any = None) -> None:
+        before = getattr(namespace, self.dest)
+        setattr(namespace, self.dest, list(values) if before is self.default else [*before, *values])
+
+
 class Parser(argparse.ArgumentParser):
     """argparse, with examples kept as written and an unknown option answered with the nearest known one."""
 
@@ -33,6 +41,12 @@ class Parser(argparse.ArgumentParser):
         said = self.add_argument_group("what is said").add_mutually_exclusive_group()
         said.add_argument("--quiet", action="store_true", help="no progress: results and mistakes only")
         said.add_argument("--json-log", action="store_true", help="progress as lines of JSON, on stderr")
+
+    def add_argument(self, *names: Any, **options: Any) -> argparse.Action:
+        """As argparse's; a list that is given in several parts (`--images A --images B`) is all of them."""
+        if options.get("nargs") in ("+", "*") and names[0].startswith("-"):
+            options.setdefault("action", _Gathered)
+        return super().add_argument(*names, **options)
 
     _given: list[str] = []
 

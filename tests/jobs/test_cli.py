@@ -36,6 +36,15 @@ def leave(main: Callable[[argparse.Namespace], int | None], monkeypatch: pytest.
     return left.value.code
 
 
+def test_a_list_in_several_parts_is_all_of_them() -> None:
+    p = Parser(prog="job")
+    p.add_argument("--images", nargs="+")
+    p.add_argument("--boxes", nargs="*", default=["true", "detector"])
+    given = p.parse_args(["--images", "a", "b", "--boxes", "true", "--images", "c"])
+    assert (given.images, given.boxes) == (["a", "b", "c"], ["true"])
+    assert p.parse_args([]).boxes == ["true", "detector"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
