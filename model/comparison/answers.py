@@ -21,8 +21,8 @@ def leader(rows: Sequence[Row], figures: Mapping[str, Floats], spread: Spread, w
     if not spread.freedom:
         listed = ", ".join(f"{row.name} {_percent(figures[row.name])}" for row in others[:NAMED])
         return (
-            f"After {budget}, {best.name} leads on validation faces: {told}, then {listed}; with one seed nothing can be "
-            "called better than anything else."
+            f"After {budget}, {best.name} leads on validation faces: {told}, then {listed}; with one seed nothing can "
+            "be called better than anything else."
         )
     alike = [row for row in others if not spread.worse(figures[row.name], figures[best.name])]
     least = f"{100 * np.expm1(spread.least(_seeds(rows, figures), _seeds(rows, figures))):.0f} %"
