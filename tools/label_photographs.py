@@ -23,12 +23,12 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import numpy as np
 from numpy.typing import NDArray
 
-from fakeit.model.inference.backends import run_mirrored
+from fakeit.model.inference.backends import Mirrored
 from fakeit.model.inference.landmarker import Landmarker
 from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.faces.box import Box, from_landmarks
-from fakeit.pipelines.faces.crop import Picture, crop_from_source, from_unit
-from fakeit.pipelines.faces.matrix import inverse, transform
+from fakeit.pipelines.faces.box_fit import BoxFit
+from fakeit.pipelines.faces.crop import Picture
 from fakeit.pipelines.files.file_names import is_picture
 from fakeit.pipelines.files.image_io import read_image
 from fakeit.pipelines.files.storage import write_atomically
@@ -46,23 +46,9 @@ def views(landmarker: Landmarker, picture: Picture, box: Box) -> NDArray[np.floa
         picture: that the face is in.
         box: tight around its points, source pixels.
     """
-    config = landmarker.metadata.crop
-    matrices = [crop_from_source(_sized(box, size), config, turn) for size in SIZES for turn in TURNS]
-    crops = np.stack([picture.warp(matrix, config.size) for matrix in matrices])
-    said = [landmarker.backend.run(crops).points, run_mirrored(landmarker.backend, crops).points]
-    return np.stack(
-        [
-            transform(from_unit(points, config.size), inverse(matrix))
-            for half in said
-            for points, matrix in zip(half, matrices, strict=True)
-        ]
-    )
-
-
-def _sized(box: Box, by: float) -> Box:
-    """The box, `by` times as large about its centre."""
-    x, y = box.centre
-    return Box(x - by * box.width / 2, y - by * box.height / 2, by * box.width, by * box.height)
+    crops = [(BoxFit(scale=size).apply(box), turn) for size in SIZES for turn in TURNS]
+    asked = (landmarker, Landmarker(Mirrored(landmarker.backend), landmarker.config))
+    return np.array([face.points for one in asked for face in one.read_crops(picture, crops)], np.float64)
 
 
 def taught(landmarker: Landmarker, pixels: NDArray[np.uint8], scatter: float) -> NDArray[np.float64] | None:

@@ -116,7 +116,18 @@ class Adapter:
 
 
 class ByGeometry(Adapter):
-    """A built-in one: from `face70` by the geometry of the face alone, whichever model; it needs no file."""
+    """A built-in one: from `face70` by the geometry of the face alone, whichever model; it needs no file. "contour" is
+    `ibug68`, its jaw the outline that is seen, "wflw98" WFLW's points."""
+
+    def apply(
+        self,
+        points: NDArray[np.floating],
+        log_sigma: NDArray[np.floating] | None = None,
+        dense: NDArray[np.floating] | None = None,
+    ) -> NDArray[np.float32]:
+        """As `Adapter.apply`; without dense points the jaw stays where it is."""
+        made = wflw98.wflw98_points if self.name == wflw98.NAME else jaw_contour.contour_points
+        return made(points, dense)
 
     def confidence(
         self, trust: NDArray[np.float32], log_sigma: NDArray[np.floating] | None = None
@@ -124,48 +135,16 @@ class ByGeometry(Adapter):
         """The network's own."""
         return self.carried(trust)
 
-
-class JawContour(ByGeometry):
-    """Called "contour": `face70` as `ibug68`, its jaw the outline that is seen."""
-
-    def apply(
-        self,
-        points: NDArray[np.floating],
-        log_sigma: NDArray[np.floating] | None = None,
-        dense: NDArray[np.floating] | None = None,
-    ) -> NDArray[np.float32]:
-        """As `Adapter.apply`; without dense points the jaw stays where it is."""
-        if dense is None:
-            return np.asarray(convert(points, self.source, self.target), np.float32)
-        return jaw_contour.contour_points(points, dense)
-
-
-class Wflw98(ByGeometry):
-    """Called "wflw98": `face70` as `wflw98`."""
-
-    def apply(
-        self,
-        points: NDArray[np.floating],
-        log_sigma: NDArray[np.floating] | None = None,
-        dense: NDArray[np.floating] | None = None,
-    ) -> NDArray[np.float32]:
-        """As `Adapter.apply`; without dense points the jaw stays where it is."""
-        return wflw98.wflw98_points(points, dense)
-
     def carried(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(70,) → (98,): the mean of the points that each is made of."""
-        return wflw98.carried(values)
+        """As `Adapter.carried`; for WFLW's the mean of the points that each is made of."""
+        return wflw98.carried(values) if self.name == wflw98.NAME else super().carried(values)
 
 
-def _by_geometry(made: type[ByGeometry], name: str, source: str, target: str) -> ByGeometry:
-    return made(name, source, target, np.zeros((0, 2)), np.zeros((0, 0)), fitted_on="nothing")
-
-
-JAW_CONTOUR = _by_geometry(JawContour, jaw_contour.NAME, jaw_contour.SOURCE, jaw_contour.TARGET)
-BUILT_IN = {
-    JAW_CONTOUR.name: JAW_CONTOUR,
-    wflw98.NAME: _by_geometry(Wflw98, wflw98.NAME, wflw98.SOURCE, wflw98.TARGET),
-}
+JAW_CONTOUR, _WFLW98 = (
+    ByGeometry(made.NAME, made.SOURCE, made.TARGET, np.zeros((0, 2)), np.zeros((0, 0)), fitted_on="nothing")
+    for made in (jaw_contour, wflw98)
+)
+BUILT_IN = {each.name: each for each in (JAW_CONTOUR, _WFLW98)}
 
 
 def alignment(points: NDArray[np.floating], mean: Array) -> tuple[Array, Array]:

@@ -29,11 +29,11 @@ _FINE = 33  # places of a side of the jaw that are moved out
 _STAYS = 0.55  # of a side's length, counted from the chin: so far the outline takes over bit by bit
 
 
-def contour_points(points: NDArray[np.floating], dense: NDArray[np.floating]) -> NDArray[np.float32]:
+def contour_points(points: NDArray[np.floating], dense: NDArray[np.floating] | None) -> NDArray[np.float32]:
     """Points of `face70` (70, 2) and the dense points (400, 2) of one face → (68, 2) of `ibug68`, in the same frame.
-    Only the jaw's seventeen differ from the plain mapping; where something is not finite none does."""
+    Only the jaw's seventeen differ from the plain mapping; without dense points, or if one is not finite, none does."""
     made = np.array(convert(points, SOURCE, TARGET), np.float32)
-    if not (np.isfinite(points).all() and np.isfinite(dense).all()):
+    if dense is None or not (np.isfinite(points).all() and np.isfinite(dense).all()):
         return made
     up = points[_BRIDGE] - points[_CHIN]
     up = up / max(float(np.linalg.norm(up)), 1e-9)

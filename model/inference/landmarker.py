@@ -198,13 +198,13 @@ class Landmarker:
             return []
         picture = Picture(pixels, self.metadata.crop.colour)
         crops = [(box, 0.0) for box in boxes]
-        made = self._pass(picture, crops)
+        made = self.read_crops(picture, crops)
         passes = self.config.refine if refine is None else refine
         if refine is None and self.metadata.crop.align == "eyes":
             passes = max(passes, 1)
         for _ in range(passes):
             crops = [self._again(face.points, crop) for face, crop in zip(made, crops, strict=True)]
-            made = self._pass(picture, crops)
+            made = self.read_crops(picture, crops)
         return [self.adapted(face) for face in made]
 
     def predict_many(self, pictures: Sequence[NDArray[np.uint8]], boxes: Sequence[Sequence[Box]]) -> list[list[Face]]:
@@ -243,8 +243,8 @@ class Landmarker:
         turn = self.metadata.crop.align == "eyes"
         return box, eye_angle(points, self.metadata.scheme) if turn else 0.0
 
-    def _pass(self, picture: Picture, crops: Sequence[tuple[Box, float]]) -> list[Face]:
-        """The faces of one pass, before the adapter."""
+    def read_crops(self, picture: Picture, crops: Sequence[tuple[Box, float]]) -> list[Face]:
+        """The faces of one pass over crops of boxes turned by degrees, in the model's own scheme: no adapter yet."""
         images, matrices = self._cut(picture, crops)
         return self._faces(self.run_crops(images), matrices, [box for box, _ in crops])
 
