@@ -37,7 +37,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "preprocess": Command("preprocess", "faces → crops → a Parquet dataset, on Spark or processes here"),
         "train": Command("train", "a dataset → a trained network, tracked in MLflow"),
         "compare": Command("compare", "grids of networks, sizes, settings, and their report"),
-        "export": Command("export", "a checkpoint → ONNX: float32, float16, int8"),
+        "export": Command("export", "a checkpoint → ONNX: float32, float16, int8; ONNX → TFLite"),
     },
     LOOK: {
         "inspect": Command("inspect_data", "what is in a dataset: counts, pictures, suspects"),

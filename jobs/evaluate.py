@@ -64,7 +64,7 @@ def main(arguments: argparse.Namespace) -> None:
 
 def parser() -> Parser:
     p = Parser(description=__doc__, epilog=EXAMPLE)
-    p.add_argument("--model", help="checkpoint, .onnx or models:/NAME@ALIAS; else the box")
+    p.add_argument("--model", help="a name (fakeit models), checkpoint, .onnx or models:/NAME@ALIAS; else the box")
     p.add_argument("--source", help="300w-common|challenging|full|private, wflw, 300vw, aflw-5, kaggle; any source")
     p.add_argument("--input", metavar="PATH", help="where the source's files are")
     p.add_argument("--unlabelled", metavar="DIR", help="faces without points: agreement under flips and turns")

@@ -35,7 +35,7 @@ def parser() -> Parser:
     p.add_argument("--filter", nargs="+", default=[], metavar="NAME", help="glasses, hat, moustache, mask, blur")
     p.add_argument("--swap", metavar="PICTURE", help="put the face of this picture on every face")
     p.add_argument("--output", required=True, metavar="DIR")
-    p.add_argument("--model", help="checkpoint, .onnx or models:/NAME@ALIAS; else the box")
+    p.add_argument("--model", help="a name (fakeit models), checkpoint, .onnx or models:/NAME@ALIAS; else the box")
     p.add_argument("--adapter", metavar="NAME", help="a label adapter beside the model, contour or wflw98")
     p.add_argument("--detector", default="mtcnn")
     return p

@@ -89,7 +89,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 def parser() -> Parser:
     p = Parser(description=__doc__, epilog=EXAMPLE)
-    p.add_argument("--model", help="checkpoint, .onnx or models:/NAME@ALIAS; else the box")
+    p.add_argument("--model", help="a name (fakeit models), checkpoint, .onnx or models:/NAME@ALIAS; else the box")
     p.add_argument("places", nargs="*", metavar="PLACE", help="files, folders, globs, .zip, videos; - is stdin")
     p.add_argument("--images", nargs="+", metavar="PLACE", help="the same, as an option")
     p.add_argument("--camera", type=int, metavar="N", help="a webcam's number")

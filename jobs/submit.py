@@ -12,7 +12,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from fakeit.jobs.cli import Parser, run
 
 EXAMPLE = """example:
-  python jobs/submit.py --model runs/kaggle/best.pt --input KAGGLE --output submission.csv
+  python jobs/submit.py --model runs/kaggle/checkpoints/best.pt --input KAGGLE --output submission.csv
   python jobs/submit.py --model a.pt --model synthetic.pt=adapter.npz --input KAGGLE --output submission.csv"""
 
 
