@@ -72,7 +72,7 @@ def parser() -> Parser:
     p.add_argument("--dataset", required=True, help="folder or URL that jobs/preprocess.py wrote")
     p.add_argument("--output", help="folder of the run (default: runs/NETWORK-DATE)")
     p.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in --output")
-    p.add_argument("--init", metavar="CHECKPOINT", help="weights to start from, as far as they fit; or box, large, nano")
+    p.add_argument("--init", metavar="CHECKPOINT", help="weights to start from, where they fit; or box, large, nano")
     p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one key of the conf")
     both = "spark: horovod.spark.run; torch: pyspark's TorchDistributor; both inside spark-submit"
     p.add_argument("--launcher", choices=("none", "spark", "torch"), default="none", help=both)
