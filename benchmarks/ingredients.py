@@ -23,6 +23,7 @@ from pathlib import Path
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from fakeit.model.comparison.grid import toml
+from fakeit.pipelines.machine import processors
 
 ROOT = Path(__file__).resolve().parent.parent
 EVERYTHING = "everything on"
@@ -121,7 +122,7 @@ def main() -> None:
     parser.add_argument("--without", nargs="+", choices=list(WITHOUT), default=list(WITHOUT), metavar="INGREDIENT")
     named = "[NAME:]BENCHMARK=DIR"
     parser.add_argument("--real", "--photographs", action="append", default=[], metavar=named, help="to score on")
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--workers", type=int, default=len(processors.allowed()))
     options = parser.parse_args()
     places = {name: dataset(name, options) for name in dict.fromkeys([EVERYTHING, *options.without])}
     grid = options.output / "render_ingredients.toml"

@@ -21,6 +21,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from benchmarks.ingredients import ROOT, job
 from fakeit.model.comparison.grid import toml
+from fakeit.pipelines.machine import processors
 from fakeit.pipelines.store import manifest
 
 SHARED = ROOT.parent / "shared" / "data"
@@ -70,7 +71,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--width", type=float, default=0.5, help="of resnet_lean (0.5)")
     parser.add_argument("--size", type=int, default=64, help="of its crops, pixels (64)")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--threads", type=int, default=len(processors.allowed()))
     options = parser.parse_args()
     missing = [str(folder) for _, folder, _ in REAL.values() if not folder.exists()]
     if missing:

@@ -23,7 +23,7 @@ def main(arguments: argparse.Namespace) -> None:
     from fakeit.pipelines.config import load
     from fakeit.pipelines.files.storage import absolute
     from fakeit.pipelines.flows.synthesize import synthesize
-    from fakeit.pipelines.machine import runners
+    from fakeit.pipelines.machine import processors, runners
     from fakeit.pipelines.synth.config import SynthesisConfig
     from fakeit.pipelines.synth.ict_head import import_ict
     from fakeit.pipelines.synth.makehuman_import import import_makehuman
@@ -49,7 +49,7 @@ def main(arguments: argparse.Namespace) -> None:
         runner = runners.on_spark(runners.spark_session("fakeit synthesize"))
         arguments.output = absolute(arguments.output)
     else:
-        runner = runners.in_processes(len(os.sched_getaffinity(0)) if arguments.workers is None else arguments.workers)
+        runner = runners.in_processes(len(processors.allowed()) if arguments.workers is None else arguments.workers)
     seconds = synthesize(
         config,
         arguments.count,

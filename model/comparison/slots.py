@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fakeit.pipelines.machine import processors
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -28,16 +30,18 @@ class Slot:
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
         if self.gpu:
             environment["CUDA_VISIBLE_DEVICES"] = self.gpu
+        if not processors.can_bind():  # then its threads are at least no more than its share
+            environment.setdefault("OMP_NUM_THREADS", str(len(self.processors)))
         child = subprocess.Popen(list(command), env=environment, **options)
         with suppress(ProcessLookupError):  # it has ended, and whoever waits for it learns why
             # Python has only begun: threads of numeric libraries are made later, and inherit it.
-            os.sched_setaffinity(child.pid, self.processors)
+            processors.bind(child.pid, self.processors)
         return child
 
 
 def slots(workers: int) -> list[Slot]:
     """`workers` places in what this process may use: processors dealt out evenly, GPUs in turn."""
-    mine = sorted(os.sched_getaffinity(0))
+    mine = sorted(processors.allowed())
     shares = [mine[i * len(mine) // workers : (i + 1) * len(mine) // workers] for i in range(workers)]
     cards = gpus()
     return [

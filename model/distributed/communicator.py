@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.machine import processors
 
 
 @dataclass(frozen=True)
@@ -178,12 +179,12 @@ def _keep_to_own_cores() -> None:
     if _kept:
         return
     _kept.append(True)
-    allowed = os.sched_getaffinity(0)
+    allowed = processors.allowed()
     try:
-        parents = os.sched_getaffinity(os.getppid())
+        parents = processors.allowed(os.getppid())
     except OSError:  # another user's, or gone
         parents = allowed
-    os.sched_setaffinity(0, own_cores(allowed, parents, local, ranks))
+    processors.bind(0, own_cores(allowed, parents, local, ranks))
 
 
 def connect(config: CommConfig) -> Comm:

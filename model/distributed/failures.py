@@ -40,11 +40,12 @@ class Peer:
     @property
     def gone(self) -> bool:
         """Whether the process, which must be of this machine, has ended."""
+        import psutil
+
         try:
-            state = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except OSError:
+            return psutil.Process(self.pid).status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+        except psutil.NoSuchProcess:
             return True
-        return state in "ZX"
 
     def __str__(self) -> str:
         return f"rank {self.rank} (process {self.pid} on {self.host})"

@@ -27,6 +27,7 @@ from fakeit.pipelines.config import to_dict
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.crop import CropConfig
 from fakeit.pipelines.landmarks import scheme
+from fakeit.pipelines.machine import processors
 from fakeit.pipelines.secrets import without_secrets
 from fakeit.pipelines.store.manifest import SPLITS
 
@@ -49,7 +50,7 @@ def device_of(config: TrainConfig, comm: Comm) -> str:
         if config.train.compile and not shutil.which(os.environ.get("CXX", "g++")):
             raise FakeitError("train.compile needs a C++ compiler (g++, or the one CXX names) where there is no GPU")
         told = "OMP_NUM_THREADS" in os.environ and comm.size == 1
-        threads = config.train.threads or (0 if told else len(os.sched_getaffinity(0)))
+        threads = config.train.threads or (0 if told else len(processors.allowed()))
         if threads:
             torch.set_num_threads(threads)
         return "cpu"

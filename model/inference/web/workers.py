@@ -11,6 +11,7 @@ import multiprocessing
 import queue
 import resource
 import signal
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -119,11 +120,23 @@ class _Worker:
 def _serve(pipe: Any, memory: int, work: Callable[[Job], Answer]) -> None:
     """A worker's life: jobs in, answers out, until the server is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's, who ends this process
-    resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would keep the picture
+    _limit(resource.RLIMIT_DATA, memory)
+    _limit(resource.RLIMIT_CORE, 0)  # a core file would keep the picture
     with contextlib.suppress(EOFError, OSError):
         while True:
             pipe.send(_answered(pipe, pipe.recv(), work))
+
+
+def _limit(kind: int, most: int) -> None:
+    """Holds this process to `most`, or to what it is held to already where that is less. Linux always does; macOS may
+    refuse a limit of memory, and there the page works without."""
+    hard = resource.getrlimit(kind)[1]
+    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    try:
+        resource.setrlimit(kind, (most, most))
+    except (ValueError, OSError):
+        if sys.platform == "linux":
+            raise
 
 
 def _answered(pipe: Any, job: Job, work: Callable[[Job], Answer]) -> tuple[str, Any]:

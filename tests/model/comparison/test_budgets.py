@@ -199,6 +199,18 @@ def test_a_process_stays_in_its_slot() -> None:
     assert child.communicate()[0].decode().strip() == f"{{{mine}}}"
 
 
+def test_where_nothing_can_be_bound_a_slot_has_its_share_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on macOS."""
+    for call in ("sched_getaffinity", "sched_setaffinity"):
+        monkeypatch.delattr(os, call, raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    asked = "import os; print(os.environ['OMP_NUM_THREADS'])"
+    child = slots.slots(2)[1].start([sys.executable, "-c", asked], stdout=subprocess.PIPE)
+    assert child.communicate()[0].decode().strip() == "3"
+
+
 def test_training_on_real_faces_registers_nothing_and_needs_some(tmp_path: Path) -> None:
     ours = str(make_dataset(tmp_path / "a", train=(40, 40)))
     config = _config(Budget(samples=100), Point("p", photographs=5))

@@ -201,6 +201,15 @@ def test_a_process_that_connects_twice_keeps_its_processors(monkeypatch: pytest.
     assert now == {0, 1}
 
 
+def test_ranks_start_where_no_process_can_be_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on macOS."""
+    for call in ("sched_getaffinity", "sched_setaffinity"):
+        monkeypatch.delattr(os, call, raising=False)
+    monkeypatch.setattr(communicator, "_kept", [])
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    communicator._keep_to_own_cores()
+
+
 def _wait_for_step(folder: Path, step: int, process: subprocess.Popen[bytes]) -> None:
     """Until a checkpoint of at least `step` stands."""
     deadline = time.monotonic() + 180

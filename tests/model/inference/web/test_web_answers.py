@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import time
 import zipfile
 from pathlib import Path
@@ -15,6 +16,7 @@ from pattern_face import Finder, Reader, picture, placed
 from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig
 from fakeit.model.inference.video import VideoWriter
 from fakeit.model.inference.web import answers, choices
+from fakeit.model.inference.web import workers as processes
 from fakeit.model.inference.web.answers import Answer, Job
 from fakeit.model.inference.web.workers import Limits, Workers
 from fakeit.pipelines.errors import FakeitError, Rejected
@@ -132,6 +134,26 @@ def test_one_bad_file_neither_holds_nor_ends_the_others() -> None:
         assert workers.ask(Job("good", "", "")).line not in (first, second)
     finally:
         workers.close()
+
+
+@pytest.mark.parametrize(("hard", "wanted"), [(resource.RLIM_INFINITY, 4 << 30), (1 << 30, 1 << 30)])
+def test_limits_are_set_but_where_macos_refuses_them(
+    monkeypatch: pytest.MonkeyPatch, hard: int, wanted: int
+) -> None:
+    asked: list[tuple[int, int]] = []
+
+    def refuse(kind: int, limits: tuple[int, int]) -> None:
+        asked.append(limits)
+        raise ValueError("current limit exceeds maximum limit")
+
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (hard, hard))
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+    monkeypatch.setattr(processes.sys, "platform", "darwin")
+    processes._limit(resource.RLIMIT_DATA, 4 << 30)
+    monkeypatch.setattr(processes.sys, "platform", "linux")
+    with pytest.raises(ValueError, match="exceeds"):
+        processes._limit(resource.RLIMIT_DATA, 4 << 30)
+    assert asked == [(wanted, wanted)] * 2
 
 
 def test_a_worker_is_replaced_after_its_jobs() -> None:
