@@ -122,9 +122,16 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     started = [start([begin, f"{package}.master.Master", *here, *ports], bare, log)]
     worker = [begin, f"{package}.worker.Worker", *here, "--cores", "1", "--memory", "2g", "--webui-port", "0"]
     started += [start([*worker, "--work-dir", str(work / str(i)), master], bare, log) for i in range(2)]
+    with running(started, web, log) as processes:
+        yield Cluster(master, work, processes)
+
+
+@contextlib.contextmanager
+def running(started: list[subprocess.Popen[bytes]], web: int, log: IO[str]) -> Iterator[tuple[int, ...]]:
+    """A master and two workers from when they know each other; their process numbers. Ended when left."""
     try:
-        wait_for_workers(web, 2, folder / "log")
-        yield Cluster(master, work, tuple(process.pid for process in started))
+        wait_for_workers(web, 2, Path(log.name))
+        yield tuple(process.pid for process in started)
     finally:
         for process in started:
             process.terminate()

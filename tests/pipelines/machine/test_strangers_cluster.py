@@ -22,7 +22,7 @@ import pytest
 
 from fakeit.pipelines.machine import environment
 from fakeit.pipelines.store import manifest
-from tests.pipelines.machine.test_cluster import DAEMONS, ROOT, SECRET, Cluster, free_port, start, wait_for_workers
+from tests.pipelines.machine.test_cluster import DAEMONS, ROOT, SECRET, Cluster, free_port, running, start
 from tests.pipelines.sources.test_kaggle_source import write_set
 from tests.tiny_dataset import make_dataset
 from tests.train_job import losses
@@ -93,15 +93,8 @@ def strangers(place: Path) -> Iterator[Cluster]:
         script = f'{cover} && cd / && umask 000 && test -z "$(ls -A {ROOT})" && exec {become} "$@"'
         command = ["unshare", "-m", "sh", "-c", script, "sh", *worker, "--work-dir", str(work), master]
         started.append(start(command, bare, log))
-    try:
-        wait_for_workers(web, 2, place / "log")
-        yield Cluster(master, place / "elsewhere" / "work", tuple(process.pid for process in started), 1500)
-    finally:
-        for process in started:
-            process.terminate()
-        for process in started:
-            process.wait(timeout=30)
-        log.close()
+    with running(started, web, log) as processes:
+        yield Cluster(master, place / "elsewhere" / "work", processes, 1500)
 
 
 def submit(cluster: Cluster, job: str, *arguments: str | Path) -> str:
