@@ -14,7 +14,6 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -54,7 +53,7 @@ def main() -> None:
     if len(arguments.models) < 2:
         parser.error("a mean is of two or more")
     made = averaged([checkpoint.load(model) for model in arguments.models], arguments.models)
-    Path(arguments.output).write_bytes(checkpoint.dump(made))
+    checkpoint.write(made, arguments.output)
     print(f"{arguments.output}: the mean of {len(arguments.models)} networks")
 
 

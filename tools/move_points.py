@@ -14,7 +14,6 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -72,7 +71,7 @@ def main() -> None:
             tensor[:140] = torch.einsum("ij,jcf->icf", mix, points).reshape(tensor[:140].shape)
             sigmas = tensor[140:].reshape(70, -1)
             tensor[140:] = (mix @ sigmas).reshape(tensor[140:].shape)
-    Path(arguments.output).write_bytes(checkpoint.dump(saved))
+    checkpoint.write(saved, arguments.output)
     print(f"{arguments.output}: {int((mix.diagonal() < 1).sum())} points moved")
 
 

@@ -15,7 +15,6 @@ import os
 import sys
 from collections import defaultdict
 from dataclasses import replace
-from pathlib import Path
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -123,7 +122,7 @@ def main() -> None:
         sample = torch.from_numpy(crops[:200])
         apart = float((narrow(sample).points - wide(sample).points).norm(dim=-1).mean()) * stored.crop.size
     made = checkpoint.Checkpoint(config, stored.crop, stored.scheme, narrow.state_dict())
-    Path(arguments.output).write_bytes(checkpoint.dump(made))
+    checkpoint.write(made, arguments.output)
     print(f"{arguments.output}: width {config.width}; {apart:.1f} of {stored.crop.size} pixels from {arguments.model}")
 
 

@@ -90,6 +90,15 @@ def dump(checkpoint: Checkpoint) -> bytes:
     return buffer.getvalue()
 
 
+def write(checkpoint: Checkpoint, path: str | Path) -> None:
+    """Writes a checkpoint's file, whole or not at all. Raises FakeitError: it cannot be written there."""
+    try:
+        with write_atomically(str(path)) as file:
+            file.write(dump(checkpoint))
+    except OSError as error:
+        raise FakeitError(f"output {path}: cannot be written ({error})") from error
+
+
 def load(path: str | Path) -> Checkpoint:
     """Reads a checkpoint file, or by its name a model that comes along and can be trained on ("box").
 
