@@ -23,15 +23,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakeit.pipelines.errors import FakeitError, Rejected
-from fakeit.pipelines.files.file_names import is_picture
+from fakeit.pipelines.files.file_names import is_picture, printable, unique_stems
 from fakeit.pipelines.files.image_io import read_image
-from fakeit.pipelines.files.storage import is_url, join_member, list_files, read_bytes
+from fakeit.pipelines.files.storage import is_url, join_member, read_bytes
+from fakeit.pipelines.files.walking import list_inputs
 from fakeit.pipelines.landmarks import Scheme
 from fakeit.pipelines.landmarks import scheme as scheme_called
 from fakeit.pipelines.own_scheme import from_names, word
-from fakeit.pipelines.sources import HIDDEN, VISIBLE, Annotation, Sample
+from fakeit.pipelines.sources import HIDDEN, VISIBLE, Annotation, Sample, SampleList
+from fakeit.pipelines.sources.matching import PICTURE, Matching
 
 CORNER = 0.5
+FACE = "faces without a picture"
 Point = tuple[float, float, int]  # x, y from the picture's corner, COCO's visibility
 
 
@@ -60,31 +63,37 @@ class Annotated:
     points: str
     kind: str
 
-    def samples(self) -> list[Sample]:
+    def samples(self) -> SampleList:
         names = scheme_called(self.scheme).names
-        files = [file for file in list_files(self.path) if is_picture(file)]
+        listing = list_inputs(self.path)
+        files = [file for file in listing.files if is_picture(file)]
+        books, stems = Matching(listing), unique_stems(files)
+        books.expect(files, PICTURE)
         known = {as_uploaded(posixpath.basename(file)): file for file in reversed(files)}
         known |= {posixpath.basename(file): file for file in reversed(files)} | {file: file for file in files}
         samples: list[Sample] = []
         seen: dict[str, int] = {}
         faces = read_export(self.points, self.kind)
-        for face in faces:
+        for position, face in enumerate(faces, 1):
             file = next((known[name] for name in spellings(face.image) if name in known), None)
             strange = [name for name in face.points if name not in names]
             if strange:
                 raise FakeitError(
                     f"{self.points}: {face.image}: point '{strange[0]}' is not in the scheme ({', '.join(names)})"
                 )
+            if file is None and face.points:
+                books.expect([f"{face.image} (face {position} of {self.points})"], FACE)
             if file is None or not face.points:
                 continue
-            number = seen[file] = seen.get(file, 0) + 1
-            label = posixpath.splitext(file)[0] + (f"_face{number}" if number > 1 else "")
+            books.take(file)
+            number, picture = seen.get(file, 0) + 1, printable(stems[file])
+            seen[file], label = number, picture + (f"_face{number}" if number > 1 else "")
             made = tuple(face.points.get(name, (np.nan, np.nan, 0)) for name in names)
-            samples.append(Sample(label, join_member(self.path, file), (made, face.box)))
+            samples.append(Sample(label, join_member(self.path, file), (made, face.box), group=picture))
         if not samples:
             named = f" (the first picture there is '{faces[0].image}')" if faces else ""
             raise FakeitError(f"{self.path}: none of its {len(files)} pictures has points in {self.points}{named}")
-        return samples
+        return books.close(samples)
 
     def read(self, sample: Sample) -> Annotation:
         points, box = sample.annotation
@@ -186,7 +195,7 @@ _READERS: dict[str, Callable[[bytes], Iterator[Labelled]]] = {
 def _open(path: str, kind: str, points: str, scheme: str) -> Annotated:
     ending = ".xml" if kind == "cvat" else ".json"
     if not points:
-        found = [name for name in list_files(path) if name.lower().endswith(ending)]
+        found = [name for name in list_inputs(path).files if name.lower().endswith(ending)]
         if len(found) != 1:
             raise FakeitError(f"{path}: {len(found)} files end in {ending}; say which is the export (points = …)")
         points = found[0]

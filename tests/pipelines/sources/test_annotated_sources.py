@@ -11,6 +11,7 @@ import pytest
 
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.draw import write_image
+from fakeit.pipelines.flows.tally import unmatched_of
 from fakeit.pipelines.landmarks import scheme
 from fakeit.pipelines.sources import open_source
 
@@ -114,3 +115,31 @@ def test_uploads_are_found_under_the_names_that_they_had(folder: Path) -> None:
     (folder / "points.json").write_text(json.dumps(made))
     with pytest.raises(FakeitError, match=r"2 pictures has points in .*the first picture there is '.*elsewhere.png'"):
         open_source("label_studio", str(folder)).samples()
+
+
+def test_every_picture_and_face_is_a_sample_or_is_counted(folder: Path) -> None:
+    made = coco()
+    made["images"].append({"id": 8, "file_name": "gone.png"})
+    made["annotations"].append({**made["annotations"][0], "image_id": 8})
+    (folder / "points.json").write_text(json.dumps(made))
+    (folder / "._a.png").write_bytes(b"left behind by macOS")
+    (folder / "._points.json").write_bytes(b"likewise")
+    samples = open_source("coco", str(folder)).samples()
+    assert [s.id for s in samples] == ["a", "a_face2"]
+    left = {(entry.kind, entry.name.split(" ")[0]) for entry in unmatched_of(samples)}
+    assert left == {
+        ("pictures without points", "unlabelled.png"),
+        ("faces without a picture", "gone.png"),
+        ("names passed over", "._a.png"),
+    }
+
+
+def test_faces_of_one_picture_share_a_split_and_pictures_of_one_stem_are_two(folder: Path) -> None:
+    write_image(str(folder / "a.jpg"), np.zeros((80, 100, 3), np.uint8))
+    made = coco()
+    made["images"].append({"id": 8, "file_name": "a.jpg"})
+    made["annotations"].append({**made["annotations"][0], "image_id": 8})
+    (folder / "points.json").write_text(json.dumps(made))
+    samples = open_source("coco", str(folder)).samples()
+    ids = [(s.id, s.group) for s in samples]
+    assert ids == [("a.png", "a.png"), ("a.png_face2", "a.png"), ("a.jpg", "a.jpg")]
