@@ -137,9 +137,7 @@ def test_one_bad_file_neither_holds_nor_ends_the_others() -> None:
 
 
 @pytest.mark.parametrize(("hard", "wanted"), [(resource.RLIM_INFINITY, 4 << 30), (1 << 30, 1 << 30)])
-def test_limits_are_set_but_where_macos_refuses_them(
-    monkeypatch: pytest.MonkeyPatch, hard: int, wanted: int
-) -> None:
+def test_limits_are_set_but_where_macos_refuses_them(monkeypatch: pytest.MonkeyPatch, hard: int, wanted: int) -> None:
     asked: list[tuple[int, int]] = []
 
     def refuse(kind: int, limits: tuple[int, int]) -> None:
