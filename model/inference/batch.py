@@ -18,8 +18,7 @@ from fakeit.pipelines.faces.box_table import BoxTable, MatchedBoxes
 from fakeit.pipelines.faces.draw import write_image
 from fakeit.pipelines.files.file_names import printable
 from fakeit.pipelines.files.image_io import read_image
-from fakeit.pipelines.files.outputs import Sources, inside
-from fakeit.pipelines.files.pictures import PictureFile, drawn_names
+from fakeit.pipelines.files.pictures import PictureFile, drawn_places
 from fakeit.pipelines.progress import counted
 
 
@@ -79,16 +78,11 @@ def predict(
         FakeitError: before anything is read, where drawing would destroy an input; a folder that cannot be written.
     """
     pictures = list(pictures)
-    if draw is not None and draw.exists() and not draw.is_dir():
-        raise FakeitError(f"drawn pictures {draw}: is a file; name a folder")
-    drawn = drawn_names(pictures) if draw is not None else {}
-    sources = Sources(picture.location for picture in pictures)
-    for name in drawn.values():
-        sources.check(str(draw / name) if draw is not None else name, "drawn picture")
+    drawn = drawn_places(pictures, str(draw)) if draw is not None else {}
     matched = boxes.match([picture.name for picture in pictures if not picture.is_video]) if boxes is not None else None
     summary.boxes_left = matched.unmatched if matched else []
     for picture in watch(pictures):
-        target = inside(str(draw), drawn[picture.name]) if draw is not None else None
+        target = drawn.get(picture.name)
         if picture.is_video and not picture.problem:
             yield from _video(landmarker, picture, summary, target, video)
         else:

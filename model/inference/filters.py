@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
@@ -16,8 +15,7 @@ from fakeit.pipelines.errors import FakeitError, Rejected, refused_by_disk
 from fakeit.pipelines.faces import filters
 from fakeit.pipelines.faces.draw import write_image
 from fakeit.pipelines.files.image_io import read_image
-from fakeit.pipelines.files.outputs import Sources, inside
-from fakeit.pipelines.files.pictures import PictureFile, drawn_names
+from fakeit.pipelines.files.pictures import PictureFile, drawn_places
 from fakeit.pipelines.landmarks import convert
 
 Pixels = NDArray[np.uint8]
@@ -70,14 +68,9 @@ def apply_filters(landmarker: Landmarker, pictures: Iterable[PictureFile], edit:
             end, where none could be read.
     """
     pictures = list(pictures)
-    if os.path.exists(output) and not os.path.isdir(output):
-        raise FakeitError(f"output {output}: is a file; name a folder")
-    names, sources = drawn_names(pictures), Sources(picture.location for picture in pictures)
-    for name in names.values():
-        sources.check(os.path.join(output, name))
-    read = 0
+    places, read = drawn_places(pictures, output), 0
     for picture in pictures:
-        path = inside(output, names[picture.name])
+        path = places[picture.name]
         try:
             if picture.problem:
                 raise Rejected(picture.problem)

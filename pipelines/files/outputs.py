@@ -59,8 +59,8 @@ def _identity(location: str) -> object:
 def inside(folder: str, name: str) -> str:
     """The path of `name` in `folder`. Raises FakeitError where the name leads out of it, by itself or by a link."""
     path = os.path.join(folder, name)
-    top = os.path.realpath(folder)
-    if climbs(name) or not os.path.realpath(os.path.dirname(path)).startswith(top.rstrip(os.sep)):
+    top, real = os.path.realpath(folder), os.path.realpath(os.path.dirname(path))
+    if climbs(name) or (real != top and not real.startswith(top.rstrip(os.sep) + os.sep)):
         raise FakeitError(f"name {name!r}: leads out of {folder}; nothing is written there")
     return path
 

@@ -10,12 +10,13 @@ import glob
 import os
 import posixpath
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.files.file_names import PICTURES, WRITABLE, OutputNames, climbs, is_picture, is_video, printable
+from fakeit.pipelines.files.outputs import Sources, inside
 from fakeit.pipelines.files.storage import exists, is_archive, is_url, join_member, split_member
 from fakeit.pipelines.files.walking import HIDDEN, list_inputs
 
@@ -142,6 +143,21 @@ def drawn_names(pictures: Iterable[PictureFile]) -> dict[str, str]:
         else:
             made[picture.name] = names.take(f"{picture.name}.png")
     return made
+
+
+def drawn_places(pictures: Sequence[PictureFile], folder: str) -> dict[str, str]:
+    """Name → the path in `folder` that it is written to once it is drawn on.
+
+    Raises:
+        FakeitError: the folder is a file, or a path is that of a picture or leads out of the folder.
+    """
+    if os.path.exists(folder) and not os.path.isdir(folder):
+        raise FakeitError(f"output {folder}: is a file; name a folder")
+    places = {name: inside(folder, drawn) for name, drawn in drawn_names(pictures).items()}
+    sources = Sources(picture.location for picture in pictures)
+    for place in places.values():
+        sources.check(place)
+    return places
 
 
 def drawn_beside(asked: list[str], pictures: list[PictureFile]) -> tuple[Path, list[PictureFile]]:

@@ -90,6 +90,20 @@ def test_a_disk_that_takes_nothing_ends_filters_and_drawing_in_one_line(
         list(apply_filters(landmarker(), pictures, lambda pixels, faces: pixels, str(tmp_path / "a file")))
 
 
+def test_where_pictures_are_drawn_is_settled_before_the_first(photos: Path, tmp_path: Path) -> None:
+    """A link that leads out of the folder ended `predict` and `filters` in the middle."""
+    (make(tmp_path / "in" / "b") / "1.png").write_bytes((photos / "a.png").read_bytes())
+    (tmp_path / "in" / "a.png").write_bytes((photos / "a.png").read_bytes())
+    (make(tmp_path / "drawn") / "b").symlink_to(tmp_path)
+    pictures = expand([str(tmp_path / "in")])
+    assert len(pictures) == 2
+    with pytest.raises(FakeitError, match="leads out of"):
+        next(predict(landmarker(), pictures, Summary(), draw=tmp_path / "drawn"))
+    with pytest.raises(FakeitError, match="leads out of"):
+        next(apply_filters(landmarker(), pictures, lambda pixels, faces: pixels, str(tmp_path / "drawn")))
+    assert [p.name for p in (tmp_path / "drawn").iterdir()] == ["b"]
+
+
 def test_points_beside_pictures_are_not_written_over(photos: Path) -> None:
     (photos / "b.pts").write_text("the truth")
     names = [p.name for p in expand([str(photos / "*.png")])]

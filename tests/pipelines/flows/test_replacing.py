@@ -153,10 +153,12 @@ def test_sources_are_known_by_what_paths_lead_to(tmp_path: Path) -> None:
     sources.check(str(tmp_path / "b.jpg"))
 
 
-@pytest.mark.parametrize("name", ["../x.png", "/x.png", "a/../../x.png", "out/x.png", "C:\\x.png"])
+@pytest.mark.parametrize("name", ["../x.png", "/x.png", "a/../../x.png", "out/x.png", "C:\\x.png", "beside/x.png"])
 def test_names_never_leave_their_folder(tmp_path: Path, name: str) -> None:
     (tmp_path / "drawn").mkdir()
+    (tmp_path / "drawn2").mkdir()
     (tmp_path / "drawn" / "out").symlink_to(tmp_path)
+    (tmp_path / "drawn" / "beside").symlink_to(tmp_path / "drawn2")  # whose name begins as the folder's does
     with pytest.raises(FakeitError, match="leads out of"):
         inside(str(tmp_path / "drawn"), name)
     assert inside(str(tmp_path / "drawn"), "a/x.png") == str(tmp_path / "drawn/a/x.png")
