@@ -35,6 +35,7 @@ from fakeit.pipelines.files.storage import write_atomically
 from fakeit.pipelines.store import manifest as manifests
 
 CELL, LOG, SECONDS = "cell.json", "train.log", "seconds.json"
+PATIENCE = 120.0  # seconds that a training may take to save a checkpoint and end
 Ended = Literal["done", "failed", "pruned", "stopped", "busy"]
 
 
@@ -201,11 +202,9 @@ class CellRunner:
         try:
             while (code := _wait(child, 1.0)) is None:
                 if self._stopping.is_set():
-                    child.terminate()
-                    return child.wait(120)
+                    return _end(child)
                 if watched and self.watch(cell, place):
-                    child.terminate()
-                    child.wait(120)
+                    _end(child)
                     return "pruned"
             return code
         finally:
@@ -256,6 +255,15 @@ def _wait(child: subprocess.Popen[bytes], seconds: float) -> int | None:
         return child.wait(seconds)
     except subprocess.TimeoutExpired:
         return None
+
+
+def _end(child: subprocess.Popen[bytes]) -> int:
+    """Asks a training to save a checkpoint and end, and kills one that does not; its exit code."""
+    child.terminate()
+    if (code := _wait(child, PATIENCE)) is not None:
+        return code
+    child.kill()
+    return child.wait()
 
 
 def _add_seconds(place: Path, seconds: float) -> None:

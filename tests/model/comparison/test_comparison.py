@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ from typing import Any
 import pytest
 from tiny_dataset import make_dataset
 
-from fakeit.model.comparison import grid
+from fakeit.model.comparison import grid, running
 from fakeit.model.comparison.compare import ranked
 from fakeit.model.comparison.config import Axis, Budget, ComparisonConfig, Point, load
 from fakeit.model.comparison.grid import Cell
 from fakeit.model.comparison.running import CellRunner
+from fakeit.model.comparison.slots import slots
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.crop import CropConfig
 from fakeit.pipelines.store import manifest as manifests
@@ -181,6 +183,26 @@ def test_done_cells_are_skipped_and_those_of_another_dataset_are_not(tmp_path: P
     assert runner.state(cell) == "done" and runner.one(cell).ended == "done"
     assert CellRunner("DATA", "another", tmp_path).state(cell) is None
     assert runner.state(replace(cell, overrides=(*cell.overrides, "train.epochs=1"))) is None
+
+
+def test_a_training_that_does_not_end_when_asked_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After two minutes the comparison itself ended, in a TimeoutExpired."""
+    monkeypatch.setattr(running, "PATIENCE", 0.5)
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); time.sleep(300)"
+    heard: list[bool] = []
+
+    def watch(cell: Cell, place: Path) -> bool:
+        heard.append((place / "train.log").read_text() == "1\n")
+        return heard[-1]
+
+    runner = CellRunner("DATA", "digest", tmp_path, watch=watch)
+    cell, began = Cell("a", {}, 1, "", ()), time.monotonic()
+    with open(tmp_path / "lock", "w") as lock:
+        slot = slots(1)[0]
+        assert runner._process([sys.executable, "-c", deaf], cell, tmp_path, lock.fileno(), slot) == "pruned"
+        runner._stopping.set()
+        assert runner._process([sys.executable, "-c", deaf], cell, tmp_path, lock.fileno(), slot) < 0
+    assert heard and time.monotonic() - began < 60 and not runner._children
 
 
 def test_a_failed_cell_is_listed_and_does_not_sink_the_rest(tmp_path: Path) -> None:
