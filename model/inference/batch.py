@@ -118,10 +118,7 @@ def _picture(
         raise
     except Exception as error:  # one picture must not cost those that were read before it
         summary.unread += 1
-        if refused_by_disk(error):
-            raise FakeitError(f"{target}: cannot be written ({error})") from error
-        told = str(error) if isinstance(error, Rejected) else f"{picture.name}: {type(error).__name__}: {error}"
-        return ImageResult(picture.name, [], problem=printable(" ".join(told.split())))
+        return ImageResult(picture.name, [], problem=problem_of(error, picture, target))
     summary.left_out += len(found_boxes) - len(kept)
     summary.faces += len(found)
     summary.without += not found
@@ -140,14 +137,24 @@ def _video(
             summary.faces += len(found.faces)
             summary.without += not found.faces
             yield found
-    except FakeitError as error:
+    except Exception as error:  # nor may one video
         summary.pictures += 1
         summary.unread += 1
-        yield ImageResult(picture.name, [], problem=str(error))
+        yield ImageResult(picture.name, [], problem=problem_of(error, picture, target))
         return
     print(f"{picture.name}: {counted(frames, 'frame')}, {stage_line(run.milliseconds)}")
     if run.note:
         print(f"  {run.note}")
+
+
+def problem_of(error: Exception, picture: PictureFile, target: str | None) -> str:
+    """Why a picture or video is left out, in one line. Raises FakeitError: the disk takes nothing, so the others would
+    not be written to `target`'s folder either."""
+    if refused_by_disk(error):
+        raise FakeitError(f"{target}: cannot be written ({error})") from error
+    ours = isinstance(error, Rejected | FakeitError)
+    told = str(error) if ours else f"{picture.name}: {type(error).__name__}: {error}"
+    return printable(" ".join(told.split()))
 
 
 def stage_line(milliseconds: Mapping[str, float]) -> str:

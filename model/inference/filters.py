@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fakeit.model.inference.batch import stage_line
+from fakeit.model.inference.batch import problem_of, stage_line
 from fakeit.model.inference.landmarker import Landmarker
 from fakeit.model.inference.results import Face
 from fakeit.model.inference.video import Edit, run_video
-from fakeit.pipelines.errors import FakeitError, Rejected, refused_by_disk
+from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.faces import filters
 from fakeit.pipelines.faces.draw import write_image
 from fakeit.pipelines.files.image_io import read_image
@@ -83,11 +83,7 @@ def apply_filters(landmarker: Landmarker, pictures: Iterable[PictureFile], edit:
                 write_image(path, edit(pixels, faces))
                 yield f"{path}: {len(faces)} face{'s' * (len(faces) != 1)}"
             read += 1
-        except (Rejected, FakeitError) as error:
-            yield f"left out: {error}"
-        except Exception as error:  # one picture must not cost those behind it; the others would not be written either
-            if refused_by_disk(error):
-                raise FakeitError(f"{path}: cannot be written ({error})") from error
-            yield f"left out: {picture.name}: {type(error).__name__}: {' '.join(str(error).split())}"
+        except Exception as error:  # one picture must not cost those behind it
+            yield f"left out: {problem_of(error, picture, path)}"
     if pictures and not read:
         raise FakeitError(f"none of {len(pictures)} pictures and videos could be used")

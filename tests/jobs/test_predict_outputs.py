@@ -199,6 +199,24 @@ def test_what_goes_wrong_with_one_picture_stays_with_it(photos: Path) -> None:
     assert summary.unread == 1 and not summary.nothing_read
 
 
+def test_what_goes_wrong_with_one_video_stays_with_it(photos: Path, tmp_path: Path) -> None:
+    """A frame that the network fell over ended `predict`, and what was found before it was not put in place."""
+    made, summary = landmarker(), Summary()
+    run, calls = made.backend.run, list[int]()
+
+    def failing(crops: np.ndarray) -> object:
+        calls.append(1)
+        if len(calls) == 3:
+            raise RuntimeError("the network\nfell over")
+        return run(crops)
+
+    made.backend.run = failing  # type: ignore[method-assign,assignment]
+    found = list(predict(made, expand([str(photos)])[::-1], summary, draw=tmp_path / "drawn"))
+    assert [f.problem for f in found if f.problem] == ["talk.mp4: RuntimeError: the network fell over"]
+    assert [f.image for f in found[-2:]] == ["b.png", "a.png"] and found[-1].faces and summary.unread == 1
+    assert sorted(p.name for p in (tmp_path / "drawn").iterdir()) == ["a.png", "b.png"]
+
+
 def test_a_phones_video_is_drawn_upright_and_as_long_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     image, (true,) = picture([placed(60, 60, 1.1)], 400, 300)
     flat = np.ascontiguousarray(np.rot90(image))  # as the sensor lies; the container says: turn by 90°
