@@ -49,15 +49,17 @@ class VideoReader:
 
     def __iter__(self) -> Iterator[tuple[float, Pixels]]:
         start, frames = time.perf_counter(), iter(self._frames)
-        while True:
-            with self.timing.stage("decode"):
-                found = next(frames, None)
-            if found is None:
-                break
-            self.timing.frames += 1
-            self.last = found[0]
-            yield (time.perf_counter() - start if isinstance(self.place, int) else found[0]), found[1]
-        self._frames.close()
+        try:
+            while True:
+                with self.timing.stage("decode"):
+                    found = next(frames, None)
+                if found is None:
+                    break
+                self.timing.frames += 1
+                self.last = found[0]
+                yield (time.perf_counter() - start if isinstance(self.place, int) else found[0]), found[1]
+        finally:  # also where nobody asks for more: a camera is free again
+            self._frames.close()
 
     def ended_early(self) -> str:
         """A line where the file holds clearly less than it says, by its times and its frames; else ""."""

@@ -55,6 +55,14 @@ def test_a_new_face_is_found_and_a_lost_one_dropped() -> None:
     assert len(tracker.tracks) == 1
 
 
+def test_a_video_is_let_go_where_nobody_asks_for_more(tmp_path: Path) -> None:
+    write_video(tmp_path / "v.avi", [moving(i)[0] for i in range(6)])
+    reader = VideoReader(str(tmp_path / "v.avi"))
+    for _ in reader:
+        break
+    assert reader.timing.frames == 1 and not reader._frames._capture.isOpened()
+
+
 def test_no_face_at_all() -> None:
     tracker = FaceTracker(landmarker())
     assert [tracker.step(np.zeros((120, 160, 3), np.uint8), f / 25) for f in range(12)] == [[]] * 12
