@@ -219,7 +219,8 @@ def skin_tone(pixels: NDArray[np.uint8], truth: NDArray[np.floating], scheme_nam
     for cheek in ((2, 36, 31, 48), (14, 45, 35, 54)):
         x, y = points[list(cheek)].mean(axis=0)
         if np.isfinite([x, y, reach]).all() and x >= 0 and y >= 0:
-            patch = pixels[int(y - reach) : int(y + reach) + 1, int(x - reach) : int(x + reach) + 1]
+            top, left = max(int(y - reach), 0), max(int(x - reach), 0)  # below 0 a slice would count from the far edge
+            patch = pixels[top : int(y + reach) + 1, left : int(x + reach) + 1]
             patches.append(patch.reshape(-1, 3))
     skin = np.concatenate(patches) if patches else np.zeros((0, 3), np.uint8)
     if len(skin) < 8:

@@ -151,6 +151,9 @@ def test_skin_tones_by_the_cheeks(colour: tuple[int, int, int], named: str) -> N
     grey = np.repeat(picture[..., :1], 3, axis=2)
     assert np.isnan(metrics.skin_tone(grey, points, "ibug68"))
     assert np.isnan(metrics.skin_tone(picture, points - 10_000, "ibug68"))
+    cheek = points[[2, 36, 31, 48]].mean(axis=0)
+    edge = points - (cheek[0] - 1, 0)  # the left cheek at the picture's edge, the right one beyond the other
+    assert metrics.skin_tone(picture[:, : int(cheek[0])], edge, "ibug68") == pytest.approx(tone, abs=0.1)
     assert metrics.by_skin_tone(np.array([0.05]), np.array([np.nan])) == {}
 
 
