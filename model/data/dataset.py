@@ -32,7 +32,7 @@ MOST_MAPPED = 256  # a quarter of the descriptors that a process may have unless
 
 @dataclass(frozen=True)
 class DatasetSpec:
-    """One dataset of a mix: its folder, and how many times an epoch sees it (see `plan.DataSource.share`)."""
+    """One dataset of a mix: its folder, and how many times an epoch sees it (see `batch_plan.DataSource`)."""
 
     path: str
     passes_per_epoch: float = 1.0

@@ -249,8 +249,8 @@ class Trainer:
         if report.stop:
             self.stopping = "preempted"
         elif report.time_up:
-            self.stopping = "time is up"
             self._end_epoch(loop, epoch, epoch + 1, 0.0)
+            self.stopping = "time is up"  # whatever else that epoch would have ended: no session comes after it
 
     def _check_seen(self, loader: Loader, epoch: int) -> None:
         seen = all_reduce(self.comm, torch.from_numpy(loader.seen.copy()).to(self.device))
