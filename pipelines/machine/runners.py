@@ -43,7 +43,7 @@ def on_spark(session: SparkSession) -> Runner:
 
     def run(function: Callable[[Task], Result], tasks: Sequence[Task], progress: Callable[[int], None]) -> list[Result]:
         context = session.sparkContext
-        group = f"fakeit-{id(tasks)}"
+        group = f"fakeit-{os.urandom(8).hex()}"
         outcome: dict[str, Any] = {}
 
         def collect() -> None:
@@ -90,8 +90,8 @@ def _told(error: BaseException) -> BaseException:
 def _completed(context: Any, group: str) -> int:
     """How many tasks of a job group have ended."""
     tracker = context.statusTracker()
-    stages = [s for job in tracker.getJobIdsForGroup(group) for s in tracker.getJobInfo(job).stageIds]
-    infos = [tracker.getStageInfo(stage) for stage in stages]
+    jobs = [tracker.getJobInfo(job) for job in tracker.getJobIdsForGroup(group)]  # None: Spark has forgotten it
+    infos = [tracker.getStageInfo(stage) for job in jobs if job is not None for stage in job.stageIds]
     return sum(info.numCompletedTasks for info in infos if info is not None)
 
 
