@@ -7,6 +7,8 @@ each expression, all of one topology, and `vertex_indices.json` with the 68 land
 from __future__ import annotations
 
 import json
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -117,8 +119,9 @@ def load_ict(file: str) -> Head:
         FakeitError: the file is missing, or lacks a field.
     """
     try:
-        pack = dict(np.load(file, allow_pickle=False))
-    except (OSError, ValueError) as error:
+        with np.load(file, allow_pickle=False) as archive:
+            pack = {key: archive[key] for key in archive.files}
+    except (OSError, ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         raise FakeitError(f"head.file {file}: cannot be read ({error}); make it with --import-ict") from error
     for key in ("V0", "F", "M", "ID", "EX", "EXN"):
         if key not in pack:

@@ -149,11 +149,15 @@ def test_gaze_moves_the_pupils_alone() -> None:
     assert np.abs(a[68:] - b[68:]).max() > 0.5
 
 
-def test_a_head_without_its_file_is_named() -> None:
+def test_a_head_without_its_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(FakeitError, match="head.file"):
         render(0, 1, SynthesisConfig(head=HeadConfig(kind="ict")), 64)
     with pytest.raises(FakeitError, match="nothing.npz"):
         load_head("ict", "/nothing.npz")
+    np.savez(tmp_path / "whole.npz", V0=np.zeros((9, 3)))
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "whole.npz").read_bytes()[:-40])
+    with pytest.raises(FakeitError, match=r"cut.npz: cannot be read \(.*; make it with --import-ict"):
+        load_head("ict", str(tmp_path / "cut.npz"))
 
 
 def test_ict_heads_resemble_afw(shared: Path) -> None:
