@@ -51,12 +51,11 @@ def search(
             tell(f"learning rates: {len(waiting)} of {len(cells)} tries to make; {config.rates.budget} each")
         runner.run(cells, workers)
         found = rungs(runner.folder)
-        best = {point: _best(found, point) for point in ladder}
+        best = {point: _best(found, point, rates) for point, rates in ladder.items()}
         longer = {point: _longer(rates, best[point]) for point, rates in ladder.items()}
         if longer == ladder:
             break
         ladder = longer
-    best = {point: _best(rungs(runner.folder), point) for point in ladder}
     tell("learning rates: " + ", ".join(f"{point} {lr:g}" for point, lr in best.items()))
     return best
 
@@ -98,8 +97,10 @@ def _tried(axis: Axis, point: str, rate: float, per: str) -> Point:
     return replace(chosen, budget=None, set={**chosen.set, "optimiser.lr": rate})
 
 
-def _best(found: Sequence[Rung], point: str) -> float:
-    own = [rung for rung in found if rung.point == point]
+def _best(found: Sequence[Rung], point: str, rates: Sequence[float]) -> float:
+    """Of the tries at these rates: others are of an earlier conf, which may have had another budget."""
+    tried = {float(f"{rate:g}") for rate in rates}
+    own = [rung for rung in found if rung.point == point and rung.lr in tried]
     if not own:
         raise FakeitError(f"learning rate of {point}: none of its tries ended; see their logs in {FOLDER}/cells")
     return min(own, key=lambda rung: rung.nme).lr

@@ -182,6 +182,8 @@ def test_each_network_finds_its_rate_and_the_ladder_grows_where_it_ends(tmp_path
     assert rates.search(*arguments) == best and stand.ran == 8, "what is done is not done again"
     cells = grid.cells(config, manifests.load(str(ours)), lr=best)
     assert [cell.train_config().optimiser.lr for cell in cells] == [1e-3, 8e-3]
+    other = replace(config, rates=replace(search, values=(2e-3, 4e-3, 8e-3, 1.6e-2), further=0))
+    assert rates.search(other, *arguments[1:]) == {"one": 2e-3, "two": 8e-3}, "a former conf's tries do not count"
 
 
 def test_slots_share_the_processors_out_and_take_gpus_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
