@@ -89,30 +89,26 @@ def collect(
     faces: list[list[Face | None]] = [[], []]
     missing = np.full((scheme(landmarker.metadata.scheme).count, 2), np.nan, np.float32)
     crop = landmarker.metadata.crop
-    adapter, landmarker.adapter = landmarker.adapter, None
     shown = [landmarker, Landmarker(Mirrored(landmarker.backend), landmarker.config)][: 1 + mirrored]
-    try:
-        for index, sample in enumerate(samples):
-            try:
-                annotation, pixels = read_sample(source, sample)
-                truth = annotation.landmarks
-                true_box = training_box(truth, source.scheme, landmarker.metadata.scheme)
-                box = true_box if boxes == "true" else nearest_box(landmarker.detect(pixels), true_box)
-            except Rejected as error:
-                rejected.append(str(error))
-                continue
-            for one, made in zip(shown, faces, strict=False):
-                found = one.predict_boxes(pixels, [box], 0 if boxes == "true" else None) if box else [None]
-                made.append(found[0])
-            kept.append(sample)
-            truths.append(truth)
-            seen.append(annotation.visibility == VISIBLE)
-            sides.append(true_box.side * (1 + 2 * crop.margin))
-            tones.append(metrics.skin_tone(pixels, truth, source.scheme))
-            if progress:
-                progress(index + 1)
-    finally:
-        landmarker.adapter = adapter
+    passes = 0 if boxes == "true" else None
+    for index, sample in enumerate(samples):
+        try:
+            annotation, pixels = read_sample(source, sample)
+            truth = annotation.landmarks
+            true_box = training_box(truth, source.scheme, landmarker.metadata.scheme)
+            box = true_box if boxes == "true" else nearest_box(landmarker.detect(pixels), true_box)
+        except Rejected as error:
+            rejected.append(str(error))
+            continue
+        for one, made in zip(shown, faces, strict=False):
+            made.append(one.read([pixels], [[box]], passes)[0][0] if box else None)
+        kept.append(sample)
+        truths.append(truth)
+        seen.append(annotation.visibility == VISIBLE)
+        sides.append(true_box.side * (1 + 2 * crop.margin))
+        tones.append(metrics.skin_tone(pixels, truth, source.scheme))
+        if progress:
+            progress(index + 1)
     if not kept:
         raise FakeitError(f"none of {len(samples)} samples could be read; the first: {rejected[0]}")
     crop_side = np.array(sides)

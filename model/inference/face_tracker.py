@@ -157,7 +157,7 @@ class FaceTracker:
             track.unseen += 1  # 1 where the detector has just confirmed it
         self.tracks = [t for t in seen if t.unseen <= 3]
         room = self.config.max_faces - len(self.tracks)
-        for face in self._raw(pixels, fresh[:room], None):
+        for face in self.landmarker.read([pixels], [fresh[:room]])[0]:
             if self._is_face(face):
                 self._numbers += 1
                 self.tracks.append(Track(self._numbers, face, OneEuro(self.config.min_cutoff, self.config.beta)))
@@ -165,7 +165,8 @@ class FaceTracker:
     def _follow(self, pixels: Pixels) -> list[Track]:
         boxes = [from_landmarks(track.face.points) for track in self.tracks]
         kept: list[Track] = []
-        for track, box, face in zip(self.tracks, boxes, self._raw(pixels, boxes, 0), strict=True):
+        faces = self.landmarker.follow(pixels, [track.face for track in self.tracks])
+        for track, box, face in zip(self.tracks, boxes, faces, strict=True):
             jumped = box.overlap(from_landmarks(face.points)) < 0.4 if self._is_face(face) else True
             twin = not jumped and any(box.overlap(from_landmarks(k.face.points)) > 0.6 for k in kept)
             if not jumped and not twin:
@@ -173,14 +174,6 @@ class FaceTracker:
                 kept.append(track)
         self.tracks = kept
         return kept
-
-    def _raw(self, pixels: Pixels, boxes: list[Box], refine: int | None) -> list[Face]:
-        """Faces in the model's own scheme: crops are made around those, the adapter comes when a face is shown."""
-        adapter, self.landmarker.adapter = self.landmarker.adapter, None
-        try:
-            return self.landmarker.predict_boxes(pixels, boxes, refine)
-        finally:
-            self.landmarker.adapter = adapter
 
     def _is_face(self, face: Face) -> bool:
         if not np.isfinite(face.points).all() or face.confidence.mean() < self.config.confidence:

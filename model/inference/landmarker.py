@@ -6,7 +6,8 @@
         print(face.box, face.points, face.confidence)
 
 A detector finds boxes; a fitted map turns them into the boxes that training used (tight around the points); the crop
-is made exactly as for training. A second pass can crop again by the first pass's points, which helps where a
+is made exactly as for training. A face that lies on its side in the picture is read once more from a crop turned
+upright, as networks know faces. A second pass for all can crop again by the first pass's points, which helps where a
 detector's boxes scatter.
 """
 
@@ -16,7 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -28,7 +29,7 @@ from fakeit.model.inference.found import Faces
 from fakeit.model.inference.results import Face
 from fakeit.model.tracking import catalogue, model_registry
 from fakeit.pipelines.errors import FakeitError, Rejected
-from fakeit.pipelines.faces.box import Box, from_landmarks
+from fakeit.pipelines.faces.box import Box, from_landmarks, turned
 from fakeit.pipelines.faces.box_fit import BoxFit, box_fit
 from fakeit.pipelines.faces.crop import Picture, crop_from_source, equalise, eye_angle, from_unit
 from fakeit.pipelines.faces.locate import most_prominent_first
@@ -36,6 +37,15 @@ from fakeit.pipelines.faces.matrix import Matrix, inverse, transform
 from fakeit.pipelines.files.image_io import read_image
 
 BOX = catalogue.the_box()
+UPRIGHT_PASSES = 2  # at most: a first reading of a face turned by 60° says some 40°
+
+
+class _Crop(NamedTuple):
+    """What one crop is cut from: a picture, a box in it, and degrees clockwise by which the crop turns the face back."""
+
+    picture: Picture
+    box: Box
+    angle: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -47,6 +57,8 @@ class LandmarkerConfig:
         refine: passes after the first, each cropped by the points before; at least 1 where the recipe turns crops by
             the eyes.
         flip: average with the mirrored crop's points; twice the time for a little accuracy.
+        upright: a face whose eyes' line is turned by more degrees in the picture is read again from a crop turned
+            upright (`UPRIGHT_PASSES` times at most); 180: never.
         smallest_face: side of the smallest face that is looked for, as a share of the picture's shorter side; None: the
             detector's own (mtcnn 0.05, haar 0.1).
         detect_side: pictures are shrunk to this longer side before detection.
@@ -55,6 +67,7 @@ class LandmarkerConfig:
     detector: str = "mtcnn"
     refine: int = 0
     flip: bool = False
+    upright: float = 15.0
     smallest_face: float | None = None
     detect_side: int = 960
 
@@ -194,33 +207,34 @@ class Landmarker:
             boxes: tight around the points, source pixels.
             refine: passes after the first, cropped by the points before; None: as configured.
         """
-        if not boxes:
-            return []
-        picture = Picture(pixels, self.metadata.crop.colour)
-        crops = [(box, 0.0) for box in boxes]
-        made = self.read_crops(picture, crops)
+        return self.predict_many([pixels], [boxes], refine)[0]
+
+    def predict_many(
+        self, pictures: Sequence[NDArray[np.uint8]], boxes: Sequence[Sequence[Box]], refine: int | None = None
+    ) -> list[list[Face]]:
+        """`predict_boxes` for several pictures: each pass takes the faces of all through the network at once."""
+        return [[self.adapted(face) for face in faces] for faces in self.read(pictures, boxes, refine)]
+
+    def read(
+        self, pictures: Sequence[NDArray[np.uint8]], boxes: Sequence[Sequence[Box]], refine: int | None = None
+    ) -> list[list[Face]]:
+        """`predict_many` in the model's own scheme: no adapter yet."""
         passes = self.config.refine if refine is None else refine
         if refine is None and self.metadata.crop.align == "eyes":
             passes = max(passes, 1)
-        for _ in range(passes):
-            crops = [self._again(face.points, crop) for face, crop in zip(made, crops, strict=True)]
-            made = self.read_crops(picture, crops)
-        return [self.adapted(face) for face in made]
-
-    def predict_many(self, pictures: Sequence[NDArray[np.uint8]], boxes: Sequence[Sequence[Box]]) -> list[list[Face]]:
-        """`predict_boxes` for several pictures: their faces go through the network at once where one pass is enough."""
-        if self.config.refine or self.metadata.crop.align == "eyes":
-            return [self.predict_boxes(pixels, found) for pixels, found in zip(pictures, boxes, strict=True)]
-        cut = [
-            self._cut(Picture(pixels, self.metadata.crop.colour), [(box, 0.0) for box in found])
-            for pixels, found in zip(pictures, boxes, strict=True)
-            if found
+        crops = [
+            _Crop(picture, box)
+            for picture, found in zip(map(self._picture, pictures), boxes, strict=True)
+            for box in found
         ]
-        if not cut:
-            return [[] for _ in pictures]
-        images, matrices = np.concatenate([part[0] for part in cut]), [m for part in cut for m in part[1]]
-        made = iter(self._faces(self.run_crops(images), matrices, [box for found in boxes for box in found]))
-        return [[self.adapted(next(made)) for _ in found] for found in boxes]
+        faces = iter(self._read(crops, passes))
+        return [[next(faces) for _ in found] for found in boxes]
+
+    def follow(self, pixels: NDArray[np.uint8], faces: Sequence[Face]) -> list[Face]:
+        """The faces of a video's next frame, each looked for where its points, in the model's own scheme, were in the
+        frame before; in that scheme too."""
+        picture = self._picture(pixels)
+        return self._read([self._around(face.points, _Crop(picture, face.box)) for face in faces], 0)
 
     def adapted(self, face: Face) -> Face:
         """A face in the model's own scheme through the adapter, where there is one."""
@@ -235,24 +249,52 @@ class Landmarker:
             visibility=None if face.visibility is None else adapter.carried(face.visibility),
         )
 
-    def _again(self, points: NDArray[np.float32], crop: tuple[Box, float]) -> tuple[Box, float]:
+    def _picture(self, pixels: NDArray[np.uint8]) -> Picture:
+        return Picture(pixels, self.metadata.crop.colour)
+
+    def _read(self, crops: Sequence[_Crop], passes: int) -> list[Face]:
+        """What crops show; `passes` times cropped again by its points, then upright where it has to be."""
+        made = self._once(crops)
+        for _ in range(passes):
+            crops = [self._around(face.points, crop) for face, crop in zip(made, crops, strict=True)]
+            made = self._once(crops)
+        if self.metadata.crop.align == "eyes":
+            return made
+        last = dict(enumerate(crops))
+        for _ in range(UPRIGHT_PASSES):
+            wanted = {index: self._around(made[index].points, crop) for index, crop in last.items()}
+            last = {index: crop for index, crop in wanted.items() if crop.angle != last[index].angle}
+            for index, face in zip(last, self._once(list(last.values())), strict=True):
+                made[index] = replace(face, box=made[index].box)
+        return made
+
+    def _around(self, points: NDArray[np.float32], crop: _Crop) -> _Crop:
+        """The crop of the same picture around points, turned anew where the eyes' line is far from level in the one
+        before; that one where points cannot be of a face."""
         try:
             box = from_landmarks(points)
         except Rejected:
             return crop
-        turn = self.metadata.crop.align == "eyes"
-        return box, eye_angle(points, self.metadata.scheme) if turn else 0.0
+        angle = eye_angle(points, self.metadata.scheme)
+        if self.metadata.crop.align == "eyes":
+            return _Crop(crop.picture, box, angle)
+        if abs((angle - crop.angle + 180) % 360 - 180) <= self.config.upright:
+            angle = crop.angle
+        return _Crop(crop.picture, turned(points, angle) if angle else box, angle)
 
     def read_crops(self, picture: Picture, crops: Sequence[tuple[Box, float]]) -> list[Face]:
         """The faces of one pass over crops of boxes turned by degrees, in the model's own scheme: no adapter yet."""
-        images, matrices = self._cut(picture, crops)
-        return self._faces(self.run_crops(images), matrices, [box for box, _ in crops])
+        return self._once([_Crop(picture, box, angle) for box, angle in crops])
 
-    def _cut(self, picture: Picture, crops: Sequence[tuple[Box, float]]) -> tuple[NDArray[np.uint8], list[Matrix]]:
-        """Crops (N, size, size, channels) of boxes turned by angles, and the matrices that made them."""
+    def _once(self, crops: Sequence[_Crop]) -> list[Face]:
+        """One pass of the network over crops of any pictures."""
+        if not crops:
+            return []
         config = self.metadata.crop
-        matrices = [crop_from_source(box, config, angle) for box, angle in crops]
-        return np.stack([equalise(picture.warp(m, config.size), config.equalise) for m in matrices]), matrices
+        matrices = [crop_from_source(crop.box, config, crop.angle) for crop in crops]
+        cut = [crop.picture.warp(matrix, config.size) for crop, matrix in zip(crops, matrices, strict=True)]
+        said = self.run_crops(np.stack([equalise(each, config.equalise) for each in cut]))
+        return self._faces(said, matrices, [crop.box for crop in crops])
 
     def _faces(self, said: Output, matrices: Sequence[Matrix], boxes: Sequence[Box]) -> list[Face]:
         """What the network said of crops that `matrices` made, as faces in their pictures."""

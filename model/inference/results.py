@@ -20,7 +20,8 @@ class Face:
         points: (K, 2) float32, source pixels; the centre of the picture's first pixel is (0, 0).
         confidence: (K,) float32 in [0, 1]: the chance that a point lies within 3 % of the crop's side of the truth,
             as the network itself judges; all 1 for a network that does not judge.
-        box: the face, source pixels: tight around the points it was cropped by.
+        box: the face, source pixels: tight around the points it was cropped by; of a face that was followed upright, a
+            square about the same centre.
         scheme: the numbering of the points, a key of `fakeit.pipelines.landmarks.SCHEMES`.
         visibility: (K,) float32 in [0, 1]: the chance of each point's being visible; None where the network does not
             say.

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakeit.pipelines.errors import Rejected
+from fakeit.pipelines.faces.matrix import sine_cosine
 
 APART = 2.0  # pixels that a face's points must span
 SMALLEST = 2.0  # pixels of a box's sides
@@ -60,6 +61,18 @@ def from_landmarks(landmarks: NDArray[np.floating]) -> Box:
     if float((high - low).max()) < APART:
         raise Rejected(f"all {len(present)} points lie within 2 pixels of each other")
     return Box(float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1]))
+
+
+def turned(landmarks: NDArray[np.floating], angle: float) -> Box:
+    """A square box for a crop that turns a face back by degrees clockwise: as long as the longer side of the box that is
+    tight around points (K, 2) in that crop, about the same centre."""
+    sine, cosine = sine_cosine(angle)
+    frame = np.array([[cosine, -sine], [sine, cosine]])  # row vectors: source pixels to the turned frame
+    there = landmarks[np.isfinite(landmarks).all(axis=1)] @ frame
+    low, high = there.min(axis=0), there.max(axis=0)
+    x, y = (frame @ ((low + high) / 2)).tolist()
+    side = float((high - low).max())
+    return Box(x - side / 2, y - side / 2, side, side)
 
 
 def check_points(landmarks: NDArray[np.floating]) -> None:

@@ -12,7 +12,8 @@ from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig, as_p
 from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.faces.box import Box, from_landmarks
 from fakeit.pipelines.faces.box_fit import BoxFit, fit_boxes
-from fakeit.pipelines.faces.crop import CropConfig
+from fakeit.pipelines.faces.crop import CropConfig, eye_angle
+from fakeit.pipelines.faces.matrix import sine_cosine
 from tests.pattern_face import POINTS, Finder, Reader, picture, placed
 
 
@@ -146,3 +147,43 @@ def test_the_pattern_itself_is_sound() -> None:
     image, (true,) = picture([placed(100, 100)])
     x, y = true[8].astype(int)
     assert np.abs(image[y, x, :2] / 2 - POINTS[8]).max() <= 1
+
+
+class Stiff(Reader):
+    """Reads a face turned by 30° in its crop or less, and says of others that they are turned two thirds as far."""
+
+    def run(self, crops: np.ndarray) -> Output:
+        points, sigma = super().run(crops)[:2]
+        for face in points:
+            angle = eye_angle(face, "face70")
+            if abs(angle) > 30:
+                sine, cosine = sine_cosine(-angle / 3)
+                centre = face.mean(axis=0)
+                face[:] = (face - centre) @ np.array([[cosine, sine], [-sine, cosine]]) + centre
+        return Output(points, sigma)
+
+
+@pytest.mark.parametrize(("degrees", "runs"), [(12.0, 1), (-14.0, 1), (40.0, 2), (-75.0, 3)])
+def test_a_face_on_its_side_is_read_again_upright(degrees: float, runs: int) -> None:
+    image, (true,) = picture([placed(300, 200, 1.2, degrees)])
+    made = Landmarker(Stiff())
+    box = from_landmarks(true)
+    (face,) = made.predict_boxes(image, [box])
+    assert np.abs(face.points - true).max() < 0.5
+    assert made.backend.runs == runs and face.box == box  # type: ignore[attr-defined]
+
+
+def test_faces_of_many_pictures_are_turned_each_by_its_own_angle() -> None:
+    pictures, truths = zip(*(picture([placed(300, 200, 1.2, degrees)]) for degrees in (50, 0, -30)), strict=True)
+    boxes = [[from_landmarks(true)] for (true,) in truths]
+    made = Landmarker(Stiff(), LandmarkerConfig(refine=1))
+    for found, (true,) in zip(made.predict_many([*pictures, pictures[0]], [*boxes, []]), truths, strict=False):
+        assert np.abs(found[0].points - true).max() < 0.5
+    assert made.predict_many([pictures[0]], [[]]) == [[]]
+
+
+def test_who_wants_no_turning_gets_none() -> None:
+    image, (true,) = picture([placed(300, 200, 1.2, 60)])
+    made = Landmarker(Stiff(), LandmarkerConfig(upright=180))
+    (face,) = made.predict_boxes(image, [from_landmarks(true)])
+    assert made.backend.runs == 1 and np.abs(face.points - true).max() > 5  # type: ignore[attr-defined]
