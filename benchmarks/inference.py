@@ -37,6 +37,7 @@ from fakeit.model.inference.adapter import Adapter
 from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig
 from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.faces.box import from_landmarks
+from fakeit.pipelines.faces.detect import DEFAULT
 from fakeit.pipelines.sources import Sample, Source
 
 
@@ -167,7 +168,7 @@ def parser() -> Parser:
     p.add_argument("--fit-source", metavar="KIND", help="what they are (as --source)")
     p.add_argument("--source", default="youtube_faces", help="a protocol or a source")
     p.add_argument("--input", required=True, metavar="PATH")
-    p.add_argument("--detector", default="mtcnn")
+    p.add_argument("--detector", default=DEFAULT)
     p.add_argument("--refine", type=int, default=0)
     p.add_argument("--limit", type=int, metavar="N", help="score the first N faces only")
     p.add_argument("--speed", type=int, default=20, metavar="N", help="pictures that are timed (20)")

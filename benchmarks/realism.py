@@ -44,7 +44,7 @@ from realism_measures import (
     square,
 )
 
-from fakeit.model.inference.landmarker import Landmarker
+from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig
 from fakeit.pipelines.config import load
 from fakeit.pipelines.errors import Rejected
 from fakeit.pipelines.landmarks import scheme
@@ -155,7 +155,7 @@ def parser() -> argparse.ArgumentParser:
 def main() -> None:
     arguments = parser().parse_args()
     cv2.setNumThreads(1)
-    landmarker = Landmarker.load()
+    landmarker = Landmarker.load(config=LandmarkerConfig("mtcnn"))  # as all figures so far
     heads = arguments.head or ["makehuman=", "builtin=", f"ict={arguments.shared / 'ict_face/ict_face.npz'}"]
     sets = {head.partition("=")[0]: rendered(*head.split("=", 1), arguments.count) for head in heads}
     sets |= {

@@ -69,7 +69,7 @@ def parser() -> Parser:
     p.add_argument("--input", metavar="PATH", help="where the source's files are")
     p.add_argument("--unlabelled", metavar="DIR", help="faces without points: agreement under flips and turns")
     p.add_argument("--boxes", nargs="+", default=["true", "detector"], choices=("true", "detector"))
-    p.add_argument("--detector", default="mtcnn")
+    p.add_argument("--detector", default="yunet", help="yunet, mtcnn or haar")
     p.add_argument("--refine", type=int, default=0, metavar="N", help="passes after the first, with a detector's boxes")
     p.add_argument("--flip", action="store_true", help="average with the mirrored crop")
     p.add_argument("--adapter", metavar="NAME", help="a label adapter: scored with and without")

@@ -37,7 +37,7 @@ def parser() -> Parser:
     p.add_argument("--output", required=True, metavar="DIR")
     p.add_argument("--model", help="a name (fakeit models), checkpoint, .onnx or models:/NAME@ALIAS; else the box")
     p.add_argument("--adapter", metavar="NAME", help="a label adapter beside the model, contour or wflw98")
-    p.add_argument("--detector", default="mtcnn")
+    p.add_argument("--detector", default="yunet", help="yunet, mtcnn or haar")
     return p
 
 

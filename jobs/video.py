@@ -62,7 +62,7 @@ def parser() -> Parser:
     p.add_argument("--format", choices=("csv", "json", "pts", "coco"), help="where the output's ending does not say")
     p.add_argument("--model", help="a name (fakeit models), checkpoint, .onnx or models:/NAME@ALIAS; else the box")
     p.add_argument("--adapter", metavar="NAME", help="a label adapter beside the model, its .npz, contour or wflw98")
-    p.add_argument("--detector", default="mtcnn", help="mtcnn (finds more) or haar (faster)")
+    p.add_argument("--detector", default="yunet", help="yunet, mtcnn or haar")
     p.add_argument("--faces", type=at_least(1), default=8, metavar="N", help="follow the N most prominent (8)")
     p.add_argument("--every", type=at_least(1), default=15, metavar="N", help="frames between detections (15)")
     p.add_argument("--no-smooth", action="store_true", help="points as they come")

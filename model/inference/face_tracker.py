@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from fakeit.model.inference.landmarker import Landmarker
 from fakeit.model.inference.results import Face
 from fakeit.pipelines.errors import FakeitError, Rejected
-from fakeit.pipelines.faces.box import Box, from_landmarks
+from fakeit.pipelines.faces.box import from_landmarks
 
 Pixels = NDArray[np.uint8]
 Points = NDArray[np.float64]

@@ -32,6 +32,7 @@ from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.faces.box import Box, from_landmarks, turned
 from fakeit.pipelines.faces.box_fit import BoxFit, box_fit
 from fakeit.pipelines.faces.crop import Picture, crop_from_source, equalise, eye_angle, from_unit
+from fakeit.pipelines.faces.detect import DEFAULT, detector
 from fakeit.pipelines.faces.locate import most_prominent_first
 from fakeit.pipelines.faces.matrix import Matrix, inverse, transform
 from fakeit.pipelines.files.image_io import read_image
@@ -41,7 +42,7 @@ UPRIGHT_PASSES = 2  # at most: a first reading of a face turned by 60° says som
 
 
 class _Crop(NamedTuple):
-    """What one crop is cut from: a picture, a box in it, and degrees clockwise by which the crop turns the face back."""
+    """What one crop is cut from: a picture, a box in it, and degrees clockwise by which the face is turned back."""
 
     picture: Picture
     box: Box
@@ -57,19 +58,19 @@ class LandmarkerConfig:
         refine: passes after the first, each cropped by the points before; at least 1 where the recipe turns crops by
             the eyes.
         flip: average with the mirrored crop's points; twice the time for a little accuracy.
+        smallest_face: side of the smallest face that is looked for, as a share of the picture's shorter side; None: the
+            detector's own (yunet and mtcnn 0.05, haar 0.1).
+        detect_side: pictures are shrunk to this longer side before detection.
         upright: a face whose eyes' line is turned by more degrees in the picture is read again from a crop turned
             upright (`UPRIGHT_PASSES` times at most); 180: never.
-        smallest_face: side of the smallest face that is looked for, as a share of the picture's shorter side; None: the
-            detector's own (mtcnn 0.05, haar 0.1).
-        detect_side: pictures are shrunk to this longer side before detection.
     """
 
-    detector: str = "mtcnn"
+    detector: str = DEFAULT
     refine: int = 0
     flip: bool = False
-    upright: float = 15.0
     smallest_face: float | None = None
     detect_side: int = 960
+    upright: float = 15.0
 
 
 class Landmarker:
@@ -181,10 +182,8 @@ class Landmarker:
         return most_prominent_first(boxes, width, height)
 
     def load_detector(self) -> None:
-        """Loads the detector, which else happens when it is first needed: one that needs torch takes seconds."""
+        """Loads the detector, which else happens when it is first needed."""
         if self._detector is None:
-            from fakeit.pipelines.faces.detect import detector  # brings its weights: not for a user who has boxes
-
             self._detector = detector(self.config.detector, self.config.smallest_face)
 
     def detector_boxes(self, pixels: NDArray[np.uint8]) -> list[Box]:

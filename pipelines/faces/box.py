@@ -64,8 +64,8 @@ def from_landmarks(landmarks: NDArray[np.floating]) -> Box:
 
 
 def turned(landmarks: NDArray[np.floating], angle: float) -> Box:
-    """A square box for a crop that turns a face back by degrees clockwise: as long as the longer side of the box that is
-    tight around points (K, 2) in that crop, about the same centre."""
+    """A square box for a crop that turns a face back by degrees clockwise: side and centre are those of the box that is
+    tight around points (K, 2) in that crop."""
     sine, cosine = sine_cosine(angle)
     frame = np.array([[cosine, -sine], [sine, cosine]])  # row vectors: source pixels to the turned frame
     there = landmarks[np.isfinite(landmarks).all(axis=1)] @ frame

@@ -1,7 +1,8 @@
 """Where the faces are, when nobody has said so: detectors behind one interface, by name.
 
-`haar` comes with OpenCV: fast, front-on faces only, now and then a face in a curtain. `mtcnn` finds small, turned and
-half-hidden faces. A box is the detector's own idea of a face; `box_fit.py` maps it to the box that training used.
+`yunet` finds what `mtcnn` finds and some turned faces more, sees fewer where none is, and takes an eighth of the time.
+`haar` comes with OpenCV: front-on faces only, now and then one in a curtain. A box is the detector's own idea of a
+face; `box_fit.py` maps it to the box that training used.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from fakeit.pipelines.faces.box import Box
 from fakeit.pipelines.faces.crop import equalise
 
 Pixels = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+DEFAULT = "yunet"
 
 
 @dataclass(frozen=True)
@@ -101,13 +104,60 @@ class Mtcnn:
 
     def _look(self, image: Pixels, border: int, smallest: int) -> list[Detection]:
         """The faces of a picture that has a border around it, where they lie in the picture without."""
-        found, faces = self._cascade.detect(image, smallest), []
-        for corners, score, points in zip(found.boxes, found.scores, found.points, strict=True):
-            left, top, right, bottom = map(float, corners - border)
-            if right > left and bottom > top:
-                box = Box(left, top, right - left, bottom - top)
-                faces.append(Detection(box, float(score), points - np.float32(border)))
-        return sorted(faces, key=lambda d: -d.score)
+        found = self._cascade.detect(image, smallest)
+        boxes = np.hstack([found.boxes[:, :2], found.boxes[:, 2:] - found.boxes[:, :2]])
+        return _detections(boxes, found.scores, found.points, border)
+
+
+class Yunet:
+    """One small network over the whole picture, `yunet.py`.
+
+    Args:
+        smallest: side of the smallest face looked for, as a share of the picture's shorter side: the picture is shrunk
+            until such a face has 15 pixels.
+        threshold: what it must be sure by. At 0.6 it saw no face in 108 pieces of panoramas without one (mtcnn eleven);
+            above 0.8 it loses turned and drawn faces.
+    """
+
+    LEAST, MOST = 15, 480  # pixels of the smallest face; of a picture's shorter side in which a face may fill it
+
+    def __init__(self, smallest: float = 0.05, threshold: float = 0.6) -> None:
+        from fakeit.pipelines.faces.yunet import Network
+
+        self.smallest, self.threshold = smallest, threshold
+        self._network = Network()
+
+    def detect(self, image: Pixels) -> list[Detection]:
+        if min(image.shape[:2]) < 10:
+            return []
+        return self._look(image, 0) or self._look(*_easier(image))
+
+    def _look(self, image: Pixels, border: int) -> list[Detection]:
+        """The faces of a picture that has a border around it, where they lie in the picture without."""
+        from fakeit.pipelines.faces.yunet import joined
+
+        height, width = image.shape[:2]
+        scale = min(1.0, self.LEAST / (self.smallest * min(height, width)))
+        looks: list[tuple[Floats, Floats, Floats]] = []
+        while not looks or scale * 3 * min(height, width) > self.MOST:
+            size = max(1, round(width * scale)), max(1, round(height * scale))
+            small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+            boxes, scores, points = self._network.detect(np.asarray(small, np.uint8), self.threshold)
+            back = np.array([width / size[0], height / size[1]], np.float32)
+            looks.append((boxes * np.tile(back, 2), scores, points * back))
+            scale /= 3
+        return _detections(*joined(looks), border)
+
+
+def _detections(boxes: Floats, scores: Floats, points: Floats, border: int) -> list[Detection]:
+    """Boxes (N, 4) left, top, width, height, scores (N,) and points (N, 5, 2) in a picture with a border around it → in
+    the picture without, best first."""
+    faces = [
+        Detection(Box(x - border, y - border, width, height), score, five - np.float32(border))
+        for (x, y, width, height), score, five in zip(boxes.tolist(), scores.tolist(), points, strict=True)
+        if width > 0 and height > 0
+    ]
+    return sorted(faces, key=lambda d: -d.score)
 
 
 def _easier(image: Pixels) -> tuple[Pixels, int]:
@@ -118,7 +168,7 @@ def _easier(image: Pixels) -> tuple[Pixels, int]:
     return np.asarray(cv2.copyMakeBorder(plain, *[border] * 4, cv2.BORDER_REPLICATE), np.uint8), border
 
 
-DETECTORS: dict[str, Callable[..., Detector]] = {"haar": Haar, "mtcnn": Mtcnn}
+DETECTORS: dict[str, Callable[..., Detector]] = {"yunet": Yunet, "mtcnn": Mtcnn, "haar": Haar}
 
 
 def detector(name: str, smallest: float | None = None) -> Detector:

@@ -19,7 +19,7 @@ from fakeit.pipelines.faces.box import Box, from_landmarks
 from fakeit.pipelines.faces.box_fit import box_fit
 from fakeit.pipelines.faces.detect import Detector, detector
 
-BoxKind = Literal["landmarks", "annotation", "csv", "haar", "mtcnn", "image"]
+BoxKind = Literal["landmarks", "annotation", "csv", "yunet", "mtcnn", "haar", "image"]
 LEAST_OVERLAP = 0.2  # intersection over union with the points' box below which a box is another face's
 
 
