@@ -3,7 +3,7 @@
 
     python tools/browser_page.py FOLDER [--diagrams FOLDER]    # `make docs` says so; FOLDER becomes the page's vendor/
 
-These are 27 MB that are either in the repository elsewhere or on npm, so they are put together here and not committed;
+These are 16 MB that are either in the repository elsewhere or on npm, so they are put together here and not committed;
 so is mermaid, which draws the documentation's diagrams and would else come from another server.
 """
 
@@ -29,7 +29,7 @@ RUNTIME_FILES = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-sim
 IN_THE_BROWSER = "nano"  # a name of `fakeit models`
 NETWORKS = {
     "landmarks": catalogue.models()[IN_THE_BROWSER].path,
-    **{name: ROOT / "pipelines" / "faces" / "mtcnn_weights" / f"{name}.onnx" for name in ("pnet", "rnet", "onet")},
+    "yunet": ROOT / "pipelines" / "faces" / "yunet.onnx",
 }
 
 
@@ -50,13 +50,14 @@ def main(arguments: argparse.Namespace) -> None:
     for path in NETWORKS.values():
         shutil.copyfile(path, target / path.name)
     about = open_backend(NETWORKS["landmarks"], 1, "cpu").metadata
-    fit = box_fit("mtcnn", about.scheme)
+    fit = box_fit("yunet", about.scheme)
     description = {
         "files": {name: path.name for name, path in NETWORKS.items()},
         "scheme": about.scheme,
         "crop": {"size": about.crop.size, "margin": about.crop.margin},
         "box_fit": {"dx": fit.dx, "dy": fit.dy, "scale": fit.scale, "aspect": fit.aspect},
         "edges": scheme(about.scheme).edges,
+        "eyes": [scheme(about.scheme).left_eye, scheme(about.scheme).right_eye],
     }
     (target / "models.json").write_text(json.dumps(description) + "\n")
     print(f"{target}: {sum(path.stat().st_size for path in target.iterdir()) / 1e6:.0f} MB for the page in the browser")

@@ -1,14 +1,16 @@
 // A picture in, its faces out: what fakeit.Landmarker does, in the browser, by onnxruntime's WebAssembly. What the crop
-// looks like and where MTCNN's boxes lie is read from models.json, which the build writes from the model and the code.
+// looks like and where the detector's boxes lie is read from models.json, which the build writes from the model and the code.
 import * as ort from "./vendor/ort.wasm.min.mjs";
-import { Mtcnn } from "./mtcnn.js";
 import { Picture } from "./picture.js";
+import { Yunet } from "./yunet.js";
 
 ort.env.wasm.numThreads = 1; // more need headers that a plain http.server does not send
 ort.env.wasm.wasmPaths = new URL("vendor/", import.meta.url).href;
 
 const NEAR = 0.03; // confidence: the chance that a point lies within this share of the crop's side
 const DETECT_SIDE = 960;
+const UPRIGHT = (15 * Math.PI) / 180; // faces turned by more are read again
+const UPRIGHT_PASSES = 2;
 
 export class Landmarker {
   /** Loads the networks; `told` hears the name of each, for a line of progress. */
@@ -21,8 +23,10 @@ export class Landmarker {
       told(name);
       made.sessions[name] = await ort.InferenceSession.create(at(`vendor/${file}`), { executionProviders: ["wasm"] });
     }
-    made.detector = new Mtcnn((name, pixels, shape) => made.run(name, "float32", pixels, shape));
-    await made.fit({ width: 8, height: 8, data: new Uint8ClampedArray(256) }, [{ x: 0, y: 0, width: 8, height: 8 }]); // the first run is slow
+    made.detector = new Yunet((name, pixels, shape) => made.run(name, "float32", pixels, shape));
+    const blank = { width: 32, height: 32, data: new Uint8ClampedArray(4096) }; // the first runs are slow
+    await made.fit(blank, [{ x: 0, y: 0, width: 32, height: 32 }]);
+    await made.detect(blank);
     return made;
   }
 
@@ -45,35 +49,67 @@ export class Landmarker {
       .sort((a, b) => b.width * b.height - a.width * a.height);
   }
 
-  /** Faces {points: [[x, y] …] in source pixels, confidence: […], box, milliseconds} in known boxes. */
+  /** Faces {points: [[x, y] …] in source pixels, confidence: […], box, milliseconds} in known boxes; those that lie on
+   * their sides are read again from a crop turned upright. */
   async fit(imageData, boxes) {
     if (!boxes.length) return [];
-    const { size, margin } = this.about.crop;
     const picture = Picture.from(imageData);
     const began = performance.now();
-    const crops = new Uint8Array(boxes.length * 3 * size * size);
-    const frames = boxes.map((box, n) => {
-      const side = Math.max(box.width, box.height) * (1 + 2 * margin);
-      const centre = [box.x + box.width / 2, box.y + box.height / 2];
-      crops.set(picture.crop(centre, side, size), n * 3 * size * size);
-      return { left: centre[0] - (side * (size - 1)) / (2 * size), top: centre[1] - (side * (size - 1)) / (2 * size), side };
-    });
-    const { points, log_sigma: spread } = await this.run("landmarks", "uint8", crops, [boxes.length, size, size, 3]);
+    let frames = boxes.map((box) => this.frame([box.x + box.width / 2, box.y + box.height / 2], Math.max(box.width, box.height), 0));
+    const faces = await this.read(picture, frames);
+    let last = faces.map((_, n) => n);
+    for (let pass = 0; pass < UPRIGHT_PASSES && last.length; pass++) {
+      const wanted = frames.map((frame, n) => (last.includes(n) ? this.upright(faces[n].points, frame) : frame));
+      last = last.filter((n) => wanted[n] !== frames[n]);
+      frames = wanted;
+      (await this.read(picture, last.map((n) => frames[n]))).forEach((face, at) => (faces[last[at]] = face));
+    }
     const milliseconds = (performance.now() - began) / boxes.length;
+    return faces.map((face, n) => ({ box: boxes[n], milliseconds, ...face }));
+  }
+
+  /** The crop of a face whose box has its centre and longer side there, turned back by `angle` radians clockwise. */
+  frame(centre, longer, angle) {
+    return { centre, angle, side: longer * (1 + 2 * this.about.crop.margin) };
+  }
+
+  /** The frame for a second reading; the one of the first where that was level enough. */
+  upright(points, frame) {
+    const [left, right] = this.about.eyes.map((eye) => [0, 1].map((axis) => eye.reduce((sum, k) => sum + points[k][axis], 0) / eye.length));
+    const angle = Math.atan2(right[1] - left[1], right[0] - left[0]);
+    const apart = Math.atan2(Math.sin(angle - frame.angle), Math.cos(angle - frame.angle));
+    if (!(Math.abs(apart) > UPRIGHT)) return frame;
+    const box = around(points.map((point) => turned(point, -angle)));
+    const centre = turned([box.x + box.width / 2, box.y + box.height / 2], angle);
+    return this.frame(centre, Math.max(box.width, box.height), angle);
+  }
+
+  /** What the network says of each frame's crop: {points, confidence}. */
+  async read(picture, frames) {
+    if (!frames.length) return [];
+    const { size } = this.about.crop;
+    const crops = new Uint8Array(frames.length * 3 * size * size);
+    frames.forEach(({ centre, side, angle }, n) => crops.set(picture.crop(centre, side, size, angle), n * 3 * size * size));
+    const { points, log_sigma: spread } = await this.run("landmarks", "uint8", crops, [frames.length, size, size, 3]);
     const count = points.dims[1];
-    return boxes.map((box, n) => {
-      const { left, top, side } = frames[n];
-      const face = { box, milliseconds, points: [], confidence: [] };
+    return frames.map(({ centre, side, angle }, n) => {
+      const face = { points: [], confidence: [] };
       for (let k = 0; k < count; k++) {
         const at = 2 * (n * count + k);
-        const place = (unit) => ((unit * size - 0.5) * side) / size; // unit crop → source pixels from the crop's first
-        face.points.push([left + place(points.data[at]), top + place(points.data[at + 1])]);
+        const [x, y] = turned([points.data[at], points.data[at + 1]].map((unit) => (unit - 0.5) * side), angle);
+        face.points.push([centre[0] + x, centre[1] + y]);
         const sigma = Math.exp(Math.min(6, Math.max(-12, spread.data[n * count + k])));
         face.confidence.push(1 - Math.exp(-0.5 * (NEAR / sigma) ** 2));
       }
       return face;
     });
   }
+}
+
+/** A point turned about (0, 0) by `angle` radians clockwise. */
+export function turned([x, y], angle) {
+  const [sine, cosine] = [Math.sin(angle), Math.cos(angle)];
+  return [cosine * x - sine * y, sine * x + cosine * y];
 }
 
 function fitted(box, { dx, dy, scale, aspect }) {

@@ -118,7 +118,7 @@ async function follow() {
     [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
     context.drawImage(video, 0, 0);
     const image = context.getImageData(0, 0, canvas.width, canvas.height);
-    if (frame % EVERY === 0 || !boxes.length) boxes = joined(boxes, await state.landmarker.detect(image, 320, 0.2));
+    if (frame % EVERY === 0 || !boxes.length) boxes = joined(boxes, await state.landmarker.detect(image, 320, 0.1));
     let faces = await state.landmarker.fit(image, boxes.slice(0, MOST));
     faces = faces.filter((face) => face.confidence.reduce((a, b) => a + b) / face.confidence.length > LOST);
     boxes = faces.map((face) => around(face.points));

@@ -24,39 +24,21 @@ export class Picture {
   /** The picture over factor × factor blocks; kept, since several faces may ask. */
   over(factor) {
     if (!this.averaged.has(factor)) {
-      const width = Math.floor(this.width / factor);
-      const height = Math.floor(this.height / factor);
-      this.averaged.set(factor, new Picture(width, height, this.area(0, 0, width * factor, height * factor, width, height)));
+      this.averaged.set(factor, this.blocks(factor));
     }
     return this.averaged.get(factor);
   }
 
-  /** Pixels left … right, top … bottom (whole numbers) averaged into columns × rows cells, as torch's "area" does. */
-  area(left, top, right, bottom, columns, rows) {
-    const out = new Float32Array(3 * columns * rows);
-    const wide = right - left;
-    const high = bottom - top;
-    for (let row = 0, to = 0; row < rows; row++) {
-      const y0 = top + Math.floor((row * high) / rows);
-      const y1 = top + Math.ceil(((row + 1) * high) / rows);
-      for (let column = 0; column < columns; column++, to += 3) {
-        const x0 = left + Math.floor((column * wide) / columns);
-        const x1 = left + Math.ceil(((column + 1) * wide) / columns);
-        let red = 0, green = 0, blue = 0;
-        for (let y = y0; y < y1; y++) {
-          for (let at = 3 * (y * this.width + x0), end = 3 * (y * this.width + x1); at < end; at += 3) {
-            red += this.pixels[at];
-            green += this.pixels[at + 1];
-            blue += this.pixels[at + 2];
-          }
-        }
-        const share = 1 / ((y1 - y0) * (x1 - x0));
-        out[to] = red * share;
-        out[to + 1] = green * share;
-        out[to + 2] = blue * share;
+  blocks(factor) {
+    const [width, height] = [Math.floor(this.width / factor), Math.floor(this.height / factor)];
+    const out = new Float32Array(3 * width * height);
+    for (let y = 0; y < height * factor; y++) {
+      for (let x = 0; x < width * factor; x++) {
+        const [from, to] = [3 * (y * this.width + x), 3 * (Math.floor(y / factor) * width + Math.floor(x / factor))];
+        for (let colour = 0; colour < 3; colour++) out[to + colour] += this.pixels[from + colour] / factor ** 2;
       }
     }
-    return out;
+    return new Picture(width, height, out);
   }
 
   /** The picture made smaller, each new pixel the mean of exactly what it covers (OpenCV's INTER_AREA). */
@@ -65,16 +47,21 @@ export class Picture {
     return new Picture(columns, rows, averaged(narrow, 1, this.height, rows, 3 * columns));
   }
 
-  /** The square crop of `side` source pixels around `centre`: Uint8Array(size · size · 3); outside is black. */
-  crop([x, y], side, size) {
+  /** The square crop of `side` source pixels around `centre`, turned back by `angle` radians clockwise:
+   * Uint8Array(size · size · 3); outside is black. */
+  crop([x, y], side, size, angle = 0) {
     const factor = Math.max(1, Math.min(Math.round(side / size), this.width, this.height));
     const level = this.over(factor);
     const step = side / size / factor;
-    const x0 = (x - (factor - 1) / 2) / factor - (step * (size - 1)) / 2;
-    const y0 = (y - (factor - 1) / 2) / factor - (step * (size - 1)) / 2;
+    const [right, down] = [Math.cos(angle) * step, Math.sin(angle) * step]; // in the picture, of one pixel to the right
+    const middle = (size - 1) / 2;
+    const x0 = (x - (factor - 1) / 2) / factor - right * middle + down * middle;
+    const y0 = (y - (factor - 1) / 2) / factor - down * middle - right * middle;
     const out = new Uint8Array(3 * size * size);
     for (let row = 0, to = 0; row < size; row++) {
-      for (let column = 0; column < size; column++, to += 3) level.between(x0 + column * step, y0 + row * step, out, to);
+      for (let column = 0; column < size; column++, to += 3) {
+        level.between(x0 + column * right - row * down, y0 + column * down + row * right, out, to);
+      }
     }
     return out;
   }
