@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+from dataclasses import asdict
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -55,7 +56,8 @@ def main(arguments: argparse.Namespace) -> None:
         "files": {name: path.name for name, path in NETWORKS.items()},
         "scheme": about.scheme,
         "crop": {"size": about.crop.size, "margin": about.crop.margin},
-        "box_fit": {"dx": fit.dx, "dy": fit.dy, "scale": fit.scale, "aspect": fit.aspect},
+        "box_fit": asdict(fit),
+        "sigma_fit": asdict(about.sigma_fit),
         "edges": scheme(about.scheme).edges,
         "eyes": [scheme(about.scheme).left_eye, scheme(about.scheme).right_eye],
     }

@@ -87,7 +87,7 @@ export class Landmarker {
   /** What the network says of each frame's crop: {points, confidence}. */
   async read(picture, frames) {
     if (!frames.length) return [];
-    const { size } = this.about.crop;
+    const { crop: { size }, sigma_fit: { scale, floor } } = this.about;
     const crops = new Uint8Array(frames.length * 3 * size * size);
     frames.forEach(({ centre, side, angle }, n) => crops.set(picture.crop(centre, side, size, angle), n * 3 * size * size));
     const { points, log_sigma: spread } = await this.run("landmarks", "uint8", crops, [frames.length, size, size, 3]);
@@ -98,7 +98,7 @@ export class Landmarker {
         const at = 2 * (n * count + k);
         const [x, y] = turned([points.data[at], points.data[at + 1]].map((unit) => (unit - 0.5) * side), angle);
         face.points.push([centre[0] + x, centre[1] + y]);
-        const sigma = Math.exp(Math.min(6, Math.max(-12, spread.data[n * count + k])));
+        const sigma = Math.hypot(scale * Math.exp(Math.min(6, Math.max(-12, spread.data[n * count + k]))), floor);
         face.confidence.push(1 - Math.exp(-0.5 * (NEAR / sigma) ** 2));
       }
       return face;
