@@ -21,8 +21,10 @@ from fakeit.model.comparison.grid import Cell
 from fakeit.model.export import export
 from fakeit.model.inference.backends import load_network
 from fakeit.model.tracking import model_registry
-from fakeit.model.tracking.mlflow_tracker import MlflowTracker, TrackingConfig, address, tracked_by
+from fakeit.model.tracking.mlflow_tracker import MlflowTracker, TrackingConfig, address, experiment_id, tracked_by
+from fakeit.model.tracking.trouble import Refused
 from fakeit.model.training import checkpoint
+from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.store.manifest import Manifest
 
 CHAMPION, CHALLENGER = "champion", "challenger"
@@ -60,8 +62,10 @@ class ComparisonTracker:
             return False
 
     def _create(self, dataset: str) -> str:
-        found = self.client.get_experiment_by_name(self.config.experiment)
-        experiment = found.experiment_id if found else self.client.create_experiment(self.config.experiment)
+        try:
+            experiment = experiment_id(self.client, self.config.experiment)
+        except Refused as error:
+            raise FakeitError(f"MLflow at {self.uri}: {error}") from error
         tags = {"comparison": self.config.name, "mlflow.source.name": "jobs/compare.py"}
         tags["mlflow.note.content"] = f"{self.config.title}\n\n{self.config.question}"
         run_id: str = self.client.create_run(experiment, run_name=self.config.name, tags=tags).info.run_id

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 STORE = "sqlite:///mlflow.db"  # where no other is named
 KEY = "fakeit.run_key"  # tag
+KIND = {"mlflow.experimentKind": "custom_model_development"}  # so MLflow's UI shows runs and charts, not prompts
 
 
 def address(uri: str = STORE) -> str:
@@ -235,7 +236,7 @@ class MlflowTracker:
     def _create(self, client: MlflowClient) -> str:
         """A new run, or the one that a former call made whose answer got lost."""
         state = self.journal.state
-        experiment = self._experiment(client)
+        experiment = experiment_id(client, self.config.experiment)
         if state.asked:
             before = client.search_runs([experiment], f"tags.`{KEY}` = '{state.key}'", max_results=1)
             if before:
@@ -245,25 +246,6 @@ class MlflowTracker:
         tags = {"mlflow.source.name": "jobs/train.py", KEY: state.key}
         tags |= dict(tag.split("=", 1) for tag in self.config.tags)
         return str(client.create_run(experiment, run_name=self.name, tags=tags).info.run_id)
-
-    def _experiment(self, client: MlflowClient) -> str:
-        from mlflow.exceptions import MlflowException
-
-        name = self.config.experiment
-        found = client.get_experiment_by_name(name)
-        if found is None:
-            try:
-                return str(client.create_experiment(name))
-            except MlflowException as error:  # another run was quicker
-                if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                    raise
-                found = client.get_experiment_by_name(name)
-        if found.lifecycle_stage == "deleted":
-            raise Refused(
-                f"experiment '{name}' was deleted; restore it (mlflow experiments restore --experiment-id "
-                f"{found.experiment_id}) or name another as tracking.experiment"
-            )
-        return str(found.experiment_id)
 
     def _describe(self, client: MlflowClient, run: str) -> None:
         """Params and datasets. Where the server refuses them, figures are sent all the same."""
@@ -293,6 +275,26 @@ class MlflowTracker:
     def _log_model(self, run: str, network: LandmarkNetwork) -> None:
         with tracked_by(self.uri):
             log_model(run, network)
+
+
+def experiment_id(client: MlflowClient, name: str) -> str:
+    """The experiment of that name, made where there is none. Raises Refused: it was deleted."""
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        try:
+            return str(client.create_experiment(name, tags=KIND))
+        except MlflowException as error:  # another run was quicker
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            found = client.get_experiment_by_name(name)
+    if found.lifecycle_stage == "deleted":
+        raise Refused(
+            f"experiment '{name}' was deleted; restore it (mlflow experiments restore --experiment-id "
+            f"{found.experiment_id}) or name another as tracking.experiment"
+        )
+    return str(found.experiment_id)
 
 
 def _if_raced_again(call: Callable[[], Any], times: int = 3) -> None:

@@ -103,6 +103,15 @@ def test_a_server_that_was_never_there_costs_a_warning(
     assert [step for step, _ in points(server, made.run_id)] == [1, 2]
 
 
+def test_mlflow_opens_the_experiment_as_a_training(server: str, tmp_path: Path) -> None:
+    """By this tag: else its UI begins with prompts and traces."""
+    from mlflow import MlflowClient
+
+    tracker(server, tmp_path).metrics(1, {"train_loss": 0.5})
+    made = MlflowClient(server).get_experiment_by_name(TrackingConfig().experiment)
+    assert made.tags["mlflow.experimentKind"] == "custom_model_development"
+
+
 def test_only_the_first_rank_tracks(tmp_path: Path) -> None:
     assert isinstance(make(TrackingConfig(), tmp_path, "x", 1, None), NoOpTracker)
     assert isinstance(make(TrackingConfig(uri=""), tmp_path, "x", 0, None), NoOpTracker)
