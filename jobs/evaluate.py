@@ -34,6 +34,8 @@ def main(arguments: argparse.Namespace) -> None:
     check([*["matplotlib"] * bool(arguments.report), *["mlflow", "matplotlib"] * bool(arguments.mlflow)])
     for place in filter(None, (arguments.report, arguments.json)):
         Sources(filter(None, (arguments.model, arguments.input, arguments.unlabelled))).check(place)
+        if not Path(place).absolute().parent.is_dir():  # told now, not after minutes of scoring
+            raise FakeitError(f"output {place}: there is no folder {Path(place).parent}")
     config = LandmarkerConfig(arguments.detector, arguments.refine, arguments.flip)
     landmarker = Landmarker.load(arguments.model, config, arguments.adapter, arguments.threads)
     what = BenchmarkConfig(

@@ -136,23 +136,31 @@ class Landmarker:
         Raises:
             Rejected: the file or the array is not a picture.
         """
-        name = Path(image).name if isinstance(image, str | Path) else ""
-        pixels = read_image(str(image)) if isinstance(image, str | Path) else as_pixels(image)
+        name, pixels = _opened(image)
         found = self.predict_boxes(pixels, self.detect(pixels) if boxes is None else boxes)
         return Faces(found, pixels, self.scheme, name)
 
     def batch(self, images: Iterable[NDArray[Any] | str | Path], size: int = 32) -> Iterator[Faces]:
         """The faces of many pictures, one `Faces` each, in order; `size` pictures go through the network at once.
 
-        A picture that cannot be read raises Rejected when its turn comes; `fakeit predict` goes on instead.
+        Raises:
+            Rejected: a picture cannot be read, told when its turn comes; `fakeit predict` goes on instead.
         """
         waiting = iter(images)
         while block := list(islice(waiting, size)):
-            names = [Path(i).name if isinstance(i, str | Path) else "" for i in block]
-            pixels = [read_image(str(i)) if isinstance(i, str | Path) else as_pixels(i) for i in block]
-            boxes = [self.detect(p) for p in pixels]
-            for name, picture, found in zip(names, pixels, self.predict_many(pixels, boxes), strict=True):
+            pictures, refused = [], None
+            for image in block:
+                try:
+                    pictures.append(_opened(image))
+                except Rejected as error:
+                    refused = error
+                    break
+            pixels = [picture for _, picture in pictures]
+            boxes = [self.detect(picture) for picture in pixels]
+            for (name, picture), found in zip(pictures, self.predict_many(pixels, boxes), strict=True):
                 yield Faces(found, picture, self.scheme, name)
+            if refused is not None:
+                raise refused
 
     def video(self, place: str | Path | int, every: int = 15, smooth: bool = True) -> Iterator[Faces]:
         """The faces of a video file or a camera (its number), frame by frame, each followed from frame to frame.
@@ -322,6 +330,13 @@ class Landmarker:
             return said
         both = zip(said, run_mirrored(self.backend, crops), strict=True)
         return Output(*(None if one is None or other is None else (one + other) / 2 for one, other in both))  # type: ignore[arg-type]
+
+
+def _opened(image: NDArray[Any] | str | Path) -> tuple[str, NDArray[np.uint8]]:
+    """A picture's file name, "" for an array, and its pixels (H, W, 3). Raises Rejected."""
+    if isinstance(image, str | Path):
+        return Path(image).name, read_image(str(image))
+    return "", as_pixels(image)
 
 
 def shrunk(pixels: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fakeit.jobs import evaluate
 from fakeit.model.evaluation import metrics, predictions, scoring
 from fakeit.model.evaluation.predictions import nearest_box
 from fakeit.model.evaluation.protocols import PROTOCOLS, protocol
@@ -255,3 +256,11 @@ def test_pictures_without_a_face_are_per_cent_of_the_pictures(tmp_path: Path) ->
     said = benchmark(landmarker(), BenchmarkConfig("", "", (), None, str(tmp_path)), "m").text
     assert "agreement, mirrored: no face found, of the pictures: 25.00 %\n" in said.replace(": 25", ": 25") + "\n"
     assert "of the eyes' distance" in said
+
+
+def test_no_folder_for_the_report_is_told_before_anything_is_scored(tmp_path: Path) -> None:
+    asked = evaluate.parser().parse_args(
+        ["--source", "300w", "--input", str(tmp_path), "--json", str(tmp_path / "missing" / "figures.json")]
+    )
+    with pytest.raises(FakeitError, match="figures.json: there is no folder .*missing"):
+        evaluate.main(asked)

@@ -11,7 +11,7 @@ import pytest
 
 import fakeit
 from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig
-from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.faces.draw import write_image
 from fakeit.pipelines.files.image_io import read_image
 from fakeit.pipelines.sources.point_files import read_pts
@@ -60,6 +60,16 @@ def test_a_batch_gives_what_single_pictures_give(landmarker: Landmarker) -> None
     assert [len(f) for f in found] == [1, 1, 0, 1, 1]
     for one, image in zip(found, images, strict=True):
         assert np.allclose(one.to_numpy(), landmarker(image).to_numpy(), atol=1e-4)
+
+
+def test_an_unreadable_picture_of_a_batch_costs_none_before_it(landmarker: Landmarker, tmp_path: Path) -> None:
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    image = picture([placed(60, 60, 1.2)])[0]
+    found = []
+    with pytest.raises(Rejected, match="broken.jpg"):
+        for faces in landmarker.batch([image, image, tmp_path / "broken.jpg", image], size=3):
+            found.append(faces)
+    assert [len(faces) for faces in found] == [1, 1]
 
 
 def test_a_video_is_an_iterator_of_frames(landmarker: Landmarker, tmp_path: Path) -> None:
