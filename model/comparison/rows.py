@@ -1,7 +1,7 @@
 """A comparison's cells as rows: those that differ in seed or fold alone are one, with the spread of its seeds.
 
 Two rows differ where their errors' ratio is beyond what seeds alone make of it, 95 times of 100: Student's t on
-logarithms, with the spread of all rows' seeds together, since two or three seeds say little about their own.
+logarithms, with the spread of many rows' seeds together, since two or three seeds say little about their own.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from fakeit.model.comparison.running import read_result
 Result = dict[str, Any]
 Floats = NDArray[np.float64]
 CERTAIN = 0.975  # of Student's t, two-sided 95 %
+NEAR = 1.5  # times the lowest error
 
 
 @dataclass
@@ -117,8 +118,11 @@ class Spread:
 
 
 def spread(figures: Sequence[Floats]) -> Spread:
-    """The seeds' spread, from all rows' figures (seeds,) together."""
-    several = [np.log(f) for f in figures if len(f) > 1 and np.isfinite(f).all() and (f > 0).all()]
+    """The seeds' spread, from rows' figures (seeds,) together: of those whose error is at most NEAR times the lowest.
+    What has hardly begun to learn scatters several times as much, and is far behind however it scatters."""
+    usable = [f for f in figures if np.isfinite(f).all() and (f > 0).all()]
+    lowest = min((float(f.mean()) for f in usable), default=math.nan)
+    several = [np.log(f) for f in usable if len(f) > 1 and f.mean() <= NEAR * lowest]
     freedom = sum(len(f) - 1 for f in several)
     squares = sum(float(((f - f.mean()) ** 2).sum()) for f in several)
     return Spread(math.sqrt(squares / freedom) if freedom else math.nan, freedom)

@@ -35,6 +35,12 @@ def test_a_lead_beyond_the_seeds_is_said() -> None:
     assert "a is best" in text and "ahead of b (9.05 ± 0.07 %)" in text
 
 
+def test_what_has_hardly_begun_to_learn_does_not_blur_the_rest() -> None:
+    rows, figures, seeds = _rows(a=[8.0, 8.1], b=[9.0, 9.1], unlearnt=[20.0, 28.0])
+    assert seeds.freedom == 2 and seeds.worse(figures["b"], figures["a"])
+    assert seeds.worse(figures["unlearnt"], figures["b"])
+
+
 def test_one_seed_calls_nothing_better() -> None:
     rows, figures, seeds = _rows(a=[8.0], b=[80.0])
     assert not seeds.worse(figures["b"], figures["a"])
