@@ -13,6 +13,7 @@ detector's boxes scatter.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -239,9 +240,14 @@ class Landmarker:
 
     def follow(self, pixels: NDArray[np.uint8], faces: Sequence[Face]) -> list[Face]:
         """The faces of a video's next frame, each looked for where its points, in the model's own scheme, were in the
-        frame before; in that scheme too."""
-        picture = self._picture(pixels)
-        return self._read([self._around(face.points, _Crop(picture, face.box)) for face in faces], 0)
+        frame before; in that scheme too. A crop is turned by nothing up to `upright` degrees, by all from twice as many
+        on and evenly between: at a border its points would tremble."""
+        picture, crops = self._picture(pixels), []
+        for face in faces:
+            angle = eye_angle(face.points, self.metadata.scheme)
+            turn = min(abs(angle), 2 * max(abs(angle) - self.config.upright, 0.0))
+            crops.append(self._around(face.points, _Crop(picture, face.box, math.copysign(turn, angle))))
+        return self._once(crops)
 
     def adapted(self, face: Face) -> Face:
         """A face in the model's own scheme through the adapter, where there is one."""

@@ -9,6 +9,7 @@ import pytest
 
 from fakeit.model.inference.backends import ModelMetadata, Output, metadata_from_json, open_backend
 from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig, as_pixels, confidence
+from fakeit.model.inference.results import Face
 from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.faces.box import Box, from_landmarks
 from fakeit.pipelines.faces.box_fit import BoxFit, fit_boxes
@@ -180,6 +181,26 @@ def test_faces_of_many_pictures_are_turned_each_by_its_own_angle() -> None:
     for found, (true,) in zip(made.predict_many([*pictures, pictures[0]], [*boxes, []]), truths, strict=False):
         assert np.abs(found[0].points - true).max() < 0.5
     assert made.predict_many([pictures[0]], [[]]) == [[]]
+
+
+@pytest.mark.parametrize("degrees", [10.0, 16.0, -25.0, 50.0, -80.0])
+def test_a_face_is_followed_in_one_pass_however_it_lies(degrees: float) -> None:
+    image, (true,) = picture([placed(300, 200, 1.2, degrees)])
+    made = Landmarker(Stiff())
+    before = Face(true + np.float32(2), np.ones(70, np.float32), from_landmarks(true), "face70")
+    (face,) = made.follow(image, [before])
+    assert np.abs(face.points - true).max() < 0.5
+    assert made.backend.runs == 1  # type: ignore[attr-defined]
+
+
+def test_a_followed_crop_turns_evenly() -> None:
+    """No step at 15 degrees, where a face that is held so would tremble."""
+    made, turns = Landmarker(Stiff()), []
+    made._once = lambda crops: turns.extend(crop.angle for crop in crops) or []  # type: ignore[method-assign]
+    for degrees in range(0, 60, 2):
+        image, (true,) = picture([placed(300, 200, 1.2, degrees)])
+        made.follow(image, [Face(true, np.ones(70, np.float32), from_landmarks(true), "face70")])
+    assert turns[0] == 0 and turns[-1] > 55 and np.diff(turns).max() < 4.5
 
 
 def test_who_wants_no_turning_gets_none() -> None:
