@@ -20,6 +20,8 @@ from fakeit.pipelines.config import nearest
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.box import Box
 from fakeit.pipelines.faces.crop import equalise
+from fakeit.pipelines.faces.mtcnn import Cascade
+from fakeit.pipelines.faces.yunet import Network, joined
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -90,8 +92,6 @@ class Mtcnn:
         thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7),
         steps: tuple[float, float] = (0.5, 0.709),
     ) -> None:
-        from fakeit.pipelines.faces.mtcnn import Cascade
-
         self.smallest = smallest
         self._cascade = Cascade(thresholds, steps)
 
@@ -122,8 +122,6 @@ class Yunet:
     LEAST, MOST = 15, 480  # pixels of the smallest face; of a picture's shorter side in which a face may fill it
 
     def __init__(self, smallest: float = 0.05, threshold: float = 0.6) -> None:
-        from fakeit.pipelines.faces.yunet import Network
-
         self.smallest, self.threshold = smallest, threshold
         self._network = Network()
 
@@ -134,8 +132,6 @@ class Yunet:
 
     def _look(self, image: Pixels, border: int) -> list[Detection]:
         """The faces of a picture that has a border around it, where they lie in the picture without."""
-        from fakeit.pipelines.faces.yunet import joined
-
         height, width = image.shape[:2]
         scale = min(1.0, self.LEAST / (self.smallest * min(height, width)))
         looks: list[tuple[Floats, Floats, Floats]] = []

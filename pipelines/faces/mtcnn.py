@@ -9,14 +9,13 @@ source pixels, which one table of sums does for all sizes and cut-outs at once.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.faces.detector_network import load, suppress
 
 WEIGHTS = "mtcnn_weights"  # folder beside this file
 STRIDE, CELL = 2, 12  # of the first network, its pixels
@@ -54,7 +53,9 @@ class Cascade:
 
     def __init__(self, thresholds: tuple[float, float, float], steps: tuple[float, float], threads: int = 1) -> None:
         self.thresholds, self.steps = thresholds, steps
-        self._first, self._second, self._third = (_network(name, threads) for name in ("pnet", "rnet", "onet"))
+        self._first, self._second, self._third = (
+            load("mtcnn", threads, WEIGHTS, f"{name}.onnx") for name in ("pnet", "rnet", "onet")
+        )
 
     def detect(self, image: NDArray[np.uint8], smallest: int) -> Found:
         """The faces of (H, W, 3) uint8 RGB whose side is at least `smallest` pixels, in no order."""
@@ -140,18 +141,6 @@ def _edges(first: NDArray[np.int64], end: NDArray[np.int64], count: int) -> tupl
     return first[:, None] + cells * length // count, first[:, None] - (-(cells + 1) * length // count)
 
 
-def _network(name: str, threads: int) -> Any:
-    import onnxruntime
-
-    path = resources.files(__package__ or "").joinpath(WEIGHTS, f"{name}.onnx")  # executors have this code as a zip
-    if not path.is_file():
-        raise FakeitError(f"detector mtcnn: its weights {path} are missing; install fakeit again")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level = threads, 1, 3
-    options.enable_mem_pattern = False  # every picture has other sizes
-    return onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
-
-
 def _shifted(boxes: Floats, shift: Floats, pixel: int) -> Floats:
     """Boxes (N, 4) moved by a network's corrections, shares of their sides (counted with `pixel` more)."""
     sides = boxes[:, 2:] - boxes[:, :2] + pixel
@@ -167,11 +156,8 @@ def _square(boxes: Floats) -> Floats:
 
 
 def _suppress(boxes: Floats, scores: Floats, overlap: float) -> NDArray[np.intp]:
-    """Non-maximum suppression by intersection over union: indices of what stays, best first."""
-    if not len(boxes):
-        return np.zeros(0, np.intp)
-    sizes = np.hstack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]]).astype(np.float64)
-    return np.asarray(cv2.dnn.NMSBoxes(sizes, scores, 0.0, overlap), np.intp).ravel()
+    """`suppress` for boxes (N, 4) left, top, right, bottom."""
+    return suppress(np.hstack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]]), scores, overlap)
 
 
 def _suppress_nested(boxes: Floats, scores: Floats, overlap: float) -> list[int]:

@@ -8,13 +8,10 @@ boxes are the same (tests/pipelines/faces/test_faces_detect.py).
 
 from __future__ import annotations
 
-from importlib import resources
-
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.faces.detector_network import load, suppress
 
 WEIGHTS = "yunet.onnx"  # beside this file
 STRIDES = (8, 16, 32)
@@ -30,15 +27,7 @@ class Network:
     """
 
     def __init__(self, threads: int = 1) -> None:
-        import onnxruntime
-
-        path = resources.files(__package__ or "").joinpath(WEIGHTS)  # executors have this code as a zip
-        if not path.is_file():
-            raise FakeitError(f"detector yunet: its weights {path} are missing; install fakeit again")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level = threads, 1, 3
-        options.enable_mem_pattern = False  # every picture has another size
-        self._session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+        self._session = load("yunet", threads, WEIGHTS)
         self._outputs = [output.name for output in self._session.get_outputs()]
 
     def detect(self, image: NDArray[np.uint8], threshold: float) -> tuple[Floats, Floats, Floats]:
@@ -69,7 +58,5 @@ class Network:
 def joined(parts: list[tuple[Floats, Floats, Floats]]) -> tuple[Floats, Floats, Floats]:
     """Boxes, scores and points of several looks at one picture, each face once."""
     boxes, scores, points = (np.concatenate(each) for each in zip(*parts, strict=True))
-    kept = np.zeros(0, np.intp)
-    if len(boxes):
-        kept = np.asarray(cv2.dnn.NMSBoxes(boxes.astype(np.float64), scores, 0.0, OVERLAP), np.intp).ravel()
+    kept = suppress(boxes, scores, OVERLAP)
     return boxes[kept], scores[kept], points[kept]
