@@ -107,7 +107,7 @@ export class Landmarker {
 }
 
 /** A point turned about (0, 0) by `angle` radians clockwise. */
-export function turned([x, y], angle) {
+function turned([x, y], angle) {
   const [sine, cosine] = [Math.sin(angle), Math.cos(angle)];
   return [cosine * x - sine * y, sine * x + cosine * y];
 }

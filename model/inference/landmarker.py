@@ -284,16 +284,14 @@ class Landmarker:
     def _around(self, points: NDArray[np.float32], crop: _Crop) -> _Crop:
         """The crop of the same picture around points, turned anew where the eyes' line is far from level in the one
         before; that one where points cannot be of a face."""
+        angle, by_eyes = eye_angle(points, self.metadata.scheme), self.metadata.crop.align == "eyes"
+        if not by_eyes and abs((angle - crop.angle + 180) % 360 - 180) <= self.config.upright:
+            angle = crop.angle
         try:
-            box = from_landmarks(points)
+            box = turned(points, angle) if angle and not by_eyes else from_landmarks(points)
         except Rejected:
             return crop
-        angle = eye_angle(points, self.metadata.scheme)
-        if self.metadata.crop.align == "eyes":
-            return _Crop(crop.picture, box, angle)
-        if abs((angle - crop.angle + 180) % 360 - 180) <= self.config.upright:
-            angle = crop.angle
-        return _Crop(crop.picture, turned(points, angle) if angle else box, angle)
+        return _Crop(crop.picture, box, angle)
 
     def read_crops(self, picture: Picture, crops: Sequence[tuple[Box, float]]) -> list[Face]:
         """The faces of one pass over crops of boxes turned by degrees, in the model's own scheme: no adapter yet."""

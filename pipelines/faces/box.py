@@ -65,14 +65,12 @@ def from_landmarks(landmarks: NDArray[np.floating]) -> Box:
 
 def turned(landmarks: NDArray[np.floating], angle: float) -> Box:
     """A square box for a crop that turns a face back by degrees clockwise: side and centre are those of the box that is
-    tight around points (K, 2) in that crop."""
+    tight around points (K, 2) in that crop. Raises Rejected as `from_landmarks`."""
     sine, cosine = sine_cosine(angle)
     frame = np.array([[cosine, -sine], [sine, cosine]])  # row vectors: source pixels to the turned frame
-    there = landmarks[np.isfinite(landmarks).all(axis=1)] @ frame
-    low, high = there.min(axis=0), there.max(axis=0)
-    x, y = (frame @ ((low + high) / 2)).tolist()
-    side = float((high - low).max())
-    return Box(x - side / 2, y - side / 2, side, side)
+    tight = from_landmarks(landmarks @ frame)
+    x, y = (frame @ np.array(tight.centre)).tolist()
+    return Box(x - tight.side / 2, y - tight.side / 2, tight.side, tight.side)
 
 
 def check_points(landmarks: NDArray[np.floating]) -> None:
