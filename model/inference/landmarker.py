@@ -5,49 +5,38 @@
     for face in landmarker("me.jpg"):
         print(face.box, face.points, face.confidence)
 
-A detector finds boxes; a fitted map turns them into the boxes that training used (tight around the points); the crop
-is made exactly as for training. A face that lies on its side in the picture is read once more from a crop turned
-upright, as networks know faces. A second pass for all can crop again by the first pass's points, which helps where a
-detector's boxes scatter.
+A detector finds boxes; a fitted map turns them into the boxes that training used (tight around the points); what is in
+them is read by `crop_reader.py`, and a label adapter may say it in a benchmark's convention. A second pass can crop
+again by the first pass's points, which helps where a detector's boxes scatter.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from fakeit.model.inference.adapter import Adapter, beside
-from fakeit.model.inference.backends import Backend, ModelMetadata, Output, confidence, open_backend, run_mirrored
+from fakeit.model.inference.backends import Backend, ModelMetadata, Output, open_backend
+from fakeit.model.inference.crop_reader import Crop, CropReader
 from fakeit.model.inference.found import Faces
 from fakeit.model.inference.results import Face
 from fakeit.model.tracking import catalogue, model_registry
 from fakeit.pipelines.errors import FakeitError, Rejected
-from fakeit.pipelines.faces.box import Box, from_landmarks, turned
+from fakeit.pipelines.faces.box import Box
 from fakeit.pipelines.faces.box_fit import BoxFit, box_fit
-from fakeit.pipelines.faces.crop import Picture, crop_from_source, equalise, eye_angle, from_unit
+from fakeit.pipelines.faces.crop import Picture
 from fakeit.pipelines.faces.detect import DEFAULT, detector
 from fakeit.pipelines.faces.locate import most_prominent_first
-from fakeit.pipelines.faces.matrix import Matrix, inverse, transform
 from fakeit.pipelines.files.image_io import read_image
 
 BOX = catalogue.the_box()
-UPRIGHT_PASSES = 2  # at most: a first reading of a face turned by 60° says some 40°
-
-
-class _Crop(NamedTuple):
-    """What one crop is cut from: a picture, a box in it, and degrees clockwise by which the face is turned back."""
-
-    picture: Picture
-    box: Box
-    angle: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -63,7 +52,7 @@ class LandmarkerConfig:
             detector's own (yunet and mtcnn 0.05, haar 0.1).
         detect_side: pictures are shrunk to this longer side before detection.
         upright: a face whose eyes' line is turned by more degrees in the picture is read again from a crop turned
-            upright (`UPRIGHT_PASSES` times at most); 180: never.
+            upright (`crop_reader.UPRIGHT_PASSES` times at most); 180: never.
     """
 
     detector: str = DEFAULT
@@ -80,9 +69,9 @@ class Landmarker:
     def __init__(
         self, backend: Backend, config: LandmarkerConfig | None = None, adapter: Adapter | None = None
     ) -> None:
-        self.backend = backend
-        self.config = config or LandmarkerConfig()
+        self._config = config or LandmarkerConfig()
         self.adapter = adapter
+        self._reader = CropReader(backend, self._config.flip, self._config.upright)
         self._detector: Any = None
         if adapter and adapter.source != self.metadata.scheme:
             raise FakeitError(
@@ -117,6 +106,15 @@ class Landmarker:
         if path is None and not file.is_file():
             raise FakeitError(f"the model in the box ({file}) is missing; name one with --model")
         return cls(open_backend(file, threads, device), config, beside(adapter, file) if adapter else None)
+
+    @property
+    def config(self) -> LandmarkerConfig:
+        return self._config
+
+    @property
+    def backend(self) -> Backend:
+        """The network that runs; for another one, make another landmarker of it."""
+        return self._reader.backend
 
     @property
     def metadata(self) -> ModelMetadata:
@@ -230,24 +228,21 @@ class Landmarker:
         passes = self.config.refine if refine is None else refine
         if refine is None and self.metadata.crop.align == "eyes":
             passes = max(passes, 1)
-        crops = [
-            _Crop(picture, box)
-            for picture, found in zip(map(self._picture, pictures), boxes, strict=True)
-            for box in found
-        ]
-        faces = iter(self._read(crops, passes))
-        return [[next(faces) for _ in found] for found in boxes]
+        return self._reader.read(pictures, boxes, passes)
 
     def follow(self, pixels: NDArray[np.uint8], faces: Sequence[Face]) -> list[Face]:
         """The faces of a video's next frame, each looked for where its points, in the model's own scheme, were in the
-        frame before; in that scheme too. A crop is turned by nothing up to `upright` degrees, by all from twice as many
-        on and evenly between: at a border its points would tremble."""
-        picture, crops = self._picture(pixels), []
-        for face in faces:
-            angle = eye_angle(face.points, self.metadata.scheme)
-            turn = min(abs(angle), 2 * max(abs(angle) - self.config.upright, 0.0))
-            crops.append(self._around(face.points, _Crop(picture, face.box, math.copysign(turn, angle))))
-        return self._once(crops)
+        frame before; in that scheme too."""
+        return self._reader.follow(pixels, faces)
+
+    def read_crops(self, picture: Picture, crops: Sequence[tuple[Box, float]]) -> list[Face]:
+        """The faces of one pass over crops of boxes turned by degrees, in the model's own scheme: no adapter yet."""
+        return self._reader.once([Crop(picture, box, angle) for box, angle in crops])
+
+    def run_crops(self, crops: NDArray[np.uint8]) -> Output:
+        """What the network says of crops (N, size, size, channels) uint8; the mean with the mirrored ones where the
+        conf says `flip`."""
+        return self._reader.run(crops)
 
     def adapted(self, face: Face) -> Face:
         """A face in the model's own scheme through the adapter, where there is one."""
@@ -261,79 +256,6 @@ class Landmarker:
             scheme=adapter.target,
             visibility=None if face.visibility is None else adapter.carried(face.visibility),
         )
-
-    def _picture(self, pixels: NDArray[np.uint8]) -> Picture:
-        return Picture(pixels, self.metadata.crop.colour)
-
-    def _read(self, crops: Sequence[_Crop], passes: int) -> list[Face]:
-        """What crops show; `passes` times cropped again by its points, then upright where it has to be."""
-        made = self._once(crops)
-        for _ in range(passes):
-            crops = [self._around(face.points, crop) for face, crop in zip(made, crops, strict=True)]
-            made = self._once(crops)
-        if self.metadata.crop.align == "eyes":
-            return made
-        last = dict(enumerate(crops))
-        for _ in range(UPRIGHT_PASSES):
-            wanted = {index: self._around(made[index].points, crop) for index, crop in last.items()}
-            last = {index: crop for index, crop in wanted.items() if crop.angle != last[index].angle}
-            for index, face in zip(last, self._once(list(last.values())), strict=True):
-                made[index] = replace(face, box=made[index].box)
-        return made
-
-    def _around(self, points: NDArray[np.float32], crop: _Crop) -> _Crop:
-        """The crop of the same picture around points, turned anew where the eyes' line is far from level in the one
-        before; that one where points cannot be of a face."""
-        angle, by_eyes = eye_angle(points, self.metadata.scheme), self.metadata.crop.align == "eyes"
-        if not by_eyes and abs((angle - crop.angle + 180) % 360 - 180) <= self.config.upright:
-            angle = crop.angle
-        try:
-            box = turned(points, angle) if angle and not by_eyes else from_landmarks(points)
-        except Rejected:
-            return crop
-        return _Crop(crop.picture, box, angle)
-
-    def read_crops(self, picture: Picture, crops: Sequence[tuple[Box, float]]) -> list[Face]:
-        """The faces of one pass over crops of boxes turned by degrees, in the model's own scheme: no adapter yet."""
-        return self._once([_Crop(picture, box, angle) for box, angle in crops])
-
-    def _once(self, crops: Sequence[_Crop]) -> list[Face]:
-        """One pass of the network over crops of any pictures."""
-        if not crops:
-            return []
-        config = self.metadata.crop
-        matrices = [crop_from_source(crop.box, config, crop.angle) for crop in crops]
-        cut = [crop.picture.warp(matrix, config.size) for crop, matrix in zip(crops, matrices, strict=True)]
-        said = self.run_crops(np.stack([equalise(each, config.equalise) for each in cut]))
-        return self._faces(said, matrices, [crop.box for crop in crops])
-
-    def _faces(self, said: Output, matrices: Sequence[Matrix], boxes: Sequence[Box]) -> list[Face]:
-        """What the network said of crops that `matrices` made, as faces in their pictures."""
-        size, faces = self.metadata.crop.size, []
-        trust = np.ones(said.points.shape[:2], np.float32)
-        if said.log_sigma is not None:
-            trust = confidence(said.log_sigma, self.metadata.sigma_fit)
-        for index, (matrix, box) in enumerate(zip(matrices, boxes, strict=True)):
-            back = inverse(matrix)
-
-            def in_picture(points: NDArray[np.float32], back: Matrix = back) -> NDArray[np.float32]:
-                return transform(from_unit(points, size), back).astype(np.float32)
-
-            seen = None if said.visibility is None else said.visibility[index]
-            dense = None if said.dense is None else in_picture(said.dense[index])
-            unsure = None if said.log_sigma is None else said.log_sigma[index]
-            points = in_picture(said.points[index])
-            faces.append(Face(points, trust[index], box, self.metadata.scheme, seen, dense, unsure))
-        return faces
-
-    def run_crops(self, crops: NDArray[np.uint8]) -> Output:
-        """What the network says of crops (N, size, size, channels) uint8; the mean with the mirrored ones where the
-        conf says `flip`."""
-        said = self.backend.run(crops)
-        if not self.config.flip:
-            return said
-        both = zip(said, run_mirrored(self.backend, crops), strict=True)
-        return Output(*(None if one is None or other is None else (one + other) / 2 for one, other in both))  # type: ignore[arg-type]
 
 
 def _opened(image: NDArray[Any] | str | Path) -> tuple[str, NDArray[np.uint8]]:

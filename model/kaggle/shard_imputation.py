@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakeit.model.inference.adapter import alignment
-from fakeit.model.inference.backends import Backend, open_backend, run_mirrored
-from fakeit.model.inference.landmarker import confidence
+from fakeit.model.inference.backends import Backend, confidence, open_backend, run_mirrored
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.files.storage import join
 from fakeit.pipelines.flows.rewrite import Facts

@@ -7,19 +7,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fakeit.model.inference.backends import ModelMetadata, Output, metadata_from_json, open_backend
-from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig, as_pixels, confidence
+from fakeit.model.inference.backends import ModelMetadata, Output, confidence, metadata_from_json, open_backend
+from fakeit.model.inference.crop_reader import CropReader
+from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig, as_pixels
 from fakeit.model.inference.results import Face
 from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.faces.box import Box, from_landmarks
 from fakeit.pipelines.faces.box_fit import BoxFit, fit_boxes
-from fakeit.pipelines.faces.crop import CropConfig, eye_angle
+from fakeit.pipelines.faces.crop import CropConfig, Picture, eye_angle
 from fakeit.pipelines.faces.matrix import sine_cosine
 from tests.pattern_face import POINTS, Finder, Reader, picture, placed
 
 
-def landmarker(off: float = 0.0, **config: object) -> Landmarker:
-    made = Landmarker(Reader(), LandmarkerConfig(detector="test", **config))  # type: ignore[arg-type]
+def landmarker(off: float = 0.0, reader: Reader | None = None, **config: object) -> Landmarker:
+    made = Landmarker(reader or Reader(), LandmarkerConfig(detector="test", **config))  # type: ignore[arg-type]
     made._detector = Finder(off)
     return made
 
@@ -36,9 +37,8 @@ def test_points_lie_on_the_face(scale: float, degrees: float) -> None:
 
 def test_eyes_recipe_turns_the_crop_and_the_points_back() -> None:
     image, (true,) = picture([placed(240, 80, 1.6, 25)])
-    made = landmarker()
-    made.backend.metadata = ModelMetadata("face70", CropConfig(size=128, margin=0.2, align="eyes"), sigma=True)
-    (face,) = made.predict_boxes(image, [from_landmarks(true)], refine=1)
+    by_eyes = ModelMetadata("face70", CropConfig(size=128, margin=0.2, align="eyes"), sigma=True)
+    (face,) = landmarker(reader=Reader(by_eyes)).predict_boxes(image, [from_landmarks(true)], refine=1)
     assert np.abs(face.points - true).max() < 0.35
 
 
@@ -98,7 +98,6 @@ def test_other_arrays_are_refused(array: np.ndarray) -> None:
 
 def test_flip_averages_the_mirrored_crop() -> None:
     image, (true,) = picture([placed(200, 100, 1.6)])
-    made = landmarker(flip=True)
 
     class Crooked(Reader):
         def run(self, crops: np.ndarray) -> Output:
@@ -111,7 +110,7 @@ def test_flip_averages_the_mirrored_crop() -> None:
             points, sigma = super().run(crops)[:2]
             return Output((points + [0.02, 0.0]).astype(np.float32), sigma)
 
-    made.backend = Crooked()
+    made = landmarker(reader=Crooked(), flip=True)
     (face,) = made.predict_boxes(image, [from_landmarks(true)], refine=0)
     assert np.abs(face.points - true).max() < 0.4  # a bias to one side cancels
 
@@ -195,11 +194,11 @@ def test_a_face_is_followed_in_one_pass_however_it_lies(degrees: float) -> None:
 
 def test_a_followed_crop_turns_evenly() -> None:
     """No step at 15 degrees, where a face that is held so would tremble."""
-    made, turns = Landmarker(Stiff()), []
-    made._once = lambda crops: turns.extend(crop.angle for crop in crops) or []  # type: ignore[method-assign]
+    reader, turns = CropReader(Stiff(), flip=False, upright=15), []
     for degrees in range(0, 60, 2):
         image, (true,) = picture([placed(300, 200, 1.2, degrees)])
-        made.follow(image, [Face(true, np.ones(70, np.float32), from_landmarks(true), "face70")])
+        face = Face(true, np.ones(70, np.float32), from_landmarks(true), "face70")
+        turns.append(reader.crop_to_follow(Picture(image, "rgb"), face).angle)
     assert turns[0] == 0 and turns[-1] > 55 and np.diff(turns).max() < 4.5
 
 
