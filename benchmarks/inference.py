@@ -37,7 +37,7 @@ from fakeit.model.inference.adapter import Adapter
 from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig
 from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.faces.box import from_landmarks
-from fakeit.pipelines.faces.detect import DEFAULT
+from fakeit.pipelines.faces.detector_names import DEFAULT
 from fakeit.pipelines.sources import Sample, Source
 
 

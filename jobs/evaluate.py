@@ -11,6 +11,7 @@ from pathlib import Path
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from fakeit.jobs.cli import Parser, check, next_step, run
+from fakeit.pipelines.faces import detector_names
 
 NEEDS = ()  # the base is enough
 EXAMPLE = """examples:
@@ -71,7 +72,7 @@ def parser() -> Parser:
     p.add_argument("--input", metavar="PATH", help="where the source's files are")
     p.add_argument("--unlabelled", metavar="DIR", help="faces without points: agreement under flips and turns")
     p.add_argument("--boxes", nargs="+", default=["true", "detector"], choices=("true", "detector"))
-    p.add_argument("--detector", default="yunet", help="yunet, mtcnn or haar")
+    p.add_argument("--detector", default=detector_names.DEFAULT, help=detector_names.KNOWN)
     p.add_argument("--refine", type=int, default=0, metavar="N", help="passes after the first, with a detector's boxes")
     p.add_argument("--flip", action="store_true", help="average with the mirrored crop")
     p.add_argument("--adapter", metavar="NAME", help="a label adapter: scored with and without")

@@ -10,6 +10,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from fakeit.jobs.cli import Parser, run
+from fakeit.pipelines.faces import detector_names
 
 NEEDS = ()  # the base is enough
 EXAMPLE = """examples:
@@ -37,7 +38,7 @@ def parser() -> Parser:
     p.add_argument("--output", required=True, metavar="DIR")
     p.add_argument("--model", help="a name (fakeit models), checkpoint, .onnx or models:/NAME@ALIAS; else the box")
     p.add_argument("--adapter", metavar="NAME", help="a label adapter beside the model, contour or wflw98")
-    p.add_argument("--detector", default="yunet", help="yunet, mtcnn or haar")
+    p.add_argument("--detector", default=detector_names.DEFAULT, help=detector_names.KNOWN)
     return p
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from fakeit.jobs.cli import Parser, at_least, next_step, run
+from fakeit.pipelines.faces import detector_names
 
 if TYPE_CHECKING:
     pass
@@ -100,7 +101,7 @@ def parser() -> Parser:
     p.add_argument("--format", choices=("csv", "json", "pts", "coco"), help="where the output's ending does not say")
     p.add_argument("--draw", metavar="DIR", help="pictures and videos with points, red where the network is unsure")
     p.add_argument("--adapter", metavar="NAME", help="a label adapter beside the model, its .npz, contour or wflw98")
-    p.add_argument("--detector", default="yunet", help="yunet, mtcnn or haar")
+    p.add_argument("--detector", default=detector_names.DEFAULT, help=detector_names.KNOWN)
     p.add_argument("--smallest-face", type=float, metavar="SHARE", help="of the shorter side (yunet 0.05)")
     p.add_argument("--refine", type=at_least(0), default=0, metavar="N", help="passes more, cropped by points (0)")
     p.add_argument("--flip", action="store_true", help="average with the mirrored crop: twice the time")

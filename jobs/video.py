@@ -11,6 +11,7 @@ from pathlib import Path
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from fakeit.jobs.cli import Parser, at_least, next_step, run
+from fakeit.pipelines.faces import detector_names
 
 NEEDS = ()  # the base is enough
 EXAMPLE = """examples:
@@ -62,7 +63,7 @@ def parser() -> Parser:
     p.add_argument("--format", choices=("csv", "json", "pts", "coco"), help="where the output's ending does not say")
     p.add_argument("--model", help="a name (fakeit models), checkpoint, .onnx or models:/NAME@ALIAS; else the box")
     p.add_argument("--adapter", metavar="NAME", help="a label adapter beside the model, its .npz, contour or wflw98")
-    p.add_argument("--detector", default="yunet", help="yunet, mtcnn or haar")
+    p.add_argument("--detector", default=detector_names.DEFAULT, help=detector_names.KNOWN)
     p.add_argument("--faces", type=at_least(1), default=8, metavar="N", help="follow the N most prominent (8)")
     p.add_argument("--every", type=at_least(1), default=15, metavar="N", help="frames between detections (15)")
     p.add_argument("--no-smooth", action="store_true", help="points as they come")

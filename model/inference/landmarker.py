@@ -32,7 +32,8 @@ from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.faces.box import Box
 from fakeit.pipelines.faces.box_fit import BoxFit, box_fit
 from fakeit.pipelines.faces.crop import Picture
-from fakeit.pipelines.faces.detect import DEFAULT, detector
+from fakeit.pipelines.faces.detect import detector
+from fakeit.pipelines.faces.detector_names import DEFAULT
 from fakeit.pipelines.faces.locate import most_prominent_first
 from fakeit.pipelines.files.image_io import read_image
 

@@ -20,12 +20,12 @@ from fakeit.pipelines.config import nearest
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.box import Box
 from fakeit.pipelines.faces.crop import equalise
+from fakeit.pipelines.faces.detector_names import NAMES
 from fakeit.pipelines.faces.mtcnn import Cascade
 from fakeit.pipelines.faces.yunet import Network, joined
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
-DEFAULT = "yunet"
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def _easier(image: Pixels) -> tuple[Pixels, int]:
     return np.asarray(cv2.copyMakeBorder(plain, *[border] * 4, cv2.BORDER_REPLICATE), np.uint8), border
 
 
-DETECTORS: dict[str, Callable[..., Detector]] = {"yunet": Yunet, "mtcnn": Mtcnn, "haar": Haar}
+DETECTORS: dict[str, Callable[..., Detector]] = dict(zip(NAMES, (Yunet, Mtcnn, Haar), strict=True))
 
 
 def detector(name: str, smallest: float | None = None) -> Detector:

@@ -18,6 +18,7 @@ from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.machine import environment
 
 ROOT = Path(__file__).resolve().parents[2]
+HEAVY = {"numpy", "cv2", "onnxruntime", "pyarrow", "pandas", "torch", "pyspark", "mlflow"}
 JOBS = sorted(p for p in (ROOT / "jobs").glob("*.py") if "__main__" in p.read_text())
 
 
@@ -107,9 +108,12 @@ def test_the_environment_is_checked_first(monkeypatch: pytest.MonkeyPatch, capsy
 @pytest.mark.parametrize("job", JOBS, ids=lambda p: p.stem)
 def test_every_job_helps_from_any_folder(job: Path, tmp_path: Path) -> None:
     bare = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    shown = subprocess.run([sys.executable, job, "--help"], cwd=tmp_path, env=bare, capture_output=True, text=True)
+    asked = [sys.executable, "-X", "importtime", job, "--help"]
+    shown = subprocess.run(asked, cwd=tmp_path, env=bare, capture_output=True, text=True)
     assert shown.returncode == 0, shown.stderr
     assert "usage:" in shown.stdout
+    loaded = {line.split("|")[-1].strip() for line in shown.stderr.splitlines()}
+    assert "os" in loaded and not loaded & HEAVY, "help is there at once: imports are in main"
     assert len(job.read_text().splitlines()) < 120
 
 

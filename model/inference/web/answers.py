@@ -18,7 +18,7 @@ from fakeit.model.inference.results import Face, ImageResult, draw_faces
 from fakeit.model.inference.video import run_video
 from fakeit.pipelines.errors import Rejected
 from fakeit.pipelines.faces import filters
-from fakeit.pipelines.faces.detect import DEFAULT
+from fakeit.pipelines.faces.detector_names import DEFAULT
 from fakeit.pipelines.faces.draw import WHITE, write_image
 from fakeit.pipelines.files.image_io import read_image
 from fakeit.pipelines.landmarks import convert

@@ -14,7 +14,7 @@ from fakeit.model.inference.web.choices import OWN_POINTS, adapters
 from fakeit.model.inference.web.folder import PrivateFolder
 from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.faces import filters
-from fakeit.pipelines.faces.detect import DEFAULT, DETECTORS
+from fakeit.pipelines.faces.detector_names import DEFAULT, NAMES
 from fakeit.pipelines.faces.draw import GREEN, RED
 
 EXAMPLES = sorted(Path(__file__).parent.glob("examples/*.jpg"))
@@ -93,7 +93,7 @@ def _options(models: dict[str, str], first: str) -> list[Any]:
     return [
         gradio.Dropdown(list(models), value=first, label="Model", elem_id="model"),
         gradio.Dropdown(adapters(models[first]), value=OWN_POINTS, label="Numbering of the points", elem_id="adapter"),
-        gradio.Radio(list(DETECTORS), value=DEFAULT, label="Face detector"),
+        gradio.Radio(list(NAMES), value=DEFAULT, label="Face detector"),
         gradio.Radio([POINTS, *filters.FILTERS], value=POINTS, label="Show"),
     ]
 
