@@ -9,15 +9,11 @@ import sys
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from fakeit.jobs.cli import Parser, at_least, next_step, run
 from fakeit.pipelines.faces import detector_names
-
-if TYPE_CHECKING:
-    pass
 
 NEEDS = ()  # the base is enough
 EXAMPLE = """examples:

@@ -39,7 +39,6 @@ warnings.filterwarnings("ignore", module=r"PIL\.")  # of tags that nobody asks f
 _CHUNK_HEAD, _NUMBER = struct.Struct(">I4s"), struct.Struct(">I")
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8"
-_JP2 = (b"\x00\x00\x00\x0cjP  ", b"\xff\x4f\xff\x51")
 # Text, profiles, further frames: nothing of the first frame's pixels; OpenCV 4.11 falls over some of the latter.
 _WORDS = frozenset((b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"sPLT", b"eXIf", b"acTL", b"fcTL", b"fdAT"))
 _FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
