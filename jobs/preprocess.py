@@ -24,6 +24,7 @@ def main(arguments: argparse.Namespace) -> None:
     from fakeit.pipelines.flows.preprocess_config import PreprocessConfig
     from fakeit.pipelines.machine import runners
     from fakeit.pipelines.store.manifest import SPLITS
+    from fakeit.pipelines.store.replacing import Existing, check_output
 
     config = load(arguments.config, PreprocessConfig, arguments.set)
     if arguments.dry_run:
@@ -32,8 +33,8 @@ def main(arguments: argparse.Namespace) -> None:
     if arguments.preview:
         print(f"preview: {previews.write(config, arguments.input, arguments.preview, arguments.output)}")
         return
-    existing: preprocess.Existing = "resume" if arguments.resume else "overwrite" if arguments.overwrite else "refuse"
-    preprocess.check_output(arguments.output, existing)
+    existing: Existing = "resume" if arguments.resume else "overwrite" if arguments.overwrite else "refuse"
+    check_output(arguments.output, existing)
     if arguments.workers is not None:
         runner = runners.in_processes(arguments.workers)
     else:

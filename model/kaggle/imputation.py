@@ -35,10 +35,11 @@ from fakeit.model.training.config import TrainConfig
 from fakeit.pipelines.config import to_dict
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.files.storage import join
-from fakeit.pipelines.flows.rewrite import Facts, check_output, rewrite
+from fakeit.pipelines.flows.rewrite import Facts, rewrite
 from fakeit.pipelines.landmarks import scheme
 from fakeit.pipelines.machine.runners import Runner
 from fakeit.pipelines.store import manifest as manifests
+from fakeit.pipelines.store.replacing import check_output
 
 
 def validation_errors(
@@ -93,7 +94,7 @@ def fill_in(
     Raises:
         FakeitError: nothing is missing, or a dataset or model that cannot be read.
     """
-    check_output(dataset, output, overwrite)
+    check_output(output, "overwrite" if overwrite else "refuse", [dataset], resumable=False)
     points = gaps(dataset, runner)
     if not points:
         raise FakeitError(f"dataset {dataset}: no training row lacks a point, there is nothing to fill in")

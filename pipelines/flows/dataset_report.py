@@ -23,10 +23,10 @@ from fakeit.pipelines.files.storage import join, write_atomically
 from fakeit.pipelines.landmarks import scheme
 from fakeit.pipelines.store import manifest as manifests
 from fakeit.pipelines.store.manifest import SPLITS, Manifest
+from fakeit.pipelines.store.replacing import REPORT
 from fakeit.pipelines.store.schema import Rows
 from fakeit.pipelines.store.shards import Shard, read_columns, read_shard
 
-NAME = "report.html"
 LOOKED_AT = 24  # shards whose points and boxes are read
 FACES = 48  # on the contact sheet
 
@@ -42,7 +42,7 @@ def write(dataset: str, seconds: float = 0.0) -> str:
         FakeitError: no dataset, or a shard that cannot be read.
     """
     manifest = manifests.load(dataset)
-    location = join(dataset, NAME)
+    location = join(dataset, REPORT)
     with write_atomically(location, durable=False) as file:
         file.write(page(dataset, manifest, seconds).encode())
     return location

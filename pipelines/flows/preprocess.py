@@ -13,12 +13,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
-from typing import Literal
 
 from fakeit.pipelines.config import to_dict
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.box_table import read_boxes
-from fakeit.pipelines.files.outputs import building, refuse_foreign, refuse_overlap, replace_with
+from fakeit.pipelines.files.outputs import building
 from fakeit.pipelines.files.storage import exists, join, list_files, make_folder, remove, sweep
 from fakeit.pipelines.flows.preprocess_config import PreprocessConfig
 from fakeit.pipelines.flows.shard_plan import TaskList, plan_tasks, straddling
@@ -34,9 +33,8 @@ from fakeit.pipelines.store import manifest as manifests
 from fakeit.pipelines.store.attempts import TASKS, sweep_attempts
 from fakeit.pipelines.store.commit import OWN, commit
 from fakeit.pipelines.store.manifest import SPLITS, Manifest, Rejection
+from fakeit.pipelines.store.replacing import REPORT, Existing, check_output, replace_dataset
 
-Existing = Literal["refuse", "resume", "overwrite"]
-REPORT = "report.html"
 Samples = SampleList | ManySamples
 
 
@@ -70,8 +68,7 @@ def preprocess(
     source, samples = open_samples(config, path)
     tasks = plan_tasks(samples, source, config)
     apart = straddling(tasks)
-    refuse_overlap(dataset, [path, *path.split(",")])
-    check_output(dataset, existing)
+    check_output(dataset, existing, [path, *path.split(",")])
     aside = existing == "overwrite" and exists(dataset)
     place = building(dataset) if aside else dataset
     _prepare(place, tasks)
@@ -82,7 +79,7 @@ def preprocess(
             results = runner(work, tasks, lambda ended: bar.step(sum(islice(sizes, ended))))
             manifest, tally = _commit(place, config, source, results, samples)
             if aside:
-                replace_with(dataset, place, (manifests.NAME, REPORT, TASKS, *SPLITS), manifests.NAME)
+                replace_dataset(dataset, place)
     several = f"{len(apart)} pictures stand in several of the dataset's own splits: {', '.join(apart[:2])}"
     notes = (several,) if apart else ()
     return PreprocessResult(manifest, time.monotonic() - started, len(samples), tally, notes)
@@ -142,20 +139,6 @@ def describe(config: PreprocessConfig, path: str) -> str:
         rows = images * variants(split, config)
         lines.append(f"  {split:5} {images:>9,} images {rows:>10,} rows {rows * row / 1e9:8.2f} GB of raw pixels")
     return "\n".join(lines)
-
-
-def check_output(dataset: str, existing: Existing) -> None:
-    """Refuses an output that holds something already, unless told what to do with it; and one that holds files which
-    are no part of a dataset where a dataset's files would be removed. Raises FakeitError."""
-    held = list_files(dataset) if exists(dataset) else []
-    if not held:
-        return
-    if existing == "refuse":
-        what = "a dataset" if exists(join(dataset, manifests.NAME)) else f"{len(held)} files"
-        raise FakeitError(f"output {dataset} already holds {what}; say --resume to go on with it or --overwrite")
-    refuse_foreign(dataset, OWN, SPLITS)
-    if existing == "overwrite" and not any(name.split("/")[0] in (manifests.NAME, TASKS, *SPLITS) for name in held):
-        raise FakeitError(f"output {dataset} holds {len(held)} files but no dataset; it is not overwritten")
 
 
 def _prepare(dataset: str, tasks: TaskList) -> None:

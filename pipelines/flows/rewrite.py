@@ -13,15 +13,15 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from fakeit.pipelines.errors import FakeitError
-from fakeit.pipelines.files.outputs import building, refuse_foreign, refuse_overlap, replace_with
-from fakeit.pipelines.files.storage import exists, join, list_files, make_folder, remove
+from fakeit.pipelines.files.outputs import building
+from fakeit.pipelines.files.storage import exists, join, make_folder, remove
 from fakeit.pipelines.machine.code_version import code_version
 from fakeit.pipelines.machine.runners import Runner
 from fakeit.pipelines.store import manifest as manifests
 from fakeit.pipelines.store.attempts import TASKS, write_attempt
-from fakeit.pipelines.store.commit import OWN, commit
+from fakeit.pipelines.store.commit import commit
 from fakeit.pipelines.store.manifest import SPLITS, Manifest
+from fakeit.pipelines.store.replacing import check_output, replace_dataset
 from fakeit.pipelines.store.schema import Rows, RowShape
 from fakeit.pipelines.store.shards import Shard, read_shard
 
@@ -69,7 +69,7 @@ def rewrite(
     """
     old = manifests.load(dataset)
     manifests.verify(dataset, old.shards)
-    check_output(dataset, output, overwrite)
+    check_output(output, "overwrite" if overwrite else "refuse", [dataset], resumable=False)
     wanted, output = output, building(output) if exists(output) else output
     for split in SPLITS:
         remove(join(output, split))
@@ -84,7 +84,7 @@ def rewrite(
     commit(output, new, {shard.path: attempt for shard, attempt, _ in made})
     remove(join(output, TASKS))
     if output != wanted:
-        replace_with(wanted, output, (manifests.NAME, "report.html", TASKS, *SPLITS), manifests.NAME)
+        replace_dataset(wanted, output)
     return Rewritten(new, facts)
 
 
@@ -97,19 +97,3 @@ def _rewrite_shard(
     changed = {name: np.ascontiguousarray(v) if isinstance(v, np.ndarray) else v for name, v in changed.items()}
     made, attempt = write_attempt(output, shard.path, shard.split, shard.images, changed, shape)
     return made, attempt, facts
-
-
-def check_output(dataset: str, output: str, overwrite: bool) -> None:
-    """Refuses, before anything is read or written, an output that is the input, holds something that is not to be
-    replaced, or files that are no part of a dataset. Raises FakeitError."""
-    refuse_overlap(output, [dataset])
-    held = list_files(output) if exists(output) else []
-    if not held:
-        return
-    if not overwrite:
-        raise FakeitError(
-            f"output {output} already holds {len(held)} files; say --overwrite to replace a dataset there"
-        )
-    refuse_foreign(output, OWN, SPLITS)
-    if not any(name.split("/")[0] in (manifests.NAME, TASKS, *SPLITS) for name in held):
-        raise FakeitError(f"output {output} holds {len(held)} files but no dataset; it is not overwritten")

@@ -111,7 +111,7 @@ def test_filling_in_never_costs_the_dataset_it_reads(tmp_path: Path) -> None:
         with pytest.raises(FakeitError, match="is the input"):
             fill_in(str(dataset), str(output), str(tmp_path / "s"), train, HERE, FillConfig(), overwrite=True)
     taken = make_dataset(tmp_path / "taken")
-    with pytest.raises(FakeitError, match="already holds"):
+    with pytest.raises(FakeitError, match="already holds a dataset; say --overwrite"):
         fill_in(str(dataset), str(taken), str(tmp_path / "s"), train, HERE, FillConfig())
     with pytest.raises(ZeroDivisionError):
         rewrite(str(dataset), str(taken), lambda rows, split: 1 // 0, HERE, lambda facts: {}, overwrite=True)  # type: ignore[arg-type,return-value]
