@@ -18,6 +18,7 @@ import sys
 import tarfile
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -35,10 +36,7 @@ NETWORKS = {
 
 
 def main(arguments: argparse.Namespace) -> None:
-    from fakeit.model.inference.backends import open_backend
     from fakeit.pipelines.errors import FakeitError
-    from fakeit.pipelines.faces.box_fit import box_fit
-    from fakeit.pipelines.landmarks import scheme
 
     target = Path(arguments.folder)
     target.mkdir(parents=True, exist_ok=True)
@@ -50,19 +48,39 @@ def main(arguments: argparse.Namespace) -> None:
         fetch(DIAGRAMS, ("mermaid.min.js",), Path(arguments.diagrams))
     for path in NETWORKS.values():
         shutil.copyfile(path, target / path.name)
-    about = open_backend(NETWORKS["landmarks"], 1, "cpu").metadata
-    fit = box_fit("yunet", about.scheme)
-    description = {
+    (target / "models.json").write_text(json.dumps(description()) + "\n")
+    print(f"{target}: {sum(path.stat().st_size for path in target.iterdir()) / 1e6:.0f} MB for the page in the browser")
+
+
+def description() -> dict[str, Any]:
+    """What the page reads faces by: the crop, the detector's boxes and their limits, each from where Python has it."""
+    from fakeit.model.inference import backends, crop_reader
+    from fakeit.model.inference.landmarker import LandmarkerConfig
+    from fakeit.pipelines.faces import yunet
+    from fakeit.pipelines.faces.box_fit import box_fit
+    from fakeit.pipelines.faces.detect import Yunet
+    from fakeit.pipelines.landmarks import scheme
+
+    about, usual, finder = backends.open_backend(NETWORKS["landmarks"]).metadata, LandmarkerConfig(), Yunet()
+    return {
         "files": {name: path.name for name, path in NETWORKS.items()},
         "scheme": about.scheme,
         "crop": {"size": about.crop.size, "margin": about.crop.margin},
-        "box_fit": asdict(fit),
+        "box_fit": asdict(box_fit("yunet", about.scheme)),
         "sigma_fit": asdict(about.sigma_fit),
+        "near": backends.NEAR,
         "edges": scheme(about.scheme).edges,
         "eyes": [scheme(about.scheme).left_eye, scheme(about.scheme).right_eye],
+        "detect_side": usual.detect_side,
+        "upright": {"degrees": usual.upright, "passes": crop_reader.UPRIGHT_PASSES},
+        "yunet": {
+            "strides": yunet.STRIDES,
+            "least": finder.LEAST,
+            "smallest": finder.smallest,
+            "threshold": finder.threshold,
+            "overlap": yunet.OVERLAP,
+        },
     }
-    (target / "models.json").write_text(json.dumps(description) + "\n")
-    print(f"{target}: {sum(path.stat().st_size for path in target.iterdir()) / 1e6:.0f} MB for the page in the browser")
 
 
 def fetch(package: str, names: tuple[str, ...], target: Path) -> None:

@@ -1,16 +1,12 @@
 // A picture in, its faces out: what fakeit.Landmarker does, in the browser, by onnxruntime's WebAssembly. What the crop
-// looks like and where the detector's boxes lie is read from models.json, which the build writes from the model and the code.
+// looks like, where the detector's boxes lie and from which limits on things are done is read from models.json, which the
+// build writes from the model and the code.
 import * as ort from "./vendor/ort.wasm.min.mjs";
 import { Picture } from "./picture.js";
 import { Yunet } from "./yunet.js";
 
 ort.env.wasm.numThreads = 1; // more need headers that a plain http.server does not send
 ort.env.wasm.wasmPaths = new URL("vendor/", import.meta.url).href;
-
-const NEAR = 0.03; // confidence: the chance that a point lies within this share of the crop's side
-const DETECT_SIDE = 960;
-const UPRIGHT = (15 * Math.PI) / 180; // faces turned by more are read again
-const UPRIGHT_PASSES = 2;
 
 export class Landmarker {
   /** Loads the networks; `told` hears the name of each, for a line of progress. */
@@ -23,7 +19,7 @@ export class Landmarker {
       told(name);
       made.sessions[name] = await ort.InferenceSession.create(at(`vendor/${file}`), { executionProviders: ["wasm"] });
     }
-    made.detector = new Yunet((name, pixels, shape) => made.run(name, "float32", pixels, shape));
+    made.detector = new Yunet((name, pixels, shape) => made.run(name, "float32", pixels, shape), made.about.yunet);
     const blank = { width: 32, height: 32, data: new Uint8ClampedArray(4096) }; // the first runs are slow
     await made.fit(blank, [{ x: 0, y: 0, width: 32, height: 32 }]);
     await made.detect(blank);
@@ -36,7 +32,7 @@ export class Landmarker {
   }
 
   /** Boxes tight around the points, as training used them, the largest first. `side`: the picture is shrunk to it before. */
-  async detect(imageData, side = DETECT_SIDE, smallest = undefined) {
+  async detect(imageData, side = this.about.detect_side, smallest = undefined) {
     const shrink = Math.max(1, Math.max(imageData.width, imageData.height) / side);
     const whole = Picture.from(imageData);
     const columns = Math.max(1, Math.round(whole.width / shrink));
@@ -58,7 +54,7 @@ export class Landmarker {
     let frames = boxes.map((box) => this.frame([box.x + box.width / 2, box.y + box.height / 2], Math.max(box.width, box.height), 0));
     const faces = await this.read(picture, frames);
     let last = faces.map((_, n) => n);
-    for (let pass = 0; pass < UPRIGHT_PASSES && last.length; pass++) {
+    for (let pass = 0; pass < this.about.upright.passes && last.length; pass++) {
       const wanted = frames.map((frame, n) => (last.includes(n) ? this.upright(faces[n].points, frame) : frame));
       last = last.filter((n) => wanted[n] !== frames[n]);
       frames = wanted;
@@ -78,7 +74,7 @@ export class Landmarker {
     const [left, right] = this.about.eyes.map((eye) => [0, 1].map((axis) => eye.reduce((sum, k) => sum + points[k][axis], 0) / eye.length));
     const angle = Math.atan2(right[1] - left[1], right[0] - left[0]);
     const apart = Math.atan2(Math.sin(angle - frame.angle), Math.cos(angle - frame.angle));
-    if (!(Math.abs(apart) > UPRIGHT)) return frame;
+    if (!(Math.abs(apart) > (this.about.upright.degrees * Math.PI) / 180)) return frame;
     const box = around(points.map((point) => turned(point, -angle)));
     const centre = turned([box.x + box.width / 2, box.y + box.height / 2], angle);
     return this.frame(centre, Math.max(box.width, box.height), angle);
@@ -87,7 +83,7 @@ export class Landmarker {
   /** What the network says of each frame's crop: {points, confidence}. */
   async read(picture, frames) {
     if (!frames.length) return [];
-    const { crop: { size }, sigma_fit: { scale, floor } } = this.about;
+    const { crop: { size }, sigma_fit: { scale, floor }, near } = this.about;
     const crops = new Uint8Array(frames.length * 3 * size * size);
     frames.forEach(({ centre, side, angle }, n) => crops.set(picture.crop(centre, side, size, angle), n * 3 * size * size));
     const { points, log_sigma: spread } = await this.run("landmarks", "uint8", crops, [frames.length, size, size, 3]);
@@ -99,7 +95,7 @@ export class Landmarker {
         const [x, y] = turned([points.data[at], points.data[at + 1]].map((unit) => (unit - 0.5) * side), angle);
         face.points.push([centre[0] + x, centre[1] + y]);
         const sigma = Math.hypot(scale * Math.exp(Math.min(6, Math.max(-12, spread.data[n * count + k]))), floor);
-        face.confidence.push(1 - Math.exp(-0.5 * (NEAR / sigma) ** 2));
+        face.confidence.push(1 - Math.exp(-0.5 * (near / sigma) ** 2));
       }
       return face;
     });

@@ -1,27 +1,26 @@
 // Where the faces are: YuNet (Wu, Peng and Yu 2023, https://doi.org/10.1007/s11633-023-1423-y; weights of
 // libfacedetection.train, Apache-2.0), read as fakeit/pipelines/faces/yunet.py and detect.py read it.
 
-const STRIDES = [8, 16, 32];
-const LEAST = 15; // pixels of the smallest face in what the network sees
-const SMALLEST = 0.05; // of the picture's shorter side
-const THRESHOLD = 0.6;
-const OVERLAP = 0.3; // of two boxes of one face
-
 export class Yunet {
-  constructor(run) {
-    this.run = run; // (network's name, pixels, shape) → outputs by name
+  /** `run`: (network's name, pixels, shape) → outputs by name. `about`: the network's `strides`; `least`, pixels of the
+   * smallest face in what it sees; `smallest`, that face as a share of the picture's shorter side; `threshold`, what it
+   * must be sure by; `overlap`, by which boxes of one face overlap at least. */
+  constructor(run, about) {
+    this.run = run;
+    this.about = about;
   }
 
   /** The boxes {x, y, width, height, score} of the faces in a Picture, best first. */
-  async detect(picture, smallest = SMALLEST) {
+  async detect(picture, smallest = this.about.smallest) {
     const { width, height } = picture;
+    const { strides, least, threshold } = this.about;
     if (Math.min(width, height) < 10) return [];
-    const scale = Math.min(1, LEAST / (smallest * Math.min(width, height)));
+    const scale = Math.min(1, least / (smallest * Math.min(width, height)));
     const [columns, rows] = [width, height].map((side) => Math.max(1, Math.round(side * scale)));
-    const [across, down] = [columns, rows].map((side) => Math.ceil(side / 32) * 32);
+    const [across, down] = [columns, rows].map((side) => Math.ceil(side / strides.at(-1)) * strides.at(-1));
     const said = await this.run("yunet", planes(scale < 1 ? picture.shrunk(columns, rows) : picture, across, down), [1, 3, down, across]);
-    const found = STRIDES.flatMap((stride) => ofStride(said, stride, across / stride));
-    return apart(found).map((box) => ({
+    const found = strides.flatMap((stride) => ofStride(said, stride, across / stride, threshold));
+    return apart(found, this.about.overlap).map((box) => ({
       x: (box.x * width) / columns,
       y: (box.y * height) / rows,
       width: (box.width * width) / columns,
@@ -42,12 +41,12 @@ function planes({ width, height, pixels }, across, down) {
   return out;
 }
 
-function ofStride(said, stride, columns) {
+function ofStride(said, stride, columns, threshold) {
   const [face, object, shape] = ["cls", "obj", "bbox"].map((name) => said[`${name}_${stride}`].data);
   const found = [];
   face.forEach((value, at) => {
     const score = Math.sqrt(Math.min(1, Math.max(0, value)) * Math.min(1, Math.max(0, object[at])));
-    if (score < THRESHOLD) return;
+    if (score < threshold) return;
     const [dx, dy, wide, high] = shape.subarray(4 * at, 4 * at + 4);
     const [width, height] = [Math.exp(wide) * stride, Math.exp(high) * stride];
     const x = ((at % columns) + dx) * stride - width / 2;
@@ -57,11 +56,11 @@ function ofStride(said, stride, columns) {
   return found;
 }
 
-/** The best of boxes that overlap. */
-function apart(boxes) {
+/** The best of boxes that overlap by more than `most`. */
+function apart(boxes, most) {
   const kept = [];
   for (const box of boxes.sort((a, b) => b.score - a.score)) {
-    if (kept.every((other) => overlap(box, other) <= OVERLAP)) kept.push(box);
+    if (kept.every((other) => overlap(box, other) <= most)) kept.push(box);
   }
   return kept;
 }
