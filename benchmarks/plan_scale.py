@@ -13,7 +13,6 @@ import argparse
 import json
 import os
 import pickle
-import resource
 import subprocess
 import sys
 import tempfile
@@ -27,6 +26,7 @@ from fakeit.pipelines.config import load
 from fakeit.pipelines.flows.preprocess_config import PreprocessConfig
 from fakeit.pipelines.flows.shard_plan import plan_tasks, straddling
 from fakeit.pipelines.sources import open_source
+from tests.peak_memory import peak_memory
 
 ENDINGS = (".png", "_ldmks.txt", "_vis.txt")
 CONF = Path(__file__).resolve().parent.parent / "conf" / "preprocess" / "face_synthetics.toml"
@@ -79,7 +79,7 @@ def measure(faces: int, real: bool) -> dict[str, float]:
                     os.close(os.open(folder / f"{number:08d}{ending}", os.O_CREAT))
         else:
             os.scandir = Folders(root, faces)  # type: ignore[assignment]
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        before = peak_memory()
         config, wall, work = load(CONF, PreprocessConfig, []), time.monotonic(), time.process_time()
         source = open_source("face_synthetics", root)
         samples = source.samples()
@@ -88,13 +88,13 @@ def measure(faces: int, real: bool) -> dict[str, float]:
         assert not straddling(tasks)
         planned = time.monotonic() - wall
         shipped = sum(len(pickle.dumps(task)) for task in tasks)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        peak = peak_memory()
         assert len(samples) == faces
         os.scandir = scandir
         return {
             "faces": faces, "tasks": len(tasks), "listed_s": round(listed, 1), "planned_s": round(planned, 1),
             "pickled_s": round(time.monotonic() - wall, 1), "processor_s": round(time.process_time() - work, 1),
-            "imports_mb": before // 1024, "peak_mb": peak // 1024, "tasks_mb": round(shipped / 1e6, 1),
+            "imports_mb": before >> 20, "peak_mb": peak >> 20, "tasks_mb": round(shipped / 1e6, 1),
         }  # fmt: skip
 
 

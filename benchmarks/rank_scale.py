@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -28,6 +27,7 @@ from fakeit.pipelines.faces.crop import CropConfig
 from fakeit.pipelines.store import manifest as manifests
 from fakeit.pipelines.store.manifest import Manifest
 from fakeit.pipelines.store.shards import Shard
+from tests.peak_memory import peak_memory
 
 WORLD, BATCH, SHARD = 64, 4096, 1024
 
@@ -40,18 +40,18 @@ def measure(rows: int) -> dict[str, float | bool]:
             for n in range(rows // SHARD)
         )
         manifests.write(folder, Manifest("face70", CropConfig(), "raw", 1, {}, "", shards, ()))
-        before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+        before, start = peak_memory(), time.monotonic()
         store = ShardedDataset([DatasetSpec(folder)], "train")
         plan = Plan(store.parts(), BATCH)
         loader = Loader(store, plan, WORLD - 1, WORLD)
         opened = time.monotonic() - start
         order = plan.order(0)
-        ready, peak = time.monotonic() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        ready, peak = time.monotonic() - start, peak_memory()
         low, high = rank_bounds(*bounds(len(order), 0, plan.batches(0)), loader.rank, WORLD)
         assert 0 < high - low <= BATCH // WORLD
         return {
             "rows": store.rows, "shards": len(shards), "opened_s": round(opened, 2),
-            "ready_s": round(ready, 2), "imports_mb": before // 1024, "peak_mb": peak // 1024,
+            "ready_s": round(ready, 2), "imports_mb": before >> 20, "peak_mb": peak >> 20,
             "weights_known": store.weights_known, "shards_a_batch": shards_a_batch(plan),
             "shards_a_batch_by_shard": shards_a_batch(replace(plan, rows_by_shard=True)),
             "labels_mb": round(sum(a.nbytes for a in vars(store).values() if hasattr(a, "nbytes")) / 1e6, 1),

@@ -9,7 +9,6 @@ import io
 import json
 import os
 import random
-import resource
 import sys
 import time
 import tracemalloc
@@ -31,6 +30,7 @@ from fakeit.pipelines.faces.crop import CropConfig  # noqa: E402
 from fakeit.pipelines.files.image_io import decode  # noqa: E402
 from fakeit.pipelines.store import manifest  # noqa: E402
 from fakeit.pipelines.store.schema import RowShape, decode_png  # noqa: E402
+from tests.peak_memory import peak_memory  # noqa: E402
 
 SECONDS = 5  # a file of these sizes may take
 Reader = Callable[[Path], object]
@@ -156,11 +156,11 @@ def test_damaged_files_are_read_or_refused_in_our_words(
     if name not in good:
         pytest.skip("the file is not in this clone")
     chance = random.Random(name)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_memory()
     rounds = {"video.avi": 20, "checkpoint.pt": 60, "shard.parquet": 80}.get(name, 150)
     problems = [p for p in (attack(name, *good[name], tmp_path, chance) for _ in range(rounds)) if p]
     assert not problems, problems[:3]
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 600_000, "a damaged file took over 600 MB"
+    assert peak_memory() - before < 600 << 20, "a damaged file took over 600 MB"
 
 
 def test_a_png_column_with_a_jpeg_in_it_is_refused() -> None:
@@ -202,7 +202,7 @@ def main(seconds: float) -> None:
             if found and kind not in seen:
                 seen.add(kind)
                 print(found, flush=True)
-    print(json.dumps(count), f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10} MB at most")
+    print(json.dumps(count), f"{peak_memory() >> 20} MB at most")
 
 
 if __name__ == "__main__":

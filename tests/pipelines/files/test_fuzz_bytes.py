@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import random
-import resource
 import struct
 import time
 import zipfile
@@ -31,6 +30,7 @@ from fakeit.pipelines.sources import open_source, read_sample
 from fakeit.pipelines.sources.face_synthetics import read_points
 from fakeit.pipelines.sources.kaggle import COORDINATES
 from fakeit.pipelines.sources.point_files import read_pts
+from tests.peak_memory import peak_memory
 from tests.pipelines.files.test_walking import PICTURE, POINTS, put
 from tests.pipelines.flows.test_books import HEADER, row
 
@@ -213,7 +213,7 @@ KINDS: dict[str, tuple[Open, list[bytes]]] = {
 def fuzz(kind: str, folder: Path, count: int) -> None:
     opened, wholes = KINDS[kind]
     draw, read = random.Random(f"files as people have them: {kind}"), 0
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    before = peak_memory()
     for number in range(count):
         data = mutated(draw, draw.choice(wholes)) if number else wholes[0]
         started = time.process_time()
@@ -229,7 +229,7 @@ def fuzz(kind: str, folder: Path, count: int) -> None:
             ) from error
         assert time.process_time() - started < SECONDS, (kind, number, data[:80])
     assert read, "not even the whole file was read"
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before < BYTES
+    assert peak_memory() - before < BYTES
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
