@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakeit.pipelines.errors import FakeitError, Rejected
-from fakeit.pipelines.files.file_names import is_picture, printable, unique_stems
+from fakeit.pipelines.files.file_names import NameIndex, is_picture, printable, unique_stems
 from fakeit.pipelines.files.image_io import read_image
 from fakeit.pipelines.files.storage import is_url, join_member, read_bytes
 from fakeit.pipelines.files.walking import list_inputs
@@ -34,7 +34,7 @@ from fakeit.pipelines.sources import HIDDEN, VISIBLE, Annotation, Sample, Sample
 from fakeit.pipelines.sources.matching import PICTURE, Matching
 
 CORNER = 0.5
-FACE = "faces without a picture"
+FACE, AMBIGUOUS = "faces without a picture", "faces that may be of several pictures"
 Point = tuple[float, float, int]  # x, y from the picture's corner, COCO's visibility
 
 
@@ -69,22 +69,27 @@ class Annotated:
         files = [file for file in listing.files if is_picture(file)]
         books, stems = Matching(listing), unique_stems(files)
         books.expect(files, PICTURE)
-        known = {as_uploaded(posixpath.basename(file)): file for file in reversed(files)}
-        known |= {posixpath.basename(file): file for file in reversed(files)} | {file: file for file in files}
+        index, uploads = NameIndex(files), dict[str, list[str]]()
+        for file in files:
+            uploads.setdefault(as_uploaded(posixpath.basename(file)), []).append(file)
         samples: list[Sample] = []
         seen: dict[str, int] = {}
         faces = read_export(self.points, self.kind)
         for position, face in enumerate(faces, 1):
-            file = next((known[name] for name in spellings(face.image) if name in known), None)
+            asked = (index.find(name) or uploads.get(name) for name in spellings(face.image))
+            found = next(filter(None, asked), [])
             strange = [name for name in face.points if name not in names]
             if strange:
                 raise FakeitError(
                     f"{self.points}: {face.image}: point '{strange[0]}' is not in the scheme ({', '.join(names)})"
                 )
-            if file is None and face.points:
-                books.expect([f"{face.image} (face {position} of {self.points})"], FACE)
-            if file is None or not face.points:
+            if not face.points:
                 continue
+            if len(found) != 1:
+                told = f"{face.image} (face {position} of {self.points})"
+                books.expect([f"{told}: {' or '.join(found[:2])}" if found else told], AMBIGUOUS if found else FACE)
+                continue
+            file = found[0]
             books.take(file)
             number, picture = seen.get(file, 0) + 1, printable(stems[file])
             seen[file], label = number, picture + (f"_face{number}" if number > 1 else "")
@@ -92,7 +97,7 @@ class Annotated:
             samples.append(Sample(label, join_member(self.path, file), (made, face.box), group=picture))
         if not samples:
             named = f" (the first picture there is '{faces[0].image}')" if faces else ""
-            raise FakeitError(f"{self.path}: none of its {len(files)} pictures has points in {self.points}{named}")
+            raise books.nothing(f"{self.path}: none of its {len(files)} pictures has points in {self.points}{named}")
         return books.close(samples)
 
     def read(self, sample: Sample) -> Annotation:
@@ -109,12 +114,13 @@ class Annotated:
 
 
 def spellings(name: str) -> Iterator[str]:
-    """How an export's name of a picture may be spelt in the folder: as it is, without folders, without what Label
-    Studio puts before an upload's name or around a local file's."""
-    query = parse_qs(urlsplit(name).query).get("d", [])
-    for spelt in (name, unquote(name), *query):
+    """How an export's name of a picture may be spelt in the folder: whole, without what Label Studio puts around a
+    local file's; then without folders, and without what it puts before an upload's name."""
+    whole = [*parse_qs(urlsplit(name).query).get("d", []), name, unquote(name)]
+    yield from whole
+    for spelt in whole:
         base = posixpath.basename(spelt.replace("\\", "/"))
-        yield from (spelt.lstrip("/"), base, re.sub(r"^[0-9a-f]{8}-", "", base))
+        yield from (base, re.sub(r"^[0-9a-f]{8}-", "", base))
 
 
 def as_uploaded(name: str) -> str:

@@ -143,3 +143,30 @@ def test_faces_of_one_picture_share_a_split_and_pictures_of_one_stem_are_two(fol
     samples = open_source("coco", str(folder)).samples()
     ids = [(s.id, s.group) for s in samples]
     assert ids == [("a.png", "a.png"), ("a.png_face2", "a.png"), ("a.jpg", "a.jpg")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "wanted"),
+    [
+        ("coco", "b/1.png", "b/1"),
+        ("coco", "photos/b/1.png", "b/1"),
+        ("label_studio", "/data/local-files/?d=b/1.png", "b/1"),
+        ("label_studio", "/data/local-files/?d=photos/b/1.png", "b/1"),
+        ("coco", "1.png", ""),
+        ("label_studio", "/data/upload/3/0a1b2c3d-1.png", ""),
+    ],
+)
+def test_points_go_to_the_picture_that_is_meant_or_to_none(kind: str, name: str, wanted: str, folder: Path) -> None:
+    for part in ("a", "b"):
+        write_image(str(folder / part / "1.png"), np.zeros((80, 100, 3), np.uint8))
+    made = coco() if kind == "coco" else [*label_studio(), *label_studio()]
+    if kind == "coco":
+        made["images"].append({"id": 8, "file_name": name})
+        made["annotations"].append({**made["annotations"][0], "image_id": 8})
+    else:
+        made[1]["data"]["img"] = name
+    (folder / "points.json").write_text(json.dumps(made))
+    samples = open_source(kind, str(folder)).samples()
+    assert [s.id for s in samples if not s.id.startswith("a_") and s.id != "a"] == [wanted] * bool(wanted)
+    refused = [u.name for u in unmatched_of(samples) if u.kind == "faces that may be of several pictures"]
+    assert len(refused) == (not wanted) and all("a/1.png or b/1.png" in line for line in refused)
