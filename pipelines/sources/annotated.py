@@ -154,7 +154,7 @@ def _coco(data: bytes) -> Iterator[Labelled]:
         triples = [tuple(flat[i : i + 3]) for i in range(0, len(flat), 3)]
         points = {
             word(n): (float(x), float(y), int(v))
-            for n, (x, y, v) in zip(names[face["category_id"]], triples, strict=True)
+            for n, (x, y, v) in zip(names[face["category_id"]], triples, strict=bool(flat))  # or a box alone
             if v
         }
         box = face.get("bbox")

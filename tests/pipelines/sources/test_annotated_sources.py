@@ -170,3 +170,13 @@ def test_points_go_to_the_picture_that_is_meant_or_to_none(kind: str, name: str,
     assert [s.id for s in samples if not s.id.startswith("a_") and s.id != "a"] == [wanted] * bool(wanted)
     refused = [u.name for u in unmatched_of(samples) if u.kind == "faces that may be of several pictures"]
     assert len(refused) == (not wanted) and all("a/1.png or b/1.png" in line for line in refused)
+
+
+def test_a_face_of_a_box_alone_does_not_cost_the_export(folder: Path) -> None:
+    made = coco()
+    made["images"].append({"id": 8, "file_name": "unlabelled.png"})
+    made["annotations"].append({"id": 3, "image_id": 8, "category_id": 1, "bbox": [1, 2, 3, 4]})
+    (folder / "points.json").write_text(json.dumps(made))
+    samples = open_source("coco", str(folder)).samples()
+    assert [s.id for s in samples] == ["a", "a_face2"]
+    assert [u.name for u in unmatched_of(samples)] == ["unlabelled.png"]
