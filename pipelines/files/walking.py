@@ -140,10 +140,10 @@ def _scan(folder: str) -> tuple[list[str], list[tuple[str, str]]]:
             files.append(name)
         elif entry.is_dir(follow_symlinks=False):
             others.append((name, "folder"))
-        elif entry.is_file():
+        elif not entry.is_symlink():
+            others.append((name, "no regular file"))
+        elif os.path.isfile(entry.path):  # the entry's own `is_file` raises for a link in a circle
             files.append(name)
-        elif entry.is_symlink() and os.path.isdir(entry.path):
-            others.append((name, "link"))
         else:
-            others.append((name, "a link to nothing" if entry.is_symlink() else "no regular file"))
+            others.append((name, "link" if os.path.isdir(entry.path) else "a link to nothing"))
     return sorted(files), sorted(others)

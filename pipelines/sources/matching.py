@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.files.file_names import is_picture, normal, printable
-from fakeit.pipelines.files.walking import Listing
+from fakeit.pipelines.files.walking import HIDDEN, Listing
 from fakeit.pipelines.sources import Sample, SampleList, Unmatched, summary
 
 PICTURE, POINTS, ROW = "pictures without points", "points without a picture", "rows without a picture"
@@ -29,7 +29,7 @@ class Matching:
         self._passed = [
             Unmatched(PASSED_OVER, f"{printable(name)} ({why})")
             for name, why in listing.passed_over
-            if is_picture(name) or name.lower().endswith(_ANNOTATIONS) or "link" in why
+            if why != HIDDEN or is_picture(name) or name.lower().endswith(_ANNOTATIONS)
         ]
 
     def expect(self, names: Iterable[str], kind: str) -> None:

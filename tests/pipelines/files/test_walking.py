@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -59,6 +60,33 @@ def test_a_link_to_another_place_is_followed(tmp_path: Path) -> None:
     (tmp_path / "faces").mkdir()
     (tmp_path / "faces" / "more").symlink_to(tmp_path / "disk2")
     assert list_inputs(str(tmp_path / "faces")).files == ["more/1.png"]
+
+
+def test_a_link_to_itself_costs_itself_alone(tmp_path: Path) -> None:
+    put(tmp_path, "1.png", "a/2.png")
+    for name in ("round.png", "a/round.png"):
+        (tmp_path / name).symlink_to("round.png")
+    samples = open_source("folder", str(tmp_path)).samples()
+    assert [s.id for s in samples] == ["1", "a/2"]
+    assert {u.name for u in samples.unmatched} == {
+        "round.png (a link to nothing)",
+        "a/round.png (a link to nothing)",
+    }
+
+
+def test_a_folder_that_may_not_be_read_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path, "1.png", "theirs/2.png")
+    scandir = os.scandir
+
+    def refusing(path: str) -> Any:  # root may read everything
+        if path.endswith("theirs"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    samples = open_source("folder", str(tmp_path)).samples()
+    assert [s.id for s in samples] == ["1"]
+    assert [(u.kind, u.name.split(" (")[0]) for u in samples.unmatched] == [("names passed over", "theirs")]
 
 
 def test_what_systems_leave_behind_is_nobodys_data(tmp_path: Path) -> None:
