@@ -39,15 +39,16 @@ class IbugVideo:
         if self.every < 1:
             raise FakeitError(f"source.options.every is {self.every}; 1 or more frames from one sample to the next")
         listing = list_inputs(self.path)
-        pictures = {_frame_key(f): f for f in listing.files if is_picture(f)}
-        videos = {posixpath.dirname(f): f for f in listing.files if is_video(f)}
+        frames, films = ([f for f in listing.files if known(f)] for known in (is_picture, is_video))
+        pictures = {_frame_key(f): f for f in frames}
+        videos = {posixpath.dirname(f): f for f in films}
         by_video: dict[str, list[str]] = {}
         for file in listing.files:
             if file.lower().endswith(".pts") and posixpath.basename(posixpath.dirname(file)) == "annot":
                 by_video.setdefault(posixpath.dirname(posixpath.dirname(file)), []).append(file)
         books, samples = Matching(listing), []
-        books.expect(pictures.values(), PICTURE)
-        books.expect(videos.values(), "videos without points")
+        books.expect(frames, PICTURE)
+        books.expect(films, "videos without points")
         for video, annotated in by_video.items():
             books.expect(annotated, POINTS)
             for index, file in enumerate(annotated):

@@ -130,6 +130,14 @@ def test_pts_in_any_case_and_the_picture_that_is_preferred(tmp_path: Path) -> No
     assert kinds(samples) == {"pictures without points": 2, "points without a picture": 1}
 
 
+def test_a_frame_that_is_there_twice_is_counted(tmp_path: Path) -> None:
+    put(tmp_path, "1/000001.jpg", "1/imgs/000001.png", "2/a.avi", "2/b.avi")
+    put(tmp_path, "1/annot/000001.pts", "2/annot/000001.pts", data=f"{{{POINTS}}}".encode())
+    samples = open_source("300vw", str(tmp_path)).samples()
+    assert [s.id for s in samples] == ["1/000001", "2/000001"]
+    assert kinds(samples) == {"pictures without points": 1, "videos without points": 1}
+
+
 def test_points_of_face_synthetics_without_a_picture(tmp_path: Path) -> None:
     put(tmp_path, "1.png", "2.jpg", "3.heic")
     put(tmp_path, "1_ldmks.txt", "2_ldmks.txt", "4_ldmks.txt", data=(POINTS + "1 1\n2 2\n").encode())
