@@ -26,7 +26,7 @@ from fakeit.pipelines.files.text_files import POINTS_LIMIT, lines_of, read_text
 from fakeit.pipelines.files.walking import Listing, list_inputs, walk_folders
 from fakeit.pipelines.sources import Annotation, Sample, SampleList, Unmatched, annotate
 from fakeit.pipelines.sources.many import Kind, ManySamples
-from fakeit.pipelines.sources.matching import PICTURE, Matching, by_stem, stem_key
+from fakeit.pipelines.sources.matching import PICTURE, Matching, by_stem, stem_key, told_apart
 from fakeit.pipelines.sources.matching import POINTS as POINTS_ALONE
 
 POINTS = 70
@@ -52,7 +52,7 @@ class FaceSynthetics:
         if many is not None:
             return many
         made = [self._part(part, prefix=len(parts) > 1) for part in parts]
-        found = SampleList([s for part in made for s in part], [u for part in made for u in part.unmatched])
+        found = SampleList(told_apart(s for part in made for s in part), [u for part in made for u in part.unmatched])
         if not found:
             raise FakeitError(
                 f"{self.path}: no pairs of NNNNNN.png and NNNNNN_ldmks.txt found; is it a Face Synthetics folder?"

@@ -7,7 +7,7 @@ that nobody took: nothing is dropped without being counted.
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from fakeit.pipelines.errors import FakeitError
@@ -41,15 +41,8 @@ class Matching:
             self._left.pop(name, None)
 
     def close(self, samples: Iterable[Sample]) -> SampleList:
-        """The samples, with what nobody took. A second sample of one id (a second face) gets a number, and stays in the
-        split of the first."""
-        seen: dict[str, int] = {}
-        apart = []
-        for sample in samples:
-            seen[sample.id] = seen.get(sample.id, -1) + 1
-            number, group = seen[sample.id], sample.group or sample.id
-            apart.append(replace(sample, id=f"{sample.id}:{number}", group=group) if number else sample)
-        return SampleList(apart, self.unmatched())
+        """The samples, each under an id of its own (`told_apart`), with what nobody took."""
+        return SampleList(told_apart(samples), self.unmatched())
 
     def unmatched(self) -> list[Unmatched]:
         return [Unmatched(kind, printable(name)) for name, kind in self._left.items()] + self._passed
@@ -58,6 +51,15 @@ class Matching:
         """The error of a source without a sample, with what it found instead."""
         left = summary(self.unmatched())
         return FakeitError(f"{message} (found {left})" if left else message)
+
+
+def told_apart(samples: Iterable[Sample]) -> Iterator[Sample]:
+    """A second sample of one id (a second face) gets a number, and stays in the split of the first."""
+    seen: dict[str, int] = {}
+    for sample in samples:
+        seen[sample.id] = seen.get(sample.id, -1) + 1
+        number, group = seen[sample.id], sample.group or sample.id
+        yield replace(sample, id=f"{sample.id}:{number}", group=group) if number else sample
 
 
 def by_stem(pictures: Iterable[str]) -> dict[str, list[str]]:

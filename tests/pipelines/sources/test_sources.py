@@ -57,6 +57,15 @@ def test_wflw_attributes_and_boxes(shared: Path) -> None:
     assert len(boxes) >= 2 and all(box[2] > 0 and box[3] > 0 for box in boxes if box)
 
 
+def test_folders_of_one_name_give_every_face_an_id(tmp_path: Path) -> None:
+    for place in ("first", "second"):
+        (tmp_path / place / "FACES").mkdir(parents=True)
+        (tmp_path / place / "FACES" / "000001.png").touch()
+        (tmp_path / place / "FACES" / "000001_ldmks.txt").write_text(FACE)
+    samples = open_source("face_synthetics", f"{tmp_path}/first/FACES,{tmp_path}/second/FACES").samples()
+    assert [(s.id, s.group) for s in samples] == [("FACES/000001", ""), ("FACES/000001:1", "FACES/000001")]
+
+
 def test_face_synthetics_in_a_zip(tmp_path: Path) -> None:
     picture = cv2.imencode(".png", np.full((64, 64, 3), 90, np.uint8))[1].tobytes()
     with zipfile.ZipFile(tmp_path / "faces.zip", "w") as archive:
