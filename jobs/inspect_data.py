@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from typing import Any
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -29,11 +30,14 @@ def main(arguments: argparse.Namespace) -> None:
             )
         )
         return
+    from fakeit.pipelines.config import set_key
     from fakeit.pipelines.flows.inspection import inspect
     from fakeit.pipelines.machine import runners
     from fakeit.pipelines.sources import open_source
 
-    options = dict(option.split("=", 1) for option in arguments.option)
+    options: dict[str, Any] = {}
+    for option in arguments.option:
+        set_key(options, option)
     source = open_source(arguments.kind, arguments.input, **options)
     inspection = inspect(source, runners.in_processes(arguments.workers), arguments.limit)
     print(inspection.text())

@@ -12,9 +12,10 @@ import hashlib
 import json
 import sys
 import types
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from inspect import signature
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from fakeit.pipelines.errors import FakeitError
 
@@ -39,7 +40,7 @@ def load(path: str | Path, cls: type[T], overrides: Sequence[str] = ()) -> T:
     """
     values = _read(found_conf(path))
     for override in overrides:
-        _override(values, override)
+        set_key(values, override)
     return from_dict(values, cls, str(path))
 
 
@@ -76,7 +77,8 @@ def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _override(values: dict[str, Any], override: str) -> None:
+def set_key(values: dict[str, Any], override: str) -> None:
+    """Sets what `dotted.key=value` says in nested tables; the value is TOML, or plain words. Raises FakeitError."""
     key, equals, text = override.partition("=")
     if not equals:
         raise FakeitError(f"override '{override}': expected key=value, as in train.epochs=3")
@@ -95,6 +97,11 @@ def _override(values: dict[str, Any], override: str) -> None:
 def from_dict(values: dict[str, Any], cls: type[T], where: str = "conf") -> T:
     """Plain values → dataclass, as `load` does; `where` begins the messages."""
     return _convert(values, cls, where, "")
+
+
+def call(function: Callable[..., T], values: dict[str, Any], where: str) -> T:
+    """`function(**values)`, its parameters checked by their types as a conf's keys are. Raises FakeitError."""
+    return cast(T, _fill(values, function, where, ""))
 
 
 def from_stored(values: dict[str, Any], cls: type[T], where: str) -> T:
@@ -155,10 +162,9 @@ def _fill(values: Any, cls: Any, where: str, key: str) -> Any:
             known = ", ".join(hints)
             raise FakeitError(f"{where}: unknown key '{prefix}{name}'{nearest(name, hints)} (known here: {known})")
     filled = {name: _convert(value, hints[name], where, prefix + name) for name, value in values.items()}
-    for field in dataclasses.fields(cls):
-        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-        if required and field.name not in filled:
-            raise FakeitError(f"{where}: key '{prefix}{field.name}' is missing")
+    for name, parameter in signature(cls).parameters.items():
+        if parameter.default is parameter.empty and name not in filled:
+            raise FakeitError(f"{where}: key '{prefix}{name}' is missing")
     try:
         return cls(**filled)
     except FakeitError as error:
@@ -166,9 +172,9 @@ def _fill(values: Any, cls: Any, where: str, key: str) -> Any:
 
 
 def _hints(cls: Any) -> dict[str, Any]:
-    """Field → its type."""
+    """Field of a dataclass, or parameter of a function → its type."""
     known = get_type_hints(cls)
-    return {field.name: known[field.name] for field in dataclasses.fields(cls)}
+    return {name: known[name] for name in signature(cls).parameters}
 
 
 def _convert(value: Any, hint: Any, where: str, key: str) -> Any:

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fakeit.pipelines.config import nearest
+from fakeit.pipelines.config import call, nearest
 from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.faces.box import check_inside, check_points
 from fakeit.pipelines.files.file_names import printable
@@ -176,16 +176,13 @@ def open_source(kind: str, path: str, **options: Any) -> Source:
     """The source of `kind` at `path`.
 
     Raises:
-        FakeitError: unknown kind or option, or nothing at `path`.
+        FakeitError: unknown kind, an option that is unknown or of another type, or nothing at `path`.
     """
     if kind not in KINDS:
         raise FakeitError(f"source kind '{kind}' is unknown; known are {', '.join(KINDS)}{nearest(kind, KINDS)}")
     module, _, name = KINDS[kind].partition(":")
     factory: Callable[..., Source] = getattr(import_module(module), name)
-    try:
-        source = factory(path, **options)
-    except TypeError as error:
-        raise FakeitError(f"source '{kind}': {error}") from error
+    source = call(factory, {**options, "path": path}, f"source '{kind}'")
     if source.scheme.endswith(".toml"):  # executors may not have the file: from here on it is its own name
         source = replace(source, scheme=scheme(source.scheme).name)  # type: ignore[type-var]
     return source

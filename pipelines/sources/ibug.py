@@ -9,13 +9,10 @@ from __future__ import annotations
 import posixpath
 import re
 from dataclasses import dataclass
-from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fakeit.pipelines.config import nearest
-from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.files.file_names import is_picture, printable, unique_stems
 from fakeit.pipelines.files.image_io import read_image
 from fakeit.pipelines.files.storage import join_member
@@ -41,12 +38,6 @@ class Ibug:
     path: str
     subset: Subset | None = None
     scheme: str = "ibug68"
-
-    def __post_init__(self) -> None:
-        if self.subset not in (None, *get_args(Subset)):
-            known = get_args(Subset)
-            near = nearest(str(self.subset), known)
-            raise FakeitError(f"source option subset is {self.subset!r}, expected one of {', '.join(known)}{near}")
 
     def samples(self) -> SampleList:
         listing = list_inputs(self.path)

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,9 +75,6 @@ class Kaggle:
     scheme: str = "kaggle15"
 
     def __post_init__(self) -> None:
-        if self.gaps not in get_args(Gaps):
-            near = nearest(str(self.gaps), get_args(Gaps))
-            raise FakeitError(f"source option gaps is {self.gaps!r}, expected one of {', '.join(get_args(Gaps))}{near}")
         if self.block < 1 or min(self.val, self.test) < 0 or self.val + self.test > 1:
             raise FakeitError("source options: block must be at least 1, val and test 0 to 1 and together at most 1")
 

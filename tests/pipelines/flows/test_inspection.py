@@ -9,6 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
+from fakeit.jobs import inspect_data
+from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.faces.draw import write_image
 from fakeit.pipelines.flows.inspection import Finding, Inspection, inspect
 from fakeit.pipelines.flows.near_duplicates import bit_count, near_pairs
 from fakeit.pipelines.flows.synthesize import synthesize
@@ -95,3 +98,17 @@ def test_scrambled_points_stand_out(shared: Path, tmp_path: Path) -> None:
     worst = found.good[int(np.argmax(found.suspicion()))]
     assert worst.image_id == Path(cells[0]).stem
     assert "doubtful annotations: 1" in found.text() or found.suspicion().max() > 6
+
+
+def test_options_are_read_as_in_a_conf(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    points = "\n".join(f"{10 + i} {10 + i % 7}" for i in range(68))
+    for frame in ("000001", "000002", "000003"):
+        write_image(str(tmp_path / "vw" / "001" / f"{frame}.png"), np.zeros((99, 99, 3), np.uint8))
+        file = tmp_path / "vw" / "001" / "annot" / f"{frame}.pts"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(f"{{\n{points}\n}}")
+    asked = ["300vw", str(tmp_path / "vw"), "--output", str(tmp_path / "drawn"), "--option"]
+    inspect_data.main(inspect_data.parser().parse_args([*asked, "every=2"]))
+    assert "2 samples of scheme ibug68: 2 good" in capsys.readouterr().out
+    with pytest.raises(FakeitError, match="override 'every': expected key=value"):
+        inspect_data.main(inspect_data.parser().parse_args([*asked, "every"]))

@@ -145,8 +145,8 @@ def test_a_missing_column_is_named(made: tuple[Path, dict[str, np.ndarray]], tmp
 def test_a_folder_without_the_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FakeitError, match=r"no training\.csv in it"):
         Kaggle(str(tmp_path)).samples()
-    with pytest.raises(FakeitError, match="gaps is 'dorp'.*did you mean 'drop'"):
-        Kaggle(str(tmp_path), gaps="dorp")  # type: ignore[arg-type]
+    with pytest.raises(FakeitError, match="'gaps' is 'dorp'.*did you mean 'drop'"):
+        open_source("kaggle", str(tmp_path), gaps="dorp")
 
 
 def test_an_unknown_feature_in_the_lookup_is_named(tmp_path: Path) -> None:

@@ -66,6 +66,23 @@ def test_folders_of_one_name_give_every_face_an_id(tmp_path: Path) -> None:
     assert [(s.id, s.group) for s in samples] == [("FACES/000001", ""), ("FACES/000001:1", "FACES/000001")]
 
 
+@pytest.mark.parametrize(
+    ("kind", "options", "said"),
+    [
+        ("300vw", {"every": "5"}, "source '300vw': 'every' is '5', expected a whole number"),
+        ("300vw", {"evry": 5}, "source '300vw': unknown key 'evry'; did you mean 'every'?"),
+        ("300w", {"subset": "challengin"}, "source '300w': 'subset' is 'challengin'.*did you mean 'challenging'"),
+        ("face_synthetics", {"dense": "false"}, "'dense' is 'false', expected true or false"),
+        ("coco", {"point": "x.json"}, "source 'coco': unknown key 'point'; did you mean 'points'?"),
+        ("ffhq", {"every": 5}, "source 'ffhq': unknown key 'every'"),
+        ("kaggle", {"block": 0}, "source 'kaggle': source options: block must be at least 1"),
+    ],
+)
+def test_options_are_checked_as_confs_are(tmp_path: Path, kind: str, options: dict[str, object], said: str) -> None:
+    with pytest.raises(FakeitError, match=said):
+        open_source(kind, str(tmp_path), **options)
+
+
 def test_face_synthetics_in_a_zip(tmp_path: Path) -> None:
     picture = cv2.imencode(".png", np.full((64, 64, 3), 90, np.uint8))[1].tobytes()
     with zipfile.ZipFile(tmp_path / "faces.zip", "w") as archive:
