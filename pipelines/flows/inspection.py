@@ -65,8 +65,8 @@ class Inspection:
 
     def shapes(self) -> NDArray[np.float32]:
         """(N, K, 2) unit crop, NaN where missing."""
-        count = scheme(self.scheme).count
-        return np.array([f.points for f in self.good], np.float32).reshape(-1, count, 2)
+        good = self.good
+        return np.array([f.points for f in good], np.float32).reshape(len(good), scheme(self.scheme).count, 2)
 
     def _patterns(self) -> list[str]:
         """The commonest sets of points that faces have, a line each."""

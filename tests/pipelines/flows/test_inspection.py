@@ -112,3 +112,11 @@ def test_options_are_read_as_in_a_conf(tmp_path: Path, capsys: pytest.CaptureFix
     assert "2 samples of scheme ibug68: 2 good" in capsys.readouterr().out
     with pytest.raises(FakeitError, match="override 'every': expected key=value"):
         inspect_data.main(inspect_data.parser().parse_args([*asked, "every"]))
+
+
+def test_pictures_without_points_can_be_looked_at(tmp_path: Path) -> None:
+    for name in "ab":
+        write_image(str(tmp_path / "in" / f"{name}.png"), np.full((60, 80, 3), 90, np.uint8))
+    seen = inspect(open_source("ffhq", str(tmp_path / "in")), runners.in_processes(0))
+    assert "2 samples of scheme none: 2 good, 0 bad" in seen.text() and "a ~ b" in seen.text()
+    assert [Path(path).name for path in seen.draw(str(tmp_path / "out"))] == ["contact_sheet.png"]
