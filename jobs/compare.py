@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from fakeit.jobs.cli import Parser, next_step, run
+from fakeit.jobs.cli import Parser, at_least, next_step, run
 
 NEEDS = ("torch", "pyarrow", "mlflow", "matplotlib")
 EXAMPLE = """examples:
@@ -50,7 +50,7 @@ def parser() -> Parser:
     p.add_argument("--config", required=True, help="a file of conf/compare")
     p.add_argument("--dataset", required=True, help="folder or URL that jobs/preprocess.py wrote")
     p.add_argument("--output", default="comparisons", help="folder of comparisons (default: comparisons)")
-    p.add_argument("--workers", type=int, default=1, metavar="N", help="trainings side by side")
+    p.add_argument("--workers", type=at_least(1), default=1, metavar="N", help="trainings side by side")
     named = "[NAME:]BENCHMARK=DIR"
     p.add_argument("--real", action="append", default=[], metavar=named, help="judge on real faces too")
     crossed = "likewise; and points of the conf that train on real faces take these, cross-fitted"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from fakeit.jobs.cli import Parser, check, next_step, run
+from fakeit.jobs.cli import Parser, at_least, check, next_step, run
 from fakeit.pipelines.faces import detector_names
 
 NEEDS = ()  # the base is enough
@@ -73,17 +73,19 @@ def parser() -> Parser:
     p.add_argument("--unlabelled", metavar="DIR", help="faces without points: agreement under flips and turns")
     p.add_argument("--boxes", nargs="+", default=["true", "detector"], choices=("true", "detector"))
     p.add_argument("--detector", default=detector_names.DEFAULT, help=detector_names.KNOWN)
-    p.add_argument("--refine", type=int, default=0, metavar="N", help="passes after the first, with a detector's boxes")
+    p.add_argument(
+        "--refine", type=at_least(0), default=0, metavar="N", help="passes after the first, with a detector's boxes"
+    )
     p.add_argument("--flip", action="store_true", help="average with the mirrored crop")
     p.add_argument("--adapter", metavar="NAME", help="a label adapter: scored with and without")
     p.add_argument("--fit-adapter", metavar="NAME", help="fit one on this source, store it beside the model, and stop")
     p.add_argument("--fit-boxes", action="store_true", help="fit the detector's box map on this source, and stop")
     p.add_argument("--fit-confidence", action="store_true", help="fit the confidence on held-back renders, and stop")
-    p.add_argument("--limit", type=int, metavar="N", help="the first N samples only")
+    p.add_argument("--limit", type=at_least(1), metavar="N", help="the first N samples only")
     p.add_argument("--report", metavar="FILE.html")
     p.add_argument("--json", metavar="FILE.json")
     p.add_argument("--mlflow", metavar="URI", help="log figures and the report to this tracking store")
-    p.add_argument("--threads", type=int, default=1)
+    p.add_argument("--threads", type=at_least(1), default=1)
     return p
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from fakeit.jobs.cli import Parser, check, next_step, run
+from fakeit.jobs.cli import Parser, at_least, check, next_step, run
 
 NEEDS = ()  # TFLite is made of an ONNX file; see main
 EXAMPLE = """examples:
@@ -80,7 +80,7 @@ def parser() -> Parser:
         help="float16: weights stored in 16 bits, computed with in 32: half the file, as fast",
     )
     p.add_argument("--dataset", help="validation crops to check parity on, training crops to calibrate int8 on")
-    p.add_argument("--crops", type=int, default=256, metavar="N", help="crops taken of it (256)")
+    p.add_argument("--crops", type=at_least(1), default=256, metavar="N", help="crops taken of it (256)")
     p.add_argument("--layout", choices=("nhwc", "nchw"), default="nhwc", help="nchw: float, as OpenCV's blobs are")
     p.renamed("--planes", "--layout nchw")
     return p

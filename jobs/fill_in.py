@@ -9,7 +9,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from fakeit.jobs.cli import Parser, run
+from fakeit.jobs.cli import Parser, at_least, run
 
 EXAMPLE = """example:
   ./spark-submit.sh jobs/fill_in.py --config conf/train/kaggle_generalise.toml --dataset KAGGLE --output KAGGLE_FILLED
@@ -59,14 +59,14 @@ def parser() -> Parser:
     p.add_argument("--dataset", required=True, help="what jobs/preprocess.py wrote, with gaps")
     p.add_argument("--output", required=True, help="the filled dataset to write")
     p.add_argument("--scratch", default="runs/fill_in", help="folder of the rounds' models and datasets")
-    p.add_argument("--rounds", type=int, default=2)
+    p.add_argument("--rounds", type=at_least(1), default=2)
     p.add_argument("--models", choices=("one", "each"), default="one", help="one for all points, or for each")
     p.add_argument("--min-confidence", type=float, default=0.2, help="points of less confidence stay missing")
     p.add_argument("--pseudo-label-weight", type=float, default=0.5, help="weight of a filled point of confidence 1")
     p.renamed("--least", "--min-confidence")
     p.renamed("--strength", "--pseudo-label-weight")
     p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one key of the conf")
-    p.add_argument("--workers", type=int, metavar="N", help="N local processes instead of Spark")
+    p.add_argument("--workers", type=at_least(0), metavar="N", help="N local processes instead of Spark")
     p.add_argument("--overwrite", action="store_true", help="replace the dataset at --output")
     return p
 

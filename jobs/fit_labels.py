@@ -9,7 +9,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from fakeit.jobs.cli import Parser, run
+from fakeit.jobs.cli import Parser, at_least, run
 
 EXAMPLE = """example:
   python jobs/fit_labels.py --model synthetic.pt --input KAGGLE --output synthetic.adapter-kaggle15.npz --images 50
@@ -40,7 +40,7 @@ def parser() -> Parser:
     p.add_argument("--model", required=True, help="a checkpoint or ONNX file")
     p.add_argument("--input", required=True, help="folder with training.csv")
     p.add_argument("--output", required=True, help="adapter file (.npz) to write")
-    p.add_argument("--images", type=int, default=0, help="use so many pictures (default: all)")
+    p.add_argument("--images", type=at_least(0), default=0, help="use so many pictures (default: all)")
     p.add_argument("--min-points", type=int, default=1, help="use pictures with so many points at least")
     p.renamed("--least", "--min-points")
     return p

