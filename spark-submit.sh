@@ -12,8 +12,8 @@ fail() { echo "error: $*" >&2; exit 2; }
 cluster=local master='' more_code='' more_archives='' passed=()
 while (($#)); do
     case $1 in
+        --cluster=* | --master=* | --py-files=* | --archives=* | --deploy-mode=*) set -- "${1%%=*}" "${1#*=}" "${@:2}"; continue ;;
         --cluster) [ $# -ge 2 ] || fail "--cluster needs a name"; cluster=$2; shift ;;
-        --cluster=*) cluster=${1#*=} ;;
         --master) master=${2:-}; passed+=("$1" "${2:-}"); shift ;;
         --py-files) more_code=",${2:-}"; shift ;;  # beside ours, not instead
         --archives) more_archives=",${2:-}"; shift ;;
@@ -57,7 +57,7 @@ case ${master:-local} in
         ;;
     *)
         kind=environment ranks=()  # what preprocessing needs; a job that trains on executors takes torch and Horovod along
-        if [[ " ${passed[*]} " == *" --launcher "* ]]; then  # ranks begin together, and none may run twice
+        if [[ " ${passed[*]} " == *" --launcher"[\ =]* ]]; then  # ranks begin together, and none may run twice
             kind=training ranks=(--conf spark.speculation=false --conf spark.dynamicAllocation.enabled=false)
         fi
         archive=$(cd "$root" && "$python" -m fakeit.pipelines.machine.shipping "$kind") || fail "the environment could not be packed"

@@ -157,6 +157,19 @@ def test_spark_submit_names_what_is_wrong(tmp_path: Path) -> None:
     assert "run: make setup" in submit("x.py", folder=tmp_path, FAKEIT_VENV="").stderr
 
 
+def test_spark_submit_takes_values_behind_an_equals_sign(tmp_path: Path) -> None:
+    program = tmp_path / "bin" / "spark-submit"
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\necho "$@"\n')
+    program.chmod(0o755)
+    own = tmp_path / "own.conf"
+    own.write_text("spark.master local\nspark.authenticate true\n")
+    here = submit("--py-files=mine.zip", "jobs/x.py", "--master=its.own", SPARK_HOME=str(tmp_path))
+    assert here.stdout.count("--py-files") == 1 and ".zip,mine.zip jobs/x.py --master=its.own" in here.stdout
+    there = submit(f"--cluster={own}", "--master=spark://there:7077", "jobs/x.py", SPARK_HOME=str(tmp_path))
+    assert there.returncode == 2 and "spark://there:7077 is only spoken to with a secret" in there.stderr
+
+
 def test_a_reader_that_has_had_enough_sees_no_traceback() -> None:
     lines = "[print('line', flush=True) for _ in range(9999)]"
     script = f"from fakeit.jobs.cli import run, Parser\nrun(lambda _: {lines}, Parser())"
