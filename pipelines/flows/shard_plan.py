@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.flows.preprocess_config import PreprocessConfig, SplitConfig
-from fakeit.pipelines.flows.shard_task import ShardTask, variants
+from fakeit.pipelines.flows.shard_task import ShardTask, row_shape, variants
 from fakeit.pipelines.machine.code_version import code_hash
 from fakeit.pipelines.sources import Sample, Source
 from fakeit.pipelines.sources.many import ManySamples
 from fakeit.pipelines.store.manifest import SPLITS
+from fakeit.pipelines.store.schema import COLUMN_LIMIT, array_bytes, array_header
 
 _KEY = np.dtype([("order", ">u8"), ("position", "<u8")])
 
@@ -85,6 +86,9 @@ def plan_tasks(samples: Iterable[Sample], source: Source, config: PreprocessConf
     Within a split, samples are ordered by a hash of (seed, id): every shard is a fair draw, and the first shards of a
     dataset are a fair, nested subset of it. A group (the frames of a video, the faces of a picture, a person) falls
     into one split; where the dataset has a test split of its own, nothing else joins it.
+
+    Raises:
+        FakeitError: shards of so many rows of that size could not be written.
     """
     if isinstance(samples, ManySamples):
         keys = _keys(samples.ids(), config.seed)
@@ -99,10 +103,25 @@ def plan_tasks(samples: Iterable[Sample], source: Source, config: PreprocessConf
     for name, first, last in zip(SPLITS, begins, begins[1:], strict=False):
         rows = (last - first) * variants(name, config)
         count = min(max(1, round(rows / config.store.rows_per_shard)), last - first)
+        _check_rows(-(-(last - first) // max(count, 1)) * variants(name, config), source, config)
         bounds = [first + (last - first) * i // max(count, 1) for i in range(count + 1)]
         for number, (start, end) in enumerate(zip(bounds, bounds[1:], strict=False)):
             parts.append(_Part(f"{name}/shard-{number:05d}.parquet", name, start, end))
     return TaskList(parts, samples, order, source, config)
+
+
+def _check_rows(rows: int, source: Source, config: PreprocessConfig) -> None:
+    """Told before anything is decoded: a column of a shard is one block of memory, which Arrow counts in 31 bits."""
+    shape = row_shape(config, source.scheme)
+    columns = {name: len(array_header(*of)) + array_bytes(*of) for name, of in shape.arrays().items()}
+    if shape.image_codec == "png":
+        del columns["image"]  # smaller, nobody knows by how much
+    name, each = max(columns.items(), key=lambda column: column[1])
+    if rows * each > COLUMN_LIMIT:
+        raise FakeitError(
+            f"store.rows_per_shard is {config.store.rows_per_shard}: a shard's column '{name}' would hold {rows:,} "
+            f"rows of {each:,} bytes; {COLUMN_LIMIT:,} bytes are possible: say {COLUMN_LIMIT // (2 * each):,} or less"
+        )
 
 
 def straddling(tasks: Iterable[ShardTask]) -> list[str]:

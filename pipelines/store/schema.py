@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from fakeit.pipelines.errors import FakeitError
 
 Rows = dict[str, Any]
+COLUMN_LIMIT = (1 << 31) - 1  # bytes of a column of one shard
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,12 @@ def array_header(dtype: str, shape: tuple[int, ...]) -> bytes:
     """The .npy header in front of every array of this dtype and shape."""
     buffer = io.BytesIO()
     np.save(buffer, np.zeros(shape, dtype))
-    return buffer.getvalue()[: -int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize or None]
+    return buffer.getvalue()[: -array_bytes(dtype, shape) or None]
+
+
+def array_bytes(dtype: str, shape: tuple[int, ...]) -> int:
+    """Bytes of an array without its header."""
+    return int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
 
 
 def encode_column(values: NDArray[Any]) -> pa.Array:
@@ -72,7 +78,7 @@ def decode_column(column: pa.Array, dtype: str, shape: tuple[int, ...], name: st
         FakeitError: when a row is not such an array.
     """
     header = array_header(dtype, shape)
-    stride = len(header) + int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+    stride = len(header) + array_bytes(dtype, shape)
     offsets = np.frombuffer(column.buffers()[1], np.int32)[column.offset : column.offset + len(column) + 1]
     if (np.diff(offsets) != stride).any():
         raise FakeitError(f"column '{name}': rows are not {dtype} arrays of shape {shape}")

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from fakeit.pipelines.errors import FakeitError
-from fakeit.pipelines.flows.preprocess_config import PreprocessConfig, SourceConfig, SplitConfig
+from fakeit.pipelines.faces.crop import CropConfig
+from fakeit.pipelines.flows.preprocess_config import PreprocessConfig, SourceConfig, SplitConfig, StoreConfig
 from fakeit.pipelines.flows.shard_plan import plan_tasks, straddling
 from fakeit.pipelines.flows.shard_task import ShardTask
 from fakeit.pipelines.sources import Sample, open_source
@@ -78,3 +79,13 @@ def test_a_group_in_two_splits_is_never_let_through() -> None:
         straddling(tasks)
     official = [replace(t, samples=tuple(replace(s, split=t.split) for s in t.samples)) for t in tasks]
     assert straddling(official) == ["a"]
+
+
+def test_shards_that_could_not_be_written_are_refused_before_a_picture_is_read() -> None:
+    samples = [Sample(f"{number}", f"/f/{number}.png") for number in range(1000)]
+    source, own = open_source("ffhq", "/f"), SplitConfig(0, 0)
+    large = replace(CONFIG, split=own, crop=CropConfig(size=1024))
+    with pytest.raises(FakeitError, match=r"'image' would hold 1,000 rows of 3,145,856 bytes.*: say 341 or less"):
+        plan_tasks(samples, source, large)
+    assert len(plan_tasks(samples, source, replace(large, store=StoreConfig(rows_per_shard=341)))) == 3
+    assert len(plan_tasks(samples, source, replace(large, store=StoreConfig(image_codec="png")))) == 1
