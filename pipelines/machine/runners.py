@@ -75,11 +75,11 @@ def _told(error: BaseException) -> BaseException:
         r"^(?:pyspark\S*: )?((?:\w+\.)*)(\w+(?:Error|Exception|Rejected)): (.+)$", str(error), re.MULTILINE
     )
     ours = [words for _, name, words in raised if name == "FakeitError"]
-    system = [words for _, name, words in raised if words.startswith("[Errno ")]
+    system = [found for *_, words in raised if (found := re.match(r"\[Errno (\d+)\] (.+)", words))]
     if ours:
         return FakeitError(ours[0].strip())
     if system:
-        return OSError(system[0].strip())
+        return OSError(int(system[0][1]), system[0][2].strip())
     if raised and type(error).__name__.startswith(("Py4J", "Python")):
         own = [entry for entry in raised if not entry[0].startswith(("org.", "java.", "py4j.", "pyspark."))]
         _, name, words = (own or raised)[0]

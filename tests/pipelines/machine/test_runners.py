@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from fakeit.pipelines.errors import refused_by_disk
 from fakeit.pipelines.machine import runners
 
 
@@ -56,3 +57,20 @@ def test_progress_on_spark_is_of_this_run_alone(monkeypatch: pytest.MonkeyPatch)
         assert run(lambda task: 2 * task, tasks, steps.append) == [2, 4, 6]
         assert sum(steps) == 3 and min(steps) >= 0
     assert len(context.jobs) == 2, "a group for each run"
+
+
+def test_what_a_disk_refuses_on_an_executor_is_no_bug(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spark's tests are slow; this is what it wraps around a task's error."""
+    monkeypatch.setattr(runners, "LOOK_EVERY", 0.02)
+
+    def full(_: int) -> int:
+        trace = (
+            "  File \"/x.py\", line 3, in write\nOSError: [Errno 28] No space left on device: '/out'\n\n\tat org.apache"
+        )
+        raise RuntimeError(
+            f"An error occurred while calling o1.collect.\n: Traceback (most recent call last):\n{trace}"
+        )
+
+    with pytest.raises(OSError, match="No space left on device: '/out'") as caught:
+        runners.on_spark(SimpleNamespace(sparkContext=Context()))(full, [1], lambda _: None)  # type: ignore[arg-type]
+    assert refused_by_disk(caught.value)
