@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,6 +11,8 @@ from numpy.typing import NDArray
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.files.file_names import is_picture
 from fakeit.pipelines.files.image_io import read_image
+from fakeit.pipelines.files.storage import join_member
+from fakeit.pipelines.files.walking import list_inputs
 from fakeit.pipelines.synth.camera import Camera
 from fakeit.pipelines.synth.config import BackgroundConfig
 from fakeit.pipelines.synth.environment import Surroundings
@@ -24,7 +25,7 @@ DRAWN = 160  # pixels of the side that clutter is drawn at
 
 @lru_cache(maxsize=4)
 def _pictures(folder: str) -> tuple[str, ...]:
-    found = sorted(str(p) for p in Path(folder).rglob("*") if is_picture(p.name))
+    found = [join_member(folder, name) for name in list_inputs(folder).files if is_picture(name)]
     if not found:
         raise FakeitError(f"background.folder {folder}: no pictures below it")
     return tuple(found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ import pytest
 
 from fakeit.pipelines.config import load
 from fakeit.pipelines.errors import FakeitError, Rejected
+from fakeit.pipelines.faces.draw import write_image
 from fakeit.pipelines.flows.synthesize import synthesize
 from fakeit.pipelines.machine import runners
 from fakeit.pipelines.sources import open_source
-from fakeit.pipelines.synth.config import SynthesisConfig
+from fakeit.pipelines.synth.config import HeadConfig, SynthesisConfig
 from fakeit.pipelines.synth.face import render
 from fakeit.pipelines.synth.heads import load_head
 from fakeit.pipelines.synth.ict_head import import_ict, read_obj
@@ -110,3 +112,12 @@ def test_a_broken_obj_is_named(tmp_path: Path) -> None:
         read_obj(tmp_path / "bad.obj")
     with pytest.raises(FakeitError, match="vertex_indices.json"):
         import_ict(str(tmp_path), str(tmp_path / "o.npz"))
+
+
+def test_what_systems_leave_is_no_background(tmp_path: Path) -> None:
+    write_image(str(tmp_path / "wall.png"), np.full((40, 50, 3), 120, np.uint8))
+    for number in range(9):
+        (tmp_path / f"._{number}.jpg").write_bytes(b"left behind by macOS")
+    config = replace(SynthesisConfig(), head=HeadConfig("builtin"))
+    config = replace(config, background=replace(config.background, folder=str(tmp_path), others=0.0))
+    assert all(render(index, 1, config, 64).image.shape == (64, 64, 3) for index in range(6))
