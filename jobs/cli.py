@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from fakeit.pipelines import progress
 from fakeit.pipelines.config import nearest
-from fakeit.pipelines.errors import FakeitError, Rejected, refused_by_disk
+from fakeit.pipelines.errors import FakeitError, Rejected, refused_by_disk, wrong_place
 from fakeit.pipelines.machine import environment, extras
 from fakeit.pipelines.secrets import MaskedStream
 
@@ -180,7 +180,7 @@ def run(
             raise
         place = traceback.extract_tb(error.__traceback__)[-1]
         found = " ".join(f"{type(error).__name__}: {error}".split())[:500]
-        if refused_by_disk(error):
+        if refused_by_disk(error) or wrong_place(error):
             where = f": {error.filename}" if error.filename else ""
             print(f"error: {error.strerror}{where}", file=sys.stderr)
             code = 2

@@ -26,6 +26,11 @@ def refused_by_disk(error: BaseException) -> TypeGuard[OSError]:
     return isinstance(error, OSError) and error.errno in refusals
 
 
+def wrong_place(error: BaseException) -> TypeGuard[OSError]:
+    """Whether what is named cannot be written there: a file where a folder is wanted, or the other way round."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
+
+
 class FakeitError(ValueError):
     """The job cannot go on. The message is one line for the user: file, field, what was found, what would be right.
 

@@ -195,6 +195,8 @@ def test_closed_streams_are_empty_ones(closed: str, said: str) -> None:
     [
         (OSError(errno.EROFS, "Read-only file system", "ro/film.mp4"), "Read-only file system: ro/film.mp4"),
         (OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
+        (OSError(errno.EEXIST, "File exists", "notes.txt"), "File exists: notes.txt"),
+        (OSError(errno.ENOTDIR, "Not a directory", "notes.txt/_tasks"), "Not a directory: notes.txt/_tasks"),
     ],
 )
 def test_what_a_disk_refuses_is_no_bug(
