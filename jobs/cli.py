@@ -6,6 +6,7 @@ import argparse
 import io
 import os
 import re
+import shlex
 import signal
 import sys
 import traceback
@@ -112,8 +113,10 @@ def spoken(text: str) -> str:
     return re.sub(rf"(\S*python|\./spark-submit\.sh) jobs/({known})\.py", lambda m: SAID + names[m[2]], text)
 
 
-def next_step(command: str) -> None:
-    """The last line of a job: what a person would do next, with the launcher that is there."""
+def next_step(command: str, *places: object) -> None:
+    """The last line of a job: what a person would do next, with the launcher that is there; each `{}` of the command is
+    one of `places`, quoted where a shell asks for it."""
+    command = command.format(*(shlex.quote(str(place)) for place in places))
     if not extras.is_installed("horovod"):  # the modern set, or a wheel
         ranks = "python" if sys.argv[0].startswith(SAID) else r"torchrun --nproc-per-node \1"
         command = re.sub(r"horovodrun -np (\d+) python", ranks, command)

@@ -41,7 +41,7 @@ def main(arguments: argparse.Namespace) -> int:
     for alias, version in outcome.aliases.items():
         print(f"registered {config.register} version {version} as {alias}")
     print("\n".join(f"{page}: written" for page in outcome.pages))
-    next_step("mlflow ui --backend-store-uri " + address(config.uri))
+    next_step("mlflow ui --backend-store-uri {}", address(config.uri))
     return 1 if failed else 0
 
 

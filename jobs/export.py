@@ -51,7 +51,7 @@ def main(arguments: argparse.Namespace) -> None:
     apart = f", {made.mean:.1e} crop pixels from torch's points, {made.parity:.1e} at most"
     about = f"{arguments.precision}, {scheme(metadata.scheme).title}, {metadata.network}"
     print(f"{made.path}: {made.bytes / 1e6:.1f} MB, {about}{apart}")
-    next_step(f"python jobs/predict.py --model {made.path} --images PHOTOS --output points.csv")
+    next_step("python jobs/predict.py --model {} --images PHOTOS --output points.csv", made.path)
 
 
 def tflite(arguments: argparse.Namespace) -> None:

@@ -9,7 +9,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from fakeit.jobs.cli import Parser, at_least, run
+from fakeit.jobs.cli import Parser, at_least, next_step, run
 
 EXAMPLE = """example:
   ./spark-submit.sh jobs/fill_in.py --config conf/train/kaggle_generalise.toml --dataset KAGGLE --output KAGGLE_FILLED
@@ -50,7 +50,7 @@ def main(arguments: argparse.Namespace) -> None:
     )
     minutes = sum(r.training_seconds + r.filling_seconds for r in rounds) / 60
     print(f"{arguments.output}: filled in {minutes:.1f} min")
-    print(f"next: python jobs/train.py --config {arguments.config} --dataset {arguments.output}")
+    next_step("python jobs/train.py --config {} --dataset {}", arguments.config, arguments.output)
 
 
 def parser() -> Parser:

@@ -27,7 +27,7 @@ def main(arguments: argparse.Namespace) -> None:
         print(json.dumps({name: {**asdict(m), "path": str(m.path)} for name, m in known.items()}, indent=1))
         return
     print(catalogue.table())
-    next_step(f"python jobs/predict.py photo.jpg --model {list(known)[-1]}")
+    next_step("python jobs/predict.py photo.jpg --model {}", list(known)[-1])
 
 
 def parser() -> Parser:

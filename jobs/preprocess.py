@@ -54,7 +54,7 @@ def main(arguments: argparse.Namespace) -> None:
         print(f"  rejected: {rejection.reason}")
     print(f"report: {dataset_report.write(arguments.output, outcome.seconds)}")
     train = "horovodrun -np 2 python jobs/train.py --config conf/train/demo.toml"
-    next_step(f"{train} --dataset {arguments.output}   # minutes; conf/train has larger networks")
+    next_step(f"{train} --dataset {{}}   # minutes; conf/train has larger networks", arguments.output)
 
 
 def parser() -> Parser:

@@ -31,12 +31,12 @@ def main(arguments: argparse.Namespace) -> None:
     if arguments.import_ict:
         shapes = import_ict(arguments.import_ict, arguments.output)
         print(f"{arguments.output}: {shapes} shapes packed")
-        next_step(f"python jobs/synthesize.py --count 64 --output FACES --head ict --head-file {arguments.output}")
+        next_step("python jobs/synthesize.py --count 64 --output FACES --head ict --head-file {}", arguments.output)
         return
     if arguments.import_makehuman:
         targets = import_makehuman(arguments.import_makehuman, arguments.assets, arguments.output)
         print(f"{arguments.output}: {targets} targets packed")
-        print(f"next: python jobs/synthesize.py --output FACES --head makehuman --head-file {arguments.output}")
+        next_step("python jobs/synthesize.py --output FACES --head makehuman --head-file {}", arguments.output)
         return
     overrides = list(arguments.set)
     if arguments.head:
@@ -64,7 +64,7 @@ def main(arguments: argparse.Namespace) -> None:
     rate = arguments.count / seconds
     print(f"{arguments.output}: {arguments.count:,} faces of {arguments.size}², {rate:.1f} faces/s")
     submit = "./spark-submit.sh jobs/preprocess.py --config conf/preprocess/face_synthetics.toml"
-    next_step(f"{submit} --input {arguments.output} --output DATASET")
+    next_step(f"{submit} --input {{}} --output DATASET", arguments.output)
 
 
 def parser() -> Parser:

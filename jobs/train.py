@@ -61,7 +61,7 @@ def work(config: object, options: dict[str, object]) -> int:
         if outcome.ended == "preempted":
             print(f"a checkpoint stands; go on with: --output {output} --resume")
         else:
-            next_step(f".venv/bin/python jobs/predict.py --model {outcome.best} --images DIR --output points.csv")
+            next_step(".venv/bin/python jobs/predict.py --model {} --images DIR --output points.csv", outcome.best)
     comm.close()
     return PREEMPTED if outcome.ended == "preempted" else 0
 

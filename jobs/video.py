@@ -50,7 +50,7 @@ def main(arguments: argparse.Namespace) -> None:
         print(f"{arguments.output}: {kind}, {scheme(landmarker.scheme).title}")
     print(f"filmed in {film}")
     if kind is None:
-        next_step(f"python jobs/video.py {place} --output points.csv")
+        next_step("python jobs/video.py {} --output points.csv", place)
 
 
 def parser() -> Parser:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from fakeit.jobs.cli import Parser, run
+from fakeit.jobs.cli import Parser, next_step, run
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.machine import environment
 
@@ -133,6 +133,11 @@ def test_a_number_that_means_nothing_is_refused(job: str, option: str, capsys: p
     with pytest.raises(SystemExit):
         import_module(f"fakeit.jobs.{job}").parser().parse_args([option])
     assert f"argument {option.split('=')[0]}: '{option.split('=')[1]}' is no whole number of" in capsys.readouterr().err
+
+
+def test_what_to_do_next_can_be_typed(capsys: pytest.CaptureFixture[str]) -> None:
+    next_step("python jobs/predict.py --model {} --images DIR", "my runs/best.pt")
+    assert capsys.readouterr().out == "next: python jobs/predict.py --model 'my runs/best.pt' --images DIR\n"
 
 
 def submit(*arguments: str, folder: Path = ROOT, **variables: str) -> subprocess.CompletedProcess[str]:
