@@ -31,7 +31,7 @@ from fakeit.pipelines.faces.box_fit import BoxFit
 from fakeit.pipelines.faces.crop import Picture
 from fakeit.pipelines.files.file_names import is_picture
 from fakeit.pipelines.files.image_io import read_image
-from fakeit.pipelines.files.storage import write_atomically
+from fakeit.pipelines.files.storage import join_member, write_atomically
 from fakeit.pipelines.files.walking import list_inputs
 from fakeit.pipelines.landmarks import scheme
 from fakeit.pipelines.progress import counted, progress
@@ -84,7 +84,7 @@ def main() -> None:
     rows, empty, lost = [], 0, []
     for file in progress(files, "label", "photographs"):
         try:
-            found = taught(landmarker, read_image(os.path.join(arguments.photographs, file)), arguments.scatter)
+            found = taught(landmarker, read_image(join_member(arguments.photographs, file)), arguments.scatter)
         except Rejected as error:
             found = None
             print(f"{file}: {error}", file=sys.stderr)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
+import zipfile
 from pathlib import Path
 
 import cv2
@@ -81,6 +82,12 @@ def test_a_folder_becomes_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "1 face, 0.0%" in said.out and "2 pictures without a face" in said.out and "broken.jpg" in said.err
     (row,) = csv.DictReader(table.open())
     assert row["image"] == "a.png" and float(row["x4"]) == pytest.approx(134, abs=0.3)
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
+        archive.write(tmp_path / "a.png", "in/a.png")
+    packed = ["label_photographs.py", "large", str(tmp_path / "photos.zip"), "--output", str(table)]
+    monkeypatch.setattr(sys, "argv", packed)
+    label_photographs.main()
+    assert [row["image"] for row in csv.DictReader(table.open())] == ["in/a.png"]
     monkeypatch.setattr(sys, "argv", ["label_photographs.py", "large", str(tmp_path / "a"), "--output", str(table)])
     with pytest.raises(FakeitError, match="a"):
         label_photographs.main()
