@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
 # Packages whose metadata say nothing; read from the files named.
@@ -30,17 +31,13 @@ BINDING = re.compile(r"(?<![L\w])(A?GPL|GNU (Affero )?General Public|SSPL|Server
 EXCEPTION = re.compile(r"GPL-3\.0[\w.-]* WITH GCC-exception-3\.1|GPL.{0,40}GCC runtime", re.IGNORECASE)
 
 
-def normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
 def runtime(asked: list[str]) -> set[str]:
     """The installed packages that `asked` (requirements) need, by normal name, with themselves."""
     found: set[str] = set()
     open_ = [Requirement(line) for line in asked]
     while open_:
         requirement = open_.pop()
-        name = normal(requirement.name)
+        name = canonicalize_name(requirement.name)
         if name in found:
             continue
         try:
@@ -79,7 +76,7 @@ def asked_for(project: dict[str, Any]) -> list[str]:
     """The requirements of pyproject's `project` and its extras, but not the tools of development."""
     extras = {name: group for name, group in project["optional-dependencies"].items() if name != "dev"}
     asked = [*project["dependencies"], *(line for group in extras.values() for line in group)]
-    return [line for line in asked if normal(Requirement(line).name) != normal(project["name"])]
+    return [line for line in asked if canonicalize_name(Requirement(line).name) != canonicalize_name(project["name"])]
 
 
 def check() -> list[str]:
@@ -92,7 +89,7 @@ def check() -> list[str]:
 def main() -> int:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     names = sorted(runtime(asked_for(project)))
-    direct = {normal(Requirement(line).name) for line in asked_for(project)} & set(names)
+    direct = {canonicalize_name(Requirement(line).name) for line in asked_for(project)} & set(names)
     for name in names:
         if name in direct or "--all" in sys.argv:
             print(f"{name:28}{metadata.version(name):16}{licence(name)}")
