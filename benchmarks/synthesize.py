@@ -35,7 +35,7 @@ STAGES = {
     "worn": ("draw_worn", "head_radii"),
     "raster": ("rasterise",),
     "shade": ("shade",),
-    "background": ("draw_background", "depth_blur", "draw_clothes"),
+    "background": ("draw_background", "depth_blur"),
     "accessories": ("draw_accessories",),
     "camera effects": ("photograph",),
 }
