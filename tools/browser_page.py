@@ -58,7 +58,7 @@ def description() -> dict[str, Any]:
     from fakeit.model.inference.landmarker import LandmarkerConfig
     from fakeit.pipelines.faces import yunet
     from fakeit.pipelines.faces.box_fit import box_fit
-    from fakeit.pipelines.faces.detect import Yunet
+    from fakeit.pipelines.faces.detect import ROOM, Yunet
     from fakeit.pipelines.landmarks import scheme
 
     about, usual, finder = backends.open_backend(NETWORKS["landmarks"]).metadata, LandmarkerConfig(), Yunet()
@@ -76,6 +76,9 @@ def description() -> dict[str, Any]:
         "yunet": {
             "strides": yunet.STRIDES,
             "least": finder.LEAST,
+            "most": finder.MOST,
+            "step": finder.STEP,
+            "room": ROOM,
             "smallest": finder.smallest,
             "threshold": finder.threshold,
             "overlap": yunet.OVERLAP,

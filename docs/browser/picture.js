@@ -47,6 +47,42 @@ export class Picture {
     return new Picture(columns, rows, averaged(narrow, 1, this.height, rows, 3 * columns));
   }
 
+  /** The picture with the contrast of its lightness drawn out: crop.py's equalise(…, "histogram"), in whole numbers as
+   * OpenCV has them. */
+  equalised() {
+    const count = this.width * this.height;
+    const pixels = new Uint8ClampedArray(this.pixels);
+    const [light, counts] = [new Uint8Array(count), new Uint32Array(256)];
+    for (let n = 0, at = 0; n < count; n++, at += 3) {
+      light[n] = rounded(4899 * pixels[at] + 9617 * pixels[at + 1] + 1868 * pixels[at + 2]);
+      counts[light[n]]++;
+    }
+    const table = spread(counts, count);
+    for (let n = 0, at = 0; n < count; n++, at += 3) {
+      const [wanted, red, blue] = [table[light[n]], pixels[at] - light[n], pixels[at + 2] - light[n]];
+      const [cr, cb] = [Math.min(127, rounded(11682 * red)), Math.min(127, rounded(9241 * blue))];
+      pixels[at] = wanted + rounded(22987 * cr);
+      pixels[at + 1] = wanted + rounded(-11698 * cr - 5636 * cb);
+      pixels[at + 2] = wanted + rounded(29049 * cb);
+    }
+    return new Picture(this.width, this.height, new Float32Array(pixels));
+  }
+
+  /** The picture with `room` pixels more at each side, which go on as its edge is. */
+  bordered(room) {
+    const [width, height] = [this.width + 2 * room, this.height + 2 * room];
+    const inside = (at, side) => Math.min(Math.max(at - room, 0), side - 1);
+    const out = new Float32Array(3 * width * height);
+    for (let y = 0, to = 0; y < height; y++) {
+      const row = inside(y, this.height) * this.width;
+      for (let x = 0; x < width; x++) {
+        const from = 3 * (row + inside(x, this.width));
+        for (let colour = 0; colour < 3; colour++) out[to++] = this.pixels[from + colour];
+      }
+    }
+    return new Picture(width, height, out);
+  }
+
   /** The square crop of `side` source pixels around `centre`, turned back by `angle` radians clockwise:
    * Uint8Array(size · size · 3); outside is black. */
   crop([x, y], side, size, angle = 0) {
@@ -86,6 +122,25 @@ export class Picture {
     out[to + 1] = green;
     out[to + 2] = blue;
   }
+}
+
+/** A number in units of 2⁻¹⁴ as a whole one. */
+function rounded(value) {
+  return (value + 8192) >> 14;
+}
+
+/** How often each of 256 lightnesses is there, `count` in all → the lightness to put in its place, so that all are
+ * there alike (OpenCV's equalizeHist). */
+function spread(counts, count) {
+  const darkest = counts.findIndex((number) => number > 0);
+  const table = new Uint8ClampedArray(256);
+  if (counts[darkest] === count) return table.fill(darkest);
+  const scale = Math.fround(255 / (count - counts[darkest]));
+  for (let value = darkest + 1, below = 0; value < 256; value++) {
+    below += counts[value];
+    table[value] = Math.fround(below * scale);
+  }
+  return table;
 }
 
 /** Runs of `length` cells of `cell` numbers, `runs` of them one after the other → runs of `wanted` cells, by shares covered. */

@@ -3,8 +3,10 @@
 
 export class Yunet {
   /** `run`: (network's name, pixels, shape) → outputs by name. `about`: the network's `strides`; `least`, pixels of the
-   * smallest face in what it sees; `smallest`, that face as a share of the picture's shorter side; `threshold`, what it
-   * must be sure by; `overlap`, by which boxes of one face overlap at least. */
+   * smallest face in what it sees; `smallest`, that face as a share of the picture's shorter side; `most`, pixels of a
+   * shorter side in which a face may fill the picture, and `step`, by which it is shrunk as long as it has more; `room`
+   * around a picture that is looked at again, as a share of its shorter side; `threshold`, what it must be sure by;
+   * `overlap`, by which boxes of one face overlap at least. */
   constructor(run, about) {
     this.run = run;
     this.about = about;
@@ -12,10 +14,31 @@ export class Yunet {
 
   /** The boxes {x, y, width, height, score} of the faces in a Picture, best first. */
   async detect(picture, smallest = this.about.smallest) {
+    const shorter = Math.min(picture.width, picture.height);
+    if (shorter < 10) return [];
+    const found = await this.looks(picture, smallest);
+    if (found.length) return found;
+    const room = Math.round(this.about.room * shorter);
+    const again = await this.looks(picture.equalised().bordered(room), smallest);
+    return again.map((box) => ({ ...box, x: box.x - room, y: box.y - room }));
+  }
+
+  /** The boxes in a picture seen at one size after the other: small faces first, those that fill it last. */
+  async looks(picture, smallest) {
+    const shorter = Math.min(picture.width, picture.height);
+    const { least, most, step, overlap } = this.about;
+    const found = [];
+    let scale = Math.min(1, least / (smallest * shorter));
+    do {
+      found.push(...(await this.look(picture, scale)));
+      scale /= step;
+    } while (scale * step * shorter > most);
+    return apart(found, overlap);
+  }
+
+  async look(picture, scale) {
     const { width, height } = picture;
-    const { strides, least, threshold } = this.about;
-    if (Math.min(width, height) < 10) return [];
-    const scale = Math.min(1, least / (smallest * Math.min(width, height)));
+    const { strides, threshold } = this.about;
     const [columns, rows] = [width, height].map((side) => Math.max(1, Math.round(side * scale)));
     const [across, down] = [columns, rows].map((side) => Math.ceil(side / strides.at(-1)) * strides.at(-1));
     const said = await this.run("yunet", planes(scale < 1 ? picture.shrunk(columns, rows) : picture, across, down), [1, 3, down, across]);
@@ -60,12 +83,12 @@ function ofStride(said, stride, columns, threshold) {
 function apart(boxes, most) {
   const kept = [];
   for (const box of boxes.sort((a, b) => b.score - a.score)) {
-    if (kept.every((other) => overlap(box, other) <= most)) kept.push(box);
+    if (kept.every((other) => shared(box, other) <= most)) kept.push(box);
   }
   return kept;
 }
 
-function overlap(a, b) {
+function shared(a, b) {
   const wide = Math.max(0, Math.min(a.x + a.width, b.x + b.width) - Math.max(a.x, b.x));
   const high = Math.max(0, Math.min(a.y + a.height, b.y + b.height) - Math.max(a.y, b.y));
   return (wide * high) / (a.width * a.height + b.width * b.height - wide * high);

@@ -26,6 +26,7 @@ from fakeit.pipelines.faces.yunet import Network, joined
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
+ROOM = 0.3  # around a picture that is looked at again, as a share of its shorter side
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,7 @@ class Yunet:
     """
 
     LEAST, MOST = 15, 480  # pixels of the smallest face; of a picture's shorter side in which a face may fill it
+    STEP = 3  # from one size of a picture to the next smaller one
 
     def __init__(self, smallest: float = 0.05, threshold: float = 0.6) -> None:
         self.smallest, self.threshold = smallest, threshold
@@ -135,13 +137,13 @@ class Yunet:
         height, width = image.shape[:2]
         scale = min(1.0, self.LEAST / (self.smallest * min(height, width)))
         looks: list[tuple[Floats, Floats, Floats]] = []
-        while not looks or scale * 3 * min(height, width) > self.MOST:
+        while not looks or scale * self.STEP * min(height, width) > self.MOST:
             size = max(1, round(width * scale)), max(1, round(height * scale))
             small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
             boxes, scores, points = self._network.detect(np.asarray(small, np.uint8), self.threshold)
             back = np.array([width / size[0], height / size[1]], np.float32)
             looks.append((boxes * np.tile(back, 2), scores, points * back))
-            scale /= 3
+            scale /= self.STEP
         return _detections(*joined(looks), border)
 
 
@@ -159,7 +161,7 @@ def _detections(boxes: Floats, scores: Floats, points: Floats, border: int) -> l
 def _easier(image: Pixels) -> tuple[Pixels, int]:
     """(H, W, 3) with the contrast of the dark and the pale drawn out and room around a face that fills the picture, and
     the width of that room: a second look for pictures in which there seems to be no face."""
-    border = round(0.3 * min(image.shape[:2]))
+    border = round(ROOM * min(image.shape[:2]))
     plain = equalise(image, "histogram")
     return np.asarray(cv2.copyMakeBorder(plain, *[border] * 4, cv2.BORDER_REPLICATE), np.uint8), border
 
