@@ -46,10 +46,15 @@ def main(arguments: argparse.Namespace) -> None:
     fetch(RUNTIME, RUNTIME_FILES, target)
     if arguments.diagrams:
         fetch(DIAGRAMS, ("mermaid.min.js",), Path(arguments.diagrams))
+    put_networks(target)
+    print(f"{target}: {sum(path.stat().st_size for path in target.iterdir()) / 1e6:.0f} MB for the page in the browser")
+
+
+def put_networks(target: Path) -> None:
+    """The networks and models.json into a folder."""
     for path in NETWORKS.values():
         shutil.copyfile(path, target / path.name)
     (target / "models.json").write_text(json.dumps(description()) + "\n")
-    print(f"{target}: {sum(path.stat().st_size for path in target.iterdir()) / 1e6:.0f} MB for the page in the browser")
 
 
 def description() -> dict[str, Any]:
