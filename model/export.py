@@ -2,17 +2,18 @@
 
 float32 gives torch's points to 1e-4 pixels and its log σ to 1e-3, which is checked before the file is written, in any
 layout. float16 stores the weights in 16 bits and goes on computing in 32: half the file, as fast. int8 is static
-quantisation, its ranges calibrated on crops of a dataset and judged on others. Any number of crops at once.
+quantisation (`quantise.py`), its ranges calibrated on crops of a dataset and judged on others: twice as fast. Any
+number of crops at once.
 """
 
 from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 from fakeit.model.data.pixel_ops import displayable
 from fakeit.model.inference.backends import ModelMetadata, OnnxBackend, as_outputs, write_metadata
 from fakeit.model.networks import LandmarkNetwork
+from fakeit.model.quantise import to_int8
 from fakeit.model.training.onnx_weights import halved
 from fakeit.pipelines.errors import FakeitError
 
@@ -103,7 +105,7 @@ def export(
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         plain, made = Path(folder, "float32.onnx"), Path(folder, "made.onnx")
         _trace(_Flat(network, nchw).eval(), sample, plain, names, nchw)
-        convert = {"float32": _keep, "float16": _to_float16, "int8": _to_int8}[precision]
+        convert = {"float32": _keep, "float16": _to_float16, "int8": to_int8}[precision]
         convert(plain, made, calibration if calibration is not None else crops)
         write_metadata(made, metadata)
         exported = _judged(network, made, crops[:256], precision, target)
@@ -161,65 +163,6 @@ def _to_float16(plain: Path, made: Path, crops: NDArray[np.uint8]) -> None:
     model = onnx.load(str(plain))
     halved(model)
     onnx.save(model, str(made))
-
-
-def _to_int8(plain: Path, made: Path, crops: NDArray[np.uint8]) -> None:
-    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-
-    prepared = plain.with_name("prepared.onnx")
-    quant_pre_process(str(plain), str(prepared), skip_symbolic_shape=True)
-    quantize_static(
-        str(prepared),
-        str(made),
-        _Calibration(crops),
-        quant_format=QuantFormat.QDQ,
-        per_channel=True,
-        activation_type=QuantType.QUInt8,
-        weight_type=QuantType.QInt8,
-        calibrate_method=CalibrationMethod.MinMax,
-        nodes_to_exclude=_kept_float(prepared),
-    )
-
-
-def _kept_float(path: Path) -> list[str]:
-    """Names of the nodes that 8 bits would spoil.
-
-    Matrix products and votes are the head, where 8 bits are a grid of half a pixel. Average pooling of odd maps
-    (80-pixel crops have them) counts the cells beyond the edge in onnxruntime's 8-bit kernel, which torch and its float
-    kernel leave out; with 8 bits on both sides of it that kernel is taken, so what follows a pooling stays float too.
-    """
-    import onnx
-
-    nodes = onnx.load(str(path)).graph.node
-    pooled = {output for node in nodes if node.op_type == "AveragePool" for output in node.output}
-    spoilt = ("Gemm", "MatMul", "AveragePool")
-    voted = _after(nodes, next((n.output[0] for n in nodes if n.op_type == "Conv" and "/head/vote/" in n.name), None))
-    return [
-        node.name
-        for node in nodes
-        if node.op_type in spoilt or pooled.intersection(node.input) or voted.intersection(node.output)
-    ]
-
-
-def _after(nodes: Sequence[Any], output: str | None) -> set[str]:
-    """That output, and all that is made of it."""
-    found = {output}
-    for node in nodes:  # an ONNX graph is in order
-        if found.intersection(node.input):
-            found.update(node.output)
-    return {name for name in found if name}
-
-
-class _Calibration:
-    """Feeds crops to the calibration, 16 at a time."""
-
-    def __init__(self, crops: NDArray[np.uint8]) -> None:
-        self._batches: Iterator[NDArray[np.uint8]] = iter([crops[i : i + 16] for i in range(0, len(crops), 16)])
-
-    def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
-        batch = next(self._batches, None)
-        return None if batch is None else {"crops": np.ascontiguousarray(batch)}
 
 
 def _apart(
