@@ -204,7 +204,9 @@ def main() -> None:
     peak = matmul_tflops(options.precision, options.device)
     on = torch.cuda.get_device_name() if options.device != "cpu" else f"{options.threads} CPU thread(s)"
     print(f"{on}, {options.precision}: a large matrix product reaches {peak:.3g} TFLOP/s")
-    print(f"{'network':16}{'step':>10}{'loop':>10}{'loop/step':>11}{'loop/plain':>12}{'TFLOP/s':>9}{'mfu':>7}{'MiB':>8}")
+    print(
+        f"{'network':16}{'step':>10}{'loop':>10}{'loop/step':>11}{'loop/plain':>12}{'TFLOP/s':>9}{'mfu':>7}{'MiB':>8}"
+    )
     rows: dict[str, dict[str, Any]] = {}
     for name in options.networks:
         found = measure(name, config, options)
