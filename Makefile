@@ -90,7 +90,7 @@ wheel: $(STAMPS)/packages
 	@rm -rf dist build/lib build/bdist.*
 	@$(BIN)/python tools/build_dist.py dist
 
-# The pages are built in an environment of their own; the page in the browser gets the networks and WebAssembly (27 MB) beside it.
+# The pages are built in an environment of their own; the page in the browser gets the networks and WebAssembly (16 MB) beside it.
 build/docs-venv/made: docs/requirements.txt $(STAMPS)/venv
 	@rm -rf $(@D)
 	@$(BIN)/python -m venv $(@D)

@@ -200,7 +200,7 @@ async function example() {
 }
 
 async function start() {
-  say("loading the networks, 27 MB once …");
+  say("loading the networks, 16 MB once …");
   try {
     state.landmarker = await Landmarker.load((name) => say(`loading ${name} …`));
   } catch (error) {

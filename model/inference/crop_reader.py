@@ -62,17 +62,16 @@ class CropReader:
             boxes: of each picture, tight around the points, source pixels.
             passes: after the first, each cropped by the points before; those that turn faces upright come on top.
         """
-        crops = [
-            Crop(picture, box)
-            for picture, found in zip(map(self._picture, pictures), boxes, strict=True)
-            for box in found
-        ]
+        crops = []
+        for pixels, found in zip(pictures, boxes, strict=True):
+            picture = self._picture(pixels, len(found))
+            crops += [Crop(picture, box) for box in found]
         faces = iter(self._passes(crops, passes))
         return [[next(faces) for _ in found] for found in boxes]
 
     def follow(self, pixels: NDArray[np.uint8], faces: Sequence[Face]) -> list[Face]:
         """The faces of a video's next frame, (H, W, 3) uint8 RGB, in one pass over their `crop_to_follow`."""
-        picture = self._picture(pixels)
+        picture = self._picture(pixels, len(faces))
         return self.once([self.crop_to_follow(picture, face) for face in faces])
 
     def crop_to_follow(self, picture: Picture, face: Face) -> Crop:
@@ -101,8 +100,8 @@ class CropReader:
         both = zip(said, run_mirrored(self.backend, crops), strict=True)
         return Output(*(None if one is None or other is None else (one + other) / 2 for one, other in both))  # type: ignore[arg-type]
 
-    def _picture(self, pixels: NDArray[np.uint8]) -> Picture:
-        return Picture(pixels, self.metadata.crop.colour)
+    def _picture(self, pixels: NDArray[np.uint8], crops: int) -> Picture:
+        return Picture(pixels, self.metadata.crop.colour, crops)
 
     def _passes(self, crops: Sequence[Crop], passes: int) -> list[Face]:
         """What crops show; `passes` times cropped again by its points, then upright where it has to be."""
@@ -114,20 +113,24 @@ class CropReader:
             return made
         last = dict(enumerate(crops))
         for _ in range(UPRIGHT_PASSES):
-            wanted = {index: self._around(made[index].points, crop) for index, crop in last.items()}
-            last = {index: crop for index, crop in wanted.items() if crop.angle != last[index].angle}
+            lying = (index for index, crop in last.items() if self._angle(made[index].points, crop) != crop.angle)
+            last = {index: self._around(made[index].points, last[index]) for index in lying}
             for index, face in zip(last, self.once(list(last.values())), strict=True):
                 made[index] = replace(face, box=made[index].box)
         return made
 
+    def _angle(self, points: NDArray[np.float32], crop: Crop) -> float:
+        """Degrees for a crop around points that this one showed: its own, where the eyes' line is near level in it."""
+        angle = eye_angle(points, self.metadata.scheme)
+        near = abs((angle - crop.angle + 180) % 360 - 180) <= self.upright
+        return crop.angle if near and self.metadata.crop.align != "eyes" else angle
+
     def _around(self, points: NDArray[np.float32], crop: Crop) -> Crop:
-        """The crop of the same picture around points, turned anew where the eyes' line is far from level in the one
-        before; that one where points cannot be of a face."""
-        angle, by_eyes = eye_angle(points, self.metadata.scheme), self.metadata.crop.align == "eyes"
-        if not by_eyes and abs((angle - crop.angle + 180) % 360 - 180) <= self.upright:
-            angle = crop.angle
+        """The crop of the same picture around points that this one showed; this one where they cannot be of a face."""
+        angle = self._angle(points, crop)
         try:
-            box = turned(points, angle) if angle and not by_eyes else from_landmarks(points)
+            upright = not angle or self.metadata.crop.align == "eyes"
+            box = from_landmarks(points) if upright else turned(points, angle)
         except Rejected:
             return crop
         return Crop(crop.picture, box, angle)

@@ -93,14 +93,15 @@ class Picture:
     much smaller than the crop (`SMALLEST`), or that error would grow with it beyond 0.02 crop pixels.
     """
 
-    def __init__(self, pixels: NDArray[np.uint8], colour: str) -> None:
-        """pixels: (H, W, 3) RGB uint8; colour: "rgb" or "grey"."""
+    def __init__(self, pixels: NDArray[np.uint8], colour: str, crops: int = 4) -> None:
+        """pixels: (H, W, 3) RGB uint8; colour: "rgb" or "grey"; crops: about how many will be cut out of it."""
         self.height, self.width = pixels.shape[:2]
+        self._crops = crops
         self._levels = {1: cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) if colour == "grey" else pixels}
 
     def _averaged(self, factor: int, matrix: Matrix, size: int) -> tuple[NDArray[np.uint8], int, int]:
-        """The picture over factor×factor blocks, and where its left and top lie in the picture. Where the crop takes
-        but a small part of a picture (a face in a video's frame), only the blocks under it are averaged."""
+        """The picture over factor×factor blocks, and where its left and top lie in the picture. Where as many crops as
+        this one take less than the picture (a face in a video's frame), only the blocks under it are averaged."""
         height, width = self.height // factor, self.width // factor
         if factor in self._levels:
             return self._levels[factor], 0, 0
@@ -108,7 +109,7 @@ class Picture:
         across, down = (transform(corners, inverse(matrix)) / factor).T.tolist()
         x0, x1 = _span(across, width)
         y0, y1 = _span(down, height)
-        if not 0 < 4 * (x1 - x0) * (y1 - y0) < width * height:
+        if not 0 < self._crops * (x1 - x0) * (y1 - y0) < width * height:
             x0, y0, x1, y1 = 0, 0, width, height
         part = self._levels[1][y0 * factor : y1 * factor, x0 * factor : x1 * factor]
         level = np.asarray(cv2.resize(part, (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA), np.uint8)
