@@ -116,12 +116,12 @@ def measure_mediapipe(arguments: argparse.Namespace) -> dict[str, Any]:
     chosen, version = protocol(arguments.source), arguments.mediapipe
     source, samples = open_protocol(chosen, arguments.input)
     samples = samples[: arguments.limit]
-    found, ms = mediapipe_mesh.collect(version, source, samples, whole=True)
-    sets, adapter = {"detector": found}, None
-    if arguments.fit_input:
-        sets["true"] = mediapipe_mesh.collect(version, source, samples, whole=False)[0]
+    sets, adapter = {}, None
+    if arguments.fit_input:  # first: the mesh's mirror pairs are those of these faces
         labelled = mediapipe_mesh.collect(version, *open_fit(arguments), whole=False, mirrored=True)[0]
         adapter = scoring.fit_label_adapter(labelled, "fitted", arguments.fit_input)[0]
+        sets["true"] = mediapipe_mesh.collect(version, source, samples, whole=False)[0]
+    sets["detector"], ms = mediapipe_mesh.collect(version, source, samples, whole=True)
     return {f"mediapipe_{k}": v for k, v in {"ms": round(ms, 3), **errors(sets, adapter, chosen.normaliser)}.items()}
 
 
