@@ -175,11 +175,10 @@ def _upload(store: ShardedDataset, device: torch.device) -> list[Tensor]:
     rows, shape = store.rows, store.shape
     images = torch.empty((rows, shape.size, shape.size, shape.channels), dtype=torch.uint8, device=device)
     labels = []
-    for index in range(len(store.places)):
-        span = np.arange(store.firsts[index], store.firsts[index + 1])
-        pixels = np.empty((len(span), *images.shape[1:]), np.uint8)
-        labels.append(store.gather(span, pixels))
-        images[span[0] : span[-1] + 1] = torch.from_numpy(pixels).to(device)
+    for first, end in zip(store.firsts, store.firsts[1:], strict=False):
+        pixels = np.empty((end - first, *images.shape[1:]), np.uint8)
+        labels.append(store.gather(np.arange(first, end), pixels))
+        images[first:end] = torch.from_numpy(pixels).to(device)
     return [images, *(torch.from_numpy(np.concatenate(part)).to(device) for part in zip(*labels, strict=True))]
 
 

@@ -115,6 +115,12 @@ def test_readers_and_the_resident_copy_give_the_same_batches(tmp_path: Path) -> 
             assert a.total_weight == b.total_weight == pytest.approx(a.weight.sum().item())
 
 
+def test_the_resident_copy_of_few_images_needs_no_row_of_every_shard(tmp_path: Path) -> None:
+    store = open_store(make_dataset(tmp_path / "set", train=(5, 4)), images=3)
+    for streamed, resident in zip(batches(store), batches(store, resident=True), strict=True):
+        assert torch.equal(streamed.images, resident.images)
+
+
 def test_ranks_share_a_batch_and_know_its_whole_weight(tmp_path: Path) -> None:
     store = open_store(make_dataset(tmp_path / "set", missing=0.2))
     whole = batches(store)
