@@ -106,7 +106,7 @@ class Plan:
                 part.shard_rows, self.shuffle_block_shards, _random(self.seed, epoch, index, len(passes))
             )
             passes.append(order[wanted[order]])
-        return np.concatenate(passes)
+        return np.concatenate([np.empty(0, np.int64), *passes])
 
     def expected(self, epoch: int) -> NDArray[np.int32]:
         """How often each global row must have been seen after the epoch."""

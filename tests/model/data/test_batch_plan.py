@@ -86,6 +86,13 @@ def test_shares_of_a_mix_are_kept() -> None:
     assert np.ptp(places) > len(order) / 2, "the small set must be spread over the epoch"
 
 
+def test_a_share_of_few_rows_may_be_none_of_them_in_some_epochs() -> None:
+    plan = Plan((DataSource(SHARDS), DataSource((3,), 0.25), DataSource((), 0.5)), 16)
+    few = [row for epoch in range(4) for row in plan.order(epoch).tolist() if row >= sum(SHARDS)]
+    assert [len(plan.order(epoch)) for epoch in range(4)] == [plan.rows(epoch) for epoch in range(4)]
+    assert len(few) == 3 and len(set(few)) == 3, "each once in four epochs"
+
+
 def test_fewer_rows_than_ranks_still_gives_every_rank_its_batches() -> None:
     parts = ranks(Plan((DataSource((3,)),), 64), 0, 8)
     assert [len(rank) for rank in parts] == [1] * 8
