@@ -92,7 +92,9 @@ class VideoWriter:
             self._open(pixels)
             self._start = seconds or 0.0
         due = self._written if seconds is None else round((seconds - self._start) * self.fps)
-        for _ in range(min(due - self._written, int(LONGEST * self.fps))):
+        if (beyond := due - self._written - int(LONGEST * self.fps)) > 0:  # later frames are not shown as long again
+            self._start, due = self._start + beyond / self.fps, due - beyond
+        for _ in range(due - self._written):
             self._writer.write(self._shown)
             self._written += 1
         if (pixels.shape[1], pixels.shape[0]) != self._size:

@@ -130,6 +130,14 @@ def test_frames_of_another_size_begin_anew_and_fit_the_file(tmp_path: Path) -> N
         VideoWriter(tmp_path / "out.gif", 25)
 
 
+def test_a_gap_in_the_times_is_shown_for_ten_seconds_once(tmp_path: Path) -> None:
+    writer = VideoWriter(tmp_path / "out.avi", 25)
+    for seconds in (0, 0.04, 1000, 1000.04, 1000.08):
+        writer.write(np.zeros((64, 64, 3), np.uint8), seconds)
+    writer.close()
+    assert 250 <= len(list(VideoReader(str(tmp_path / "out.avi")))) <= 256
+
+
 def test_real_clips_open(shared: Path) -> None:
     clips = sorted((shared / "data" / "videos").glob("*.mp4"))
     assert clips
