@@ -191,7 +191,11 @@ class Trainer:
         self._listen(loop, config)
         last = self.progress.session_start + config.train.epochs
         for epoch in range(self.position.epoch, last):
-            self._epoch(loop, plan, epoch, last)
+            waited = epoch - 1 - max(self.progress.best_epoch, first)  # of a resumed run, too
+            if config.train.patience and waited >= config.train.patience:
+                self.stopping = f"no better {config.train.monitor} for {config.train.patience} epochs"
+            else:
+                self._epoch(loop, plan, epoch, last)
             if self.stopping is not None:
                 break
         self.final = loop.evaluated
@@ -250,7 +254,7 @@ class Trainer:
             self.stopping = "preempted"
         elif report.time_up:
             self._end_epoch(loop, epoch, epoch + 1, 0.0)
-            self.stopping = "time is up"  # whatever else that epoch would have ended: no session comes after it
+            self.stopping = "time is up"
 
     def _check_seen(self, loader: Loader, epoch: int) -> None:
         seen = all_reduce(self.comm, torch.from_numpy(loader.seen.copy()).to(self.device))
@@ -272,8 +276,6 @@ class Trainer:
             print(epoch_line(epoch, last, values, better), flush=True)
         self.tracker.metrics(epoch + 1, values)
         self._save(loop, better)
-        if config.train.patience and epoch - max(progress.best_epoch, loop.first_epoch) >= config.train.patience:
-            self.stopping = f"no better {config.train.monitor} for {config.train.patience} epochs"
 
     def _validate(self, loop: TrainLoop) -> Metrics:
         loop.share_buffers()

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
-from types import SimpleNamespace
+from dataclasses import asdict
 
 import pytest
 
-from fakeit.model.training.checkpoint import Position
 from fakeit.model.training.loop import StepReport
 from fakeit.model.training.progress import Progress
-from fakeit.model.training.trainer import Trainer
 
 
 def step(loss: float, weight: float = 1.0, norm: float = 0.0, skipped: bool = False) -> StepReport:
@@ -42,16 +39,3 @@ def test_without_anything_to_validate_on_training_decides() -> None:
     book = Progress()
     better = [book.end_epoch(n, {"train_loss": loss}, "nme", validated=False) for n, loss in enumerate((3.0, 4.0, 2.0))]
     assert better == [True, False, True] and book.best_epoch == 2
-
-
-def test_no_session_follows_the_time_that_is_up() -> None:
-    """An epoch that also was the last that patience allows said only that, and the next session began."""
-    run = SimpleNamespace(position=Position(), progress=Progress(), stopping=None, _save=lambda loop: None)
-
-    def end_epoch(*_: object) -> None:
-        run.stopping = "no better nme for 3 epochs"
-
-    run._end_epoch = end_epoch
-    steps = SimpleNamespace(add=lambda *_: None, flush=lambda: None)
-    Trainer._after_step(run, None, replace(step(1.0), time_up=True), 4, steps)  # type: ignore[arg-type]
-    assert run.stopping == "time is up"

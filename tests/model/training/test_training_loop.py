@@ -147,6 +147,18 @@ def test_it_stops_when_nothing_gets_better(dataset: str, tmp_path: Path) -> None
     assert outcome.epochs < 30 and "for 2 epochs" in outcome.ended
 
 
+def test_a_run_that_stopped_for_want_of_better_is_not_trained_on_when_it_is_resumed(
+    dataset: str, tmp_path: Path
+) -> None:
+    config = replace(CONFIG, train=replace(CONFIG.train, epochs=30, patience=1), optimiser=OptimiserConfig(lr=1e-12))
+    first = run(config, dataset, tmp_path / "run")
+    again = run(config, dataset, tmp_path / "run", resume=True)
+    assert (again.epochs, again.ended, again.metrics) == (first.epochs, first.ended, first.metrics)
+    followed = replace(config, second=SecondSession(epochs=1, batch_size=25, lr=1e-4))
+    outcome = run(followed, dataset, tmp_path / "run", resume=True)
+    assert outcome.epochs == first.epochs + 1, "the second session, as if nothing had stopped between"
+
+
 def test_weights_of_another_run_are_a_start(dataset: str, tmp_path: Path) -> None:
     first = run(CONFIG, dataset, tmp_path / "first")
     still = replace(CONFIG, optimiser=OptimiserConfig(lr=1e-12), train=replace(CONFIG.train, epochs=1))
