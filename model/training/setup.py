@@ -143,10 +143,11 @@ def make_network(
     init: str | None,
 ) -> LandmarkNetwork:
     """The network to train, with the weights to start with, on the device."""
-    torch.manual_seed(config.train.seed)
+    start = restored or (load(init) if init is not None else None)
     wanted = config.network
-    if restored is not None:
-        wanted = replace(wanted, pretrained=None, normalise=restored.network.normalise)
+    if start is not None:  # pixels are shown to its weights as they learnt them
+        wanted = replace(wanted, pretrained=None, normalise=start.network.normalise)
+    torch.manual_seed(config.train.seed)
     network = build(wanted, scheme(store.scheme).count, crop.channels, crop.size)
     if restored is not None:
         try:
@@ -156,8 +157,8 @@ def make_network(
     else:
         assert isinstance(network.head, DirectHead | VotesHead)
         network.head.start_at(_mean_shape(store, crop))
-        if init is not None:  # its head too, unless it has other points
-            _take_weights(network, init, comm.rank == 0)
+        if start is not None:  # its head too, unless it has other points
+            _take_weights(network, start, str(init), comm.rank == 0)
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return synchronise(network, comm) if config.train.sync_batchnorm else network
 
@@ -190,9 +191,8 @@ def start_tracking(
     return tracker
 
 
-def _take_weights(network: LandmarkNetwork, init: str, tell: bool) -> None:
+def _take_weights(network: LandmarkNetwork, stored: Checkpoint, init: str, tell: bool) -> None:
     """Takes over a checkpoint's weights as far as names and shapes fit. Raises FakeitError where most do not."""
-    stored = load(init)
     given = dict(stored.ema if stored.ema is not None else stored.weights)
     if stored.crop.size != network.size:
         for name, value in list(given.items()):

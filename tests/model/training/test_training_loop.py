@@ -169,6 +169,17 @@ def test_weights_of_another_run_are_a_start(dataset: str, tmp_path: Path) -> Non
         run(other, dataset, tmp_path / "third", init=str(first.best))
 
 
+def test_weights_are_shown_pixels_as_they_learnt_them(dataset: str, tmp_path: Path) -> None:
+    config = replace(CONFIG, network=NetworkConfig(name="resnet_lean", width=0.25, pool="grid", normalise="imagenet"))
+    first = run(config, dataset, tmp_path / "first")
+    still = replace(config.network, normalise="half")
+    once = replace(CONFIG.train, epochs=1, freeze_norms=0.0)
+    config = replace(config, network=still, optimiser=OptimiserConfig(lr=1e-12), train=once)
+    second = run(config, dataset, tmp_path / "second", init=str(first.best))
+    assert second.metrics["val_loss"] == pytest.approx(first.metrics["val_loss"], rel=1e-5)
+    assert load(second.best).network.normalise == "imagenet"
+
+
 def test_larger_crops_start_from_what_smaller_ones_learnt(
     dataset: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
