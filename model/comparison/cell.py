@@ -51,7 +51,7 @@ def evaluate_cell(folder: Path, dataset: str, photos: Photos | None = None) -> d
     last = CheckpointManager(folder / "run" / "checkpoints").latest()[0]
     config = from_stored(best.conf, TrainConfig, str(folder))
     network = best.build()
-    trained_on = last.dataset["path"]
+    trained_on, history = last.dataset["path"], last.progress["history"]
     judged: dict[str, Judged] = {}
     for split in SPLITS:
         own = dataset if split != "train" else trained_on
@@ -60,7 +60,7 @@ def evaluate_cell(folder: Path, dataset: str, photos: Photos | None = None) -> d
         )
         if store.rows:
             judged[split] = _score(network, best, store, folder if split == "test" else None)
-    seen = [ShardedDataset([each], "train") for each in (DatasetSpec(trained_on), *config.data.mix)]
+    learnt = [manifests.load(place) for place in (trained_on, *(each.path for each in config.data.mix))]
     real, adapted = judge_photographs(network, best, photos or Photos(), manifests.load(dataset).crop)
     everything = {**judged, **real}
     result: dict[str, Any] = {
@@ -70,9 +70,9 @@ def evaluate_cell(folder: Path, dataset: str, photos: Photos | None = None) -> d
         "yaw": {name: one.yaw for name, one in everything.items() if name not in ("train", "val")},
         "parameters": parameter_count(network),
         "macs": count_macs(network),
-        "images": config.data.images or sum(store.rows for store in seen),
-        "samples": samples_seen(config, trained_on),
-        "history": last.progress["history"],
+        "images": config.data.images or sum(manifest.images("train") for manifest in learnt),
+        "samples": samples_seen(config, trained_on, len(history)),
+        "history": history,
         "best_epoch": last.progress["best_epoch"] + 1,
         "steps": last.position.step,
         "batch": config.data.batch_size,
@@ -92,12 +92,12 @@ def evaluate_cell(folder: Path, dataset: str, photos: Photos | None = None) -> d
     return result
 
 
-def samples_seen(config: TrainConfig, dataset: str) -> int:
-    """Rows that a training of this conf sees in all its epochs."""
+def samples_seen(config: TrainConfig, dataset: str, epochs: int) -> int:
+    """Rows that a training of this conf sees in so many epochs."""
     mix = (DatasetSpec(dataset, config.data.passes_per_epoch), *config.data.mix)
     store = ShardedDataset(mix, "train", scheme=config.input.scheme, images=config.data.images)
     plan = Plan(store.parts(), config.data.batch_size)
-    return sum(plan.rows(epoch) for epoch in range(config.train.epochs))
+    return sum(plan.rows(epoch) for epoch in range(epochs))
 
 
 def _score(network: LandmarkNetwork, checkpoint: Checkpoint, store: ShardedDataset, pictures: Path | None) -> Judged:

@@ -14,11 +14,18 @@ import pytest
 from tiny_dataset import make_dataset
 
 from fakeit.model.comparison import grid, running
+from fakeit.model.comparison.cell import evaluate_cell
 from fakeit.model.comparison.compare import ranked
 from fakeit.model.comparison.config import Axis, Budget, ComparisonConfig, Point, load
 from fakeit.model.comparison.grid import Cell
 from fakeit.model.comparison.running import CellRunner
 from fakeit.model.comparison.slots import slots
+from fakeit.model.distributed.communicator import Single
+from fakeit.model.networks import NetworkConfig
+from fakeit.model.tracking.mlflow_tracker import TrackingConfig
+from fakeit.model.training.config import LoopConfig, TrainConfig
+from fakeit.model.training.optim import OptimiserConfig
+from fakeit.model.training.trainer import train
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.crop import CropConfig
 from fakeit.pipelines.store import manifest as manifests
@@ -87,6 +94,20 @@ def _judged(folder: Path, name: str, val: float, test: float, seed: int) -> Path
     (place / "cell.json").write_text(json.dumps({"labels": {"network": name}, "seed": seed}))
     (place / "result.json").write_text(json.dumps({"splits": splits}))
     return place
+
+
+def test_a_cell_tells_images_and_the_samples_it_saw(tmp_path: Path) -> None:
+    """Variants of an image were told as images, and epochs that patience left out as seen."""
+    dataset = str(make_dataset(tmp_path / "set", train=(10, 11), val=(9,), test=(8,), variants=3))
+    config = TrainConfig(
+        network=NetworkConfig(name="lenet"),
+        optimiser=OptimiserConfig(lr=1e-12),
+        train=LoopConfig(epochs=9, patience=1, precision="float32"),
+        tracking=TrackingConfig(uri=""),
+    )
+    epochs = train(config, dataset, tmp_path / "cell" / "run", Single()).epochs
+    told = evaluate_cell(tmp_path / "cell", dataset)
+    assert epochs < 9 and told["images"] == 21 and told["samples"] == 63 * epochs
 
 
 def test_the_champion_is_chosen_on_validation(tmp_path: Path) -> None:
