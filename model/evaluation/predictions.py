@@ -20,7 +20,7 @@ from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.faces.box import Box, from_landmarks
 from fakeit.pipelines.faces.box_fit import box_fit
 from fakeit.pipelines.landmarks import scheme
-from fakeit.pipelines.sources import VISIBLE, Sample, Source, read_sample
+from fakeit.pipelines.sources import HIDDEN, Sample, Source, read_sample
 
 Boxes = Literal["true", "detector"]
 
@@ -39,7 +39,7 @@ class PredictionSet:
         visibility: (N, K) each point's chance of being visible, NaN where no face was found; None where the model does
             not say.
         sigma_fit: the model's own.
-        seen: (N, K') bool, which labelled points are seen; None where the labels do not say.
+        seen: (N, K') bool, which points are not labelled as hidden; None where none is.
         mirrored: what it says of the mirrored pictures, brought back; None where it was not asked.
     """
 
@@ -104,7 +104,7 @@ def collect(
             made.append(one.read([pixels], [[box]], passes)[0][0] if box else None)
         kept.append(sample)
         truths.append(truth)
-        seen.append(annotation.visibility == VISIBLE)
+        seen.append(annotation.visibility != HIDDEN)
         sides.append(true_box.side * (1 + 2 * crop.margin))
         tones.append(metrics.skin_tone(pixels, truth, source.scheme))
         if progress:

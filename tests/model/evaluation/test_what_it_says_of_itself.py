@@ -15,7 +15,7 @@ from fakeit.model.inference.backends import AS_TOLD, OnnxBackend, Output, SigmaF
 from fakeit.model.inference.landmarker import BOX, Landmarker, LandmarkerConfig
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.box import from_landmarks
-from fakeit.pipelines.sources import HIDDEN, KINDS, VISIBLE, Annotation
+from fakeit.pipelines.sources import HIDDEN, KINDS, VISIBLE, Annotation, annotate
 from tests.model.evaluation.test_evaluation import Patches
 from tests.pattern_face import POINTS_68, Reader
 
@@ -51,6 +51,19 @@ def test_visibility_is_held_against_hidden_points() -> None:
     assert {"no point hidden", "above 30 % hidden"} <= set(made.groups)
     page = html_report.page("t", {}, [made], None)
     assert "What it says of itself" in page and "visibility, patches" in page
+
+
+def test_a_point_without_a_label_is_not_hidden() -> None:
+    class Gaps(Patches):
+        """Patches of which every third point has no label."""
+
+        def read(self, sample):  # type: ignore[no-untyped-def]
+            return annotate(np.where(HIDES[:, None], np.nan, super().read(sample).landmarks))
+
+    source = Gaps()
+    held = collect(Landmarker(Seer(), LandmarkerConfig()), source, source.samples()[:6], "true")
+    made = scoring.evaluate(held, *scoring.without_adapter(held), "inter-ocular", "patches")
+    assert "visibility" not in made.reliability and not [name for name in made.groups if "hidden" in name]
 
 
 def test_an_onnx_file_says_what_is_visible_and_where_the_dense_points_are() -> None:
