@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -66,9 +66,8 @@ class PredictionSet:
 def collect(
     landmarker: Landmarker,
     source: Source,
-    samples: Sequence[Sample],
+    samples: Iterable[Sample],
     boxes: Boxes,
-    progress: Callable[[int], None] | None = None,
     mirrored: bool = False,
 ) -> PredictionSet:
     """Runs the landmarker (without its adapter) over labelled samples.
@@ -79,7 +78,6 @@ def collect(
         samples: of that source.
         boxes: "true": the tight box of the true points; "detector": as a user would have it, the detection that
             overlaps the true box most, or none.
-        progress: is told how many are done.
         mirrored: whether the mirrored pictures are shown to it as well, for the fit of an adapter.
 
     Raises:
@@ -91,7 +89,7 @@ def collect(
     crop = landmarker.metadata.crop
     shown = [landmarker, Landmarker(Mirrored(landmarker.backend), landmarker.config)][: 1 + mirrored]
     passes = 0 if boxes == "true" else None
-    for index, sample in enumerate(samples):
+    for sample in samples:
         try:
             annotation, pixels = read_sample(source, sample)
             truth = annotation.landmarks
@@ -107,10 +105,8 @@ def collect(
         seen.append(annotation.visibility != HIDDEN)
         sides.append(true_box.side * (1 + 2 * crop.margin))
         tones.append(metrics.skin_tone(pixels, truth, source.scheme))
-        if progress:
-            progress(index + 1)
     if not kept:
-        raise FakeitError(f"none of {len(samples)} samples could be read; the first: {rejected[0]}")
+        raise FakeitError(f"none of {len(rejected)} samples could be read; the first: {rejected[0]}")
     crop_side = np.array(sides)
     said, mirror = (_gathered(each, missing, crop_side) for each in faces)
     return PredictionSet(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,8 +26,8 @@ from fakeit.pipelines.files.image_io import read_image
 from fakeit.pipelines.files.pictures import expand
 from fakeit.pipelines.landmarks import convert
 from fakeit.pipelines.machine.extras import is_installed
-from fakeit.pipelines.progress import ProgressBar, progress
-from fakeit.pipelines.sources import read_sample
+from fakeit.pipelines.progress import progress
+from fakeit.pipelines.sources import Sample, read_sample
 
 LOST = "no face found, of the pictures"
 TURNS = (-10.0, -5.0, 5.0, 10.0)
@@ -90,7 +90,7 @@ def benchmark(landmarker: Landmarker, config: BenchmarkConfig, model: str) -> Re
         samples = samples[: config.limit]
         facts |= {"benchmark": f"{chosen.name}: {len(samples)} faces of {config.path}", "about": chosen.about}
         for boxes in config.boxes:
-            collected = predictions.collect(landmarker, source, samples, boxes, _progress(len(samples)))
+            collected = predictions.collect(landmarker, source, _shown(samples), boxes)
             evaluations += score(landmarker, collected, chosen.normaliser, chosen.video)
             if worst is None:
                 worst = html_report.worst_sheet(evaluations[-1], collected, source)
@@ -127,15 +127,8 @@ def score(landmarker: Landmarker, collected: PredictionSet, normaliser: str, vid
     return made
 
 
-def _progress(total: int) -> Callable[[int], None]:
-    shown = ProgressBar("evaluate", total, "faces")
-
-    def show(done: int) -> None:
-        shown.step(done - shown.done)
-        if done == total:
-            shown.close()
-
-    return show
+def _shown(samples: Sequence[Sample]) -> Iterator[Sample]:
+    return progress(samples, "evaluate", "faces")
 
 
 def _of(name: str) -> str:
@@ -174,8 +167,7 @@ def _in_true_boxes(
     """The benchmark, and what is said of its faces in true boxes: what a fit is made from."""
     chosen = protocol(config.source)
     source, samples = open_protocol(chosen, config.path)
-    samples = samples[: config.limit]
-    return chosen, predictions.collect(landmarker, source, samples, "true", _progress(len(samples)), mirrored)
+    return chosen, predictions.collect(landmarker, source, _shown(samples[: config.limit]), "true", mirrored)
 
 
 def fit_adapter_on(landmarker: Landmarker, config: BenchmarkConfig, name: str, model: str | None) -> str:
@@ -216,7 +208,7 @@ def fit_boxes_on(landmarker: Landmarker, config: BenchmarkConfig) -> str:
     chosen = protocol(config.source)
     source, samples = open_protocol(chosen, config.path)
     found, truths = [], []
-    for sample in progress(samples[: config.limit], "evaluate", "faces"):
+    for sample in _shown(samples[: config.limit]):
         try:
             annotation, pixels = read_sample(source, sample)
             truth = annotation.landmarks
