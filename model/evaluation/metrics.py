@@ -162,10 +162,10 @@ def by_region(
         name: of the points' scheme.
 
     Returns:
-        Region of the scheme → mean NME in percent over the faces that have its points.
+        Region of the scheme → mean NME in percent over the faces that have its points; NaN where none has.
     """
     return {
-        region: 100 * float(np.nanmean(face_errors(predicted, truth, length, points)))
+        region: summarise(face_errors(predicted, truth, length, points)).nme
         for region, points in scheme(name).regions.items()
     }
 
@@ -266,7 +266,9 @@ def by_attribute(errors: Floats, attributes: Sequence[Mapping[str, object]]) -> 
 def mean_shape_floor(truth: NDArray[np.floating]) -> Floats:
     """(N, K, 2): the mean shape laid into each true tight box: what a network that sees nothing would say."""
     low, high = np.nanmin(truth, axis=1, keepdims=True), np.nanmax(truth, axis=1, keepdims=True)
-    mean = np.nanmean((truth - low) / (high - low), axis=0)
+    inside = (truth - low) / (high - low)
+    known = np.isfinite(inside)
+    mean = np.where(known.any(axis=0), np.nansum(inside, axis=0) / np.maximum(known.sum(axis=0), 1), np.nan)
     return np.asarray(mean * (high - low) + low, np.float64)
 
 

@@ -53,16 +53,18 @@ def test_visibility_is_held_against_hidden_points() -> None:
     assert "What it says of itself" in page and "visibility, patches" in page
 
 
+@pytest.mark.filterwarnings("error")
 def test_a_point_without_a_label_is_not_hidden() -> None:
     class Gaps(Patches):
-        """Patches of which every third point has no label."""
+        """Patches of whose inner lips no point has a label."""
 
         def read(self, sample):  # type: ignore[no-untyped-def]
-            return annotate(np.where(HIDES[:, None], np.nan, super().read(sample).landmarks))
+            return annotate(np.where(np.arange(68)[:, None] >= 60, np.nan, super().read(sample).landmarks))
 
     source = Gaps()
     held = collect(Landmarker(Seer(), LandmarkerConfig()), source, source.samples()[:6], "true")
     made = scoring.evaluate(held, *scoring.without_adapter(held), "inter-ocular", "patches")
+    assert np.isfinite(made.scores.nme) and np.isfinite(made.floor.nme)
     assert "visibility" not in made.reliability and not [name for name in made.groups if "hidden" in name]
 
 
