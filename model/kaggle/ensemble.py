@@ -16,13 +16,11 @@ from numpy.typing import NDArray
 
 from fakeit.model.inference.adapter import Adapter, identity, load_adapter
 from fakeit.model.inference.adapter_fit import Seen, fit_adapter
-from fakeit.model.inference.backends import Backend, open_backend, run_mirrored
+from fakeit.model.inference.backends import Backend, open_backend
 from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig
 from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.faces.box import Box
-from fakeit.pipelines.faces.crop import Picture, crop_from_source, equalise, from_unit
 from fakeit.pipelines.faces.locate import whole
-from fakeit.pipelines.faces.matrix import transform
 from fakeit.pipelines.landmarks import convert
 from fakeit.pipelines.sources import Sample, Source, read_sample
 
@@ -76,49 +74,32 @@ def predict(
 
 def _vote(member: Member, pictures: Pictures, target: str) -> NDArray[np.float32]:
     adapter, metadata = member.adapter, member.backend.metadata
-    if adapter is not None and (adapter.source, adapter.target) != (metadata.scheme, target):
+    if adapter is None:
+        return np.asarray(convert(points(member, pictures), metadata.scheme, target), np.float32)
+    if (adapter.source, adapter.target) != (metadata.scheme, target):
         raise FakeitError(
             f"adapter '{adapter.name}' maps {adapter.source} to {adapter.target}, "
             f"wanted is {metadata.scheme} to {target}"
         )
-    own = own_points(member, pictures)
-    if adapter is not None:
-        return np.stack([adapter.apply(points) for points in own])
-    return np.asarray(convert(own, metadata.scheme, target), np.float32)
+    return points(member, pictures)
 
 
-def own_points(member: Member, pictures: Pictures) -> NDArray[np.float32]:
-    """A member's points in its own scheme, (N, K, 2), source pixels."""
-    if member.backend.metadata.crop.margin == 0:
-        return _whole_pictures(member, pictures)
-    landmarker = Landmarker(member.backend, LandmarkerConfig(refine=2, flip=member.flip))
-    return np.stack([landmarker.predict_boxes(picture, [_guess(picture)])[0].points for picture in pictures])
+def points(member: Member, pictures: Pictures) -> NDArray[np.float32]:
+    """A member's points, (N, K, 2), source pixels, through its adapter where it has one."""
+    sees_all = member.backend.metadata.crop.margin == 0  # and is shown no picture turned
+    config = LandmarkerConfig(flip=member.flip, upright=180.0) if sees_all else LandmarkerConfig(flip=member.flip)
+    landmarker, found = Landmarker(member.backend, config, member.adapter), list[NDArray[np.float32]]()
+    for start in range(0, len(pictures), BATCH):
+        some = pictures[start : start + BATCH]
+        boxes = [[whole(picture) if sees_all else _guess(picture)] for picture in some]
+        found += [faces[0].points for faces in landmarker.predict_many(some, boxes, 0 if sees_all else 2)]
+    return np.stack(found)
 
 
 def _guess(picture: NDArray[np.uint8]) -> Box:
     """Where a face's tight box is in a picture of one face: three quarters of it, a little below the middle."""
     height, width = picture.shape[:2]
     return Box(0.12 * width, 0.2 * height, 0.76 * width, 0.74 * height)
-
-
-def _whole_pictures(member: Member, pictures: Pictures) -> NDArray[np.float32]:
-    crop = member.backend.metadata.crop
-    back, crops = [], []
-    for picture in pictures:
-        matrix = crop_from_source(whole(picture), crop)
-        crops.append(equalise(Picture(picture, crop.colour).warp(matrix, crop.size), crop.equalise))
-        back.append(np.linalg.inv(matrix))
-    made = _run(member.backend, np.stack(crops), member.flip)
-    source = [transform(from_unit(points, crop.size), matrix) for points, matrix in zip(made, back, strict=True)]
-    return np.stack(source).astype(np.float32)
-
-
-def _run(backend: Backend, crops: NDArray[np.uint8], flip: bool) -> NDArray[np.float32]:
-    batches = [crops[start : start + BATCH] for start in range(0, len(crops), BATCH)]
-    straight = np.concatenate([backend.run(batch)[0] for batch in batches])
-    if not flip:
-        return straight
-    return (straight + np.concatenate([run_mirrored(backend, batch)[0] for batch in batches])) / 2
 
 
 def weighted(members: Sequence[Member], weights: Sequence[float]) -> list[Member]:
@@ -154,5 +135,5 @@ def fit_labels(member: Member, source: Source, samples: Sequence[Sample], name: 
     if not labelled:
         raise FakeitError(f"no picture with labels can be read ({reason or 'there is none'})")
     landmarks, pictures, seen = zip(*labelled, strict=True)
-    own, given = own_points(member, pictures), member.backend.metadata.scheme
+    own, given = points(replace(member, adapter=None), pictures), member.backend.metadata.scheme
     return fit_adapter(Seen(own), np.stack(landmarks), given, source.scheme, name, f"{len(labelled)} pictures", seen)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from fakeit.model.inference.adapter import Adapter
 from fakeit.model.inference.backends import ModelMetadata, Output
 from fakeit.model.kaggle.ensemble import Member, fit_labels, predict
 from fakeit.model.kaggle.submission import mean_points, score, score_by_labels, submit, test_points, write_submission
@@ -122,6 +123,19 @@ def test_a_network_of_another_scheme_and_an_adapter_fitted_on_the_labels(real: P
     assert abs(with_adapter - mean).mean() < 0.5 * abs(plain - mean).mean()
     seventy = Member(Constant(np.full((70, 2), 0.5), "face70"))
     assert predict([seventy], pictures, "kaggle15")[0].shape == (3, 15, 2)
+
+
+def test_an_adapter_sees_how_sure_a_member_is() -> None:
+    """It was given the points alone, though it may have been fitted on more: the rest counted as usual."""
+    points = np.random.default_rng(2).uniform(0.2, 0.8, (15, 2))
+    sure = Constant(points)
+    sure.run = lambda crops: Output(np.repeat(np.float32(points)[None], len(crops), 0), np.ones((len(crops), 15)))  # type: ignore[method-assign,assignment]
+    weights = np.zeros((2 * 15 + 15 + 1, 2 * 15))
+    weights[30:45] = 0.01
+    adapter = Adapter("moves", "kaggle15", "kaggle15", points - points.mean(0), weights, usual=np.zeros(15))
+    found, _ = predict([Member(sure, adapter, flip=False)], [np.zeros((96, 96, 3), np.uint8)], "kaggle15")
+    np.testing.assert_allclose(found[0], adapter.apply(points * 96 - 0.5, np.ones(15)), atol=1e-3)
+    assert (found[0] - (points * 96 - 0.5) > 10).all()
 
 
 def _set_with_a_broken_row(folder: Path, *files: str) -> Path:
