@@ -16,9 +16,11 @@ from fakeit.jobs import evaluate
 from fakeit.model.evaluation import metrics, predictions, scoring
 from fakeit.model.evaluation.predictions import nearest_box
 from fakeit.model.evaluation.protocols import PROTOCOLS, protocol
-from fakeit.model.evaluation.runner import BenchmarkConfig, agreement_on, benchmark, fit_boxes_on, log
+from fakeit.model.evaluation.runner import BenchmarkConfig, agreement_on, benchmark, fit_adapter_on, fit_boxes_on, log
 from fakeit.model.evaluation.scoring import common_scheme
+from fakeit.model.inference.adapter import stored_names
 from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig
+from fakeit.model.tracking import model_registry
 from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.faces import box_fit
 from fakeit.pipelines.faces.box import Box
@@ -55,6 +57,13 @@ class Patches:
 
     def image(self, sample: Sample) -> np.ndarray:
         return self._drawn(sample)[0]
+
+
+@dataclass(frozen=True)
+class Many(Patches):
+    """Enough for an adapter."""
+
+    count: int = 30
 
 
 @pytest.fixture
@@ -191,6 +200,16 @@ def test_an_adapter_removes_the_labels_habit(patches: None) -> None:
 
     without, with_one = score(made, held, "inter-ocular")
     assert with_one.scores.nme < 0.5 * without.scores.nme and "cross-validated" in with_one.title
+
+
+def test_an_adapter_of_a_registered_model_lies_beside_its_fetched_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the whole fit it could not be written, into a folder called `models:`."""
+    monkeypatch.setitem(KINDS, "patches", "tests.model.evaluation.test_evaluation:Many")
+    monkeypatch.setattr(model_registry, "fetch", lambda place: tmp_path / "run.onnx")
+    said = fit_adapter_on(landmarker(), BenchmarkConfig("patches"), "mine", "models:/fakeit-landmarks@champion")
+    assert said.startswith(str(tmp_path)) and stored_names(tmp_path / "run.onnx") == ["mine"]
 
 
 def test_faces_the_detector_misses_are_counted(patches: None) -> None:
