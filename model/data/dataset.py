@@ -158,8 +158,8 @@ class ShardedDataset:
 
     def _release(self, needed: set[int]) -> None:
         """Closes the shards that were used longest ago, where more are open than may be."""
-        mapped = [index for index, future in self._opened.items() if _is_mapped(future)]
-        for indices, most in (([i for i in self._opened if i not in set(mapped)], self._keep), (mapped, MOST_MAPPED)):
+        for mapped, most in ((False, self._keep), (True, MOST_MAPPED)):
+            indices = [index for index, future in self._opened.items() if _is_mapped(future) == mapped]
             for index in indices[: max(0, len(indices) - most)]:
                 if index in needed or not self._opened[index].done():
                     break
