@@ -201,12 +201,17 @@ def trainer(
         config: of each training; its tracking's experiment is kept.
         scratch: the runs lie below it; an older run of the same name is replaced.
         travels: (checkpoint, its dataset) → the file that predicts, where executors cannot read checkpoints.
+
+    What is given raises FakeitError where the conf would train on other crops or points than are stored.
     """
 
     def train(dataset: str, name: str) -> str:
         from fakeit.model.distributed.communicator import connect
         from fakeit.model.training.trainer import train
 
+        stored = manifests.load(dataset)
+        if config.input.crop(stored.crop) != stored.crop or config.input.scheme not in (None, stored.scheme):
+            raise FakeitError(f"{dataset}: its crops are filled in as they are stored; leave [input] out of the conf")
         output = Path(scratch) / "runs" / name
         shutil.rmtree(output, ignore_errors=True)
         tracking = replace(config.tracking, run=f"fill-in {name}", model=False)

@@ -136,6 +136,13 @@ def test_usual_errors_are_those_of_validation_rows(dataset: str) -> None:
         assert found[point] == pytest.approx(expected, rel=1e-5)
 
 
+def test_a_conf_that_cuts_other_crops_is_refused_before_it_trains(dataset: str, tmp_path: Path) -> None:
+    """Its models were shown the stored crops all the same: an error of onnxruntime, or points of another crop."""
+    config = load(ROOT / "conf/train/kaggle_cnn.toml", TrainConfig, ["input.size=64"])
+    with pytest.raises(FakeitError, match=r"leave \[input\] out"):
+        imputation.trainer(config, str(tmp_path))(dataset, "round-1")
+
+
 def test_validation_rows_keep_their_gaps(dataset: str, tmp_path: Path) -> None:
     fill(dataset, str(tmp_path / "f"), str(tmp_path / "s"), lambda d, n: "m=0", IN_PROCESS, FillConfig(rounds=1))
     for name in ("landmarks", "weight", "visibility"):
