@@ -43,13 +43,12 @@ from fakeit.pipelines.store.replacing import check_output
 
 
 def validation_errors(
-    dataset: str, predictors: Sequence[Predictor], config: FillConfig, runner: Runner
+    dataset: str, predictors: Sequence[Predictor], config: FillConfig, runner: Runner, lacking: NDArray[np.float64]
 ) -> tuple[float, ...]:
     """(K,) each point's standard deviation of an axis on validation rows, unit crop; `typical` where none can tell. The
-    runner predicts, shard by shard."""
+    runner predicts, shard by shard. `lacking`: `missing_share` of the dataset."""
     manifest = manifests.load(dataset)
-    often = missing_share(dataset, runner) > 0.3
-    task = ShardErrors(dataset, manifest.scheme, tuple(predictors), tuple(bool(o) for o in often))
+    task = ShardErrors(dataset, manifest.scheme, tuple(predictors), tuple((lacking > 0.3).tolist()))
     squares, known = np.zeros(manifest.shape.points), np.zeros(manifest.shape.points)
     for square, count in runner(task, [s.path for s in manifest.of("val")], lambda ended: None):
         squares, known = squares + square, known + count
@@ -95,7 +94,8 @@ def fill_in(
         FakeitError: nothing is missing, or a dataset or model that cannot be read.
     """
     check_output(output, "overwrite" if overwrite else "refuse", [dataset], resumable=False)
-    points = gaps(dataset, runner)
+    lacking = missing_share(dataset, runner)
+    points = np.flatnonzero(lacking).tolist()
     if not points:
         raise FakeitError(f"dataset {dataset}: no training row lacks a point, there is nothing to fill in")
     rounds: list[Round] = []
@@ -106,9 +106,8 @@ def fill_in(
         trained = time.monotonic()
         last = number == config.rounds
         target = output if last else join(scratch, f"round-{number}", "filled")
-        change = ImputeMissing(
-            predictors, manifests.load(dataset).scheme, validation_errors(dataset, predictors, config, runner), config
-        )
+        usual = validation_errors(dataset, predictors, config, runner, lacking)
+        change = ImputeMissing(predictors, manifests.load(dataset).scheme, usual, config)
         note = _Note(config, number, predictors, change.floor)
         made = rewrite(dataset, target, change, runner, note, overwrite or not last)
         told = note(made.facts)["fill_in"]
@@ -127,11 +126,6 @@ def fill_in(
         report(number, rounds[-1])
         current = target
     return rounds
-
-
-def gaps(dataset: str, runner: Runner) -> list[int]:
-    """The points that some training row lacks."""
-    return [int(k) for k in np.flatnonzero(missing_share(dataset, runner))]
 
 
 def missing_share(dataset: str, runner: Runner) -> NDArray[np.float64]:
