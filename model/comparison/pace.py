@@ -32,6 +32,7 @@ from fakeit.pipelines.config import digest, from_stored, to_dict
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.files.storage import write_atomically
 from fakeit.pipelines.landmarks import scheme
+from fakeit.pipelines.store import manifest as manifests
 
 STEPS, SECONDS = 3, 2.0  # at least so many steps, and so long
 
@@ -66,7 +67,7 @@ def measure(config: TrainConfig, dataset: str, seconds: float = SECONDS) -> floa
 
 
 class Paces:
-    """Images a second of trainings, each measured once, in a place such as its cells will have.
+    """Images a second of trainings, each measured once for crops of a kind, in a place such as its cells will have.
 
     Args:
         folder: of the comparison, which remembers them: cells that are taken up again have the budget they had.
@@ -81,7 +82,10 @@ class Paces:
         kept = replace(train, train=learnt, optimiser=OptimiserConfig(ema=train.optimiser.ema), data=DataConfig(
             batch_size=train.data.batch_size, mixup=train.data.mixup))  # fmt: skip
         known: dict[str, float] = json.loads(self.path.read_text()) if self.path.exists() else {}
-        key = f"{train.network.name} {digest([kept, len(self.slot.processors), bool(self.slot.gpu)])}"
+        own, usual = (manifests.load(place) for place in (dataset or self.dataset, self.dataset))
+        rows = [own.crop, own.shape.dense]
+        other = [] if rows == [usual.crop, usual.shape.dense] else rows
+        key = f"{train.network.name} {digest([kept, len(self.slot.processors), bool(self.slot.gpu), *other])}"
         if key not in known:
             known[key] = self._measured(kept, dataset or self.dataset)
             self.path.parent.mkdir(parents=True, exist_ok=True)

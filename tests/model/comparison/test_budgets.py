@@ -86,6 +86,10 @@ def test_a_pace_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(Paces, "_measured", lambda *_: pytest.fail("measured again"))
     other = replace(cells[1].train_config(), train=replace(cells[1].train_config().train, seed=7, epochs=9))
     assert Paces(tmp_path / "out", str(ours), 1)(other, "") == found
+    alike, larger = make_dataset(tmp_path / "b", train=(10, 10)), make_dataset(tmp_path / "c", size=64)
+    assert pace(other, str(alike)) == found
+    monkeypatch.setattr(Paces, "_measured", lambda *_: 0.5)
+    assert pace(other, str(larger)) == 0.5, "larger crops, which take longer"
 
 
 def test_points_have_budgets_of_their_own(tmp_path: Path) -> None:
