@@ -231,11 +231,9 @@ class Augmenter:
         pixels = self._recolour(pixels, draws)
         pixels = self._noise(pixels, draws)
         quality, on = self.strength("jpeg", draws)
-        if self.wanted.size % 8 == 0:
-            pixels = self._on_some(
-                pixels, on, lambda some, who: jpeg(some, self._send(jpeg_tables(quality[who])), self.basis)
-            )
-        return pixels
+        return self._on_some(
+            pixels, on, lambda some, who: jpeg(some, self._send(jpeg_tables(quality[who])), self.basis)
+        )
 
     def _occlude(self, pixels: Tensor, draws: Draws) -> Tensor:
         strength, on = self.strength("patches", draws)

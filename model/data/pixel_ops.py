@@ -111,9 +111,13 @@ def jpeg_basis() -> Tensor:
 
 
 def jpeg(some: Tensor, table: Tensor, basis: Tensor) -> Tensor:
-    """JPEG's loss without its file: 8×8 cosine transform, rounded by each face's table."""
+    """JPEG's loss without its file: 8×8 cosine transform, rounded by each face's table; a side that is no multiple of 8
+    goes on as its last pixels are, to the end of a block."""
+    side = some.shape[-1]
+    if beyond := -side % 8:
+        some = functional.pad(some, (0, beyond, 0, beyond), mode="replicate")
     count, channels, height, width = some.shape
     blocks = some.reshape(count, channels, height // 8, 8, width // 8, 8).transpose(3, 4) - 128
     table = table[:, None, None, None]
     kept = torch.round(basis @ blocks @ basis.T / table) * table
-    return ((basis.T @ kept @ basis) + 128).transpose(3, 4).reshape(some.shape)
+    return ((basis.T @ kept @ basis) + 128).transpose(3, 4).reshape(some.shape)[..., :side, :side]
