@@ -31,7 +31,7 @@ def read(location: str, shape: RowShape) -> OpenShard:
             opened = _mapped(location, shape)
         except FileNotFoundError as error:
             raise FakeitError(f"shard {location} is missing; the dataset is not whole any more") from error
-        except (pa.ArrowInvalid, OSError, ValueError) as error:
+        except (pa.ArrowException, OSError, ValueError) as error:
             raise FakeitError(f"shard {location} cannot be read: {error}") from error
         if opened is not None:
             return opened

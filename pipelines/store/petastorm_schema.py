@@ -194,7 +194,7 @@ def check(folder: str) -> tuple[UnischemaField, ...]:
         return ()
     try:
         metadata = pq.read_metadata(pa.BufferReader(read_bytes(location))).metadata or {}
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise FakeitError(f"{location}: cannot be read: {error}") from error
     try:
         return read_fields(metadata[SCHEMA_KEY]) if SCHEMA_KEY in metadata else ()

@@ -87,7 +87,7 @@ def read_shard(location: str, shape: RowShape) -> Rows:
         return from_table(pq.ParquetFile(source).read(use_threads=False), shape)
     except FileNotFoundError as error:
         raise FakeitError(f"shard {location} is missing; the dataset is not whole any more") from error
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise FakeitError(f"shard {location} cannot be read: {error}") from error
     except FakeitError as error:
         raise FakeitError(f"shard {location}: {error}") from error
@@ -104,7 +104,7 @@ def read_columns(location: str, shape: RowShape, names: Sequence[str]) -> Rows:
         table = pq.ParquetFile(source).read(columns=list(names), use_threads=False)
         kinds = shape.arrays()
         return {name: decode_column(table[name].combine_chunks(), *kinds[name], name) for name in names}
-    except (pa.ArrowInvalid, OSError, KeyError, FakeitError) as error:
+    except (pa.ArrowException, OSError, KeyError, FakeitError) as error:
         raise FakeitError(f"shard {location} cannot be read: {error}") from error
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import fsspec
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -214,6 +215,24 @@ def test_a_shard_that_changes_while_it_is_mapped_is_named(tmp_path: Path, damage
             path.write_bytes(data)
     with pytest.raises(FakeitError, match=f"shard .*shard-00000.parquet .*{message}"):
         store.gather(np.arange(40), images)
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("error", [pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError])
+def test_whatever_arrow_says_of_a_damaged_shard_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    """A bit that makes a column's type one of 128 bits ended in ArrowNotImplementedError, seen by fuzzing."""
+    made = manifests.load(str(make_dataset(tmp_path / "set")))
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise error("Integers with more than 64 bits not implemented")
+
+    monkeypatch.setattr(shards.pq, "ParquetFile", refuse)
+    shard = str(tmp_path / "set" / made.of("train")[0].path)
+    for read in (lambda: read_shard(shard, made.shape), lambda: shards.read_columns(shard, made.shape, ["landmarks"])):
+        with pytest.raises(FakeitError, match="cannot be read: Integers"):
+            read()
 
 
 def test_an_empty_part_is_filled_with_a_row_that_weighs_nothing(tmp_path: Path) -> None:
