@@ -63,6 +63,7 @@ def description() -> dict[str, Any]:
     from fakeit.model.inference.landmarker import LandmarkerConfig
     from fakeit.pipelines.faces import yunet
     from fakeit.pipelines.faces.box_fit import box_fit
+    from fakeit.pipelines.faces.crop import SMALLEST
     from fakeit.pipelines.faces.detect import ROOM, Yunet
     from fakeit.pipelines.landmarks import scheme
 
@@ -70,7 +71,7 @@ def description() -> dict[str, Any]:
     return {
         "files": {name: path.name for name, path in NETWORKS.items()},
         "scheme": about.scheme,
-        "crop": {"size": about.crop.size, "margin": about.crop.margin},
+        "crop": {"size": about.crop.size, "margin": about.crop.margin, "smallest": SMALLEST},
         "box_fit": asdict(box_fit("yunet", about.scheme)),
         "sigma_fit": asdict(about.sigma_fit),
         "near": backends.NEAR,

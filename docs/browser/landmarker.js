@@ -83,9 +83,10 @@ export class Landmarker {
   /** What the network says of each frame's crop: {points, confidence}. */
   async read(picture, frames) {
     if (!frames.length) return [];
-    const { crop: { size }, sigma_fit: { scale, floor }, near } = this.about;
+    const { crop, sigma_fit: { scale, floor }, near } = this.about;
+    const { size } = crop;
     const crops = new Uint8Array(frames.length * 3 * size * size);
-    frames.forEach(({ centre, side, angle }, n) => crops.set(picture.crop(centre, side, size, angle), n * 3 * size * size));
+    frames.forEach(({ centre, side, angle }, n) => crops.set(picture.crop(centre, side, crop, angle), n * 3 * size * size));
     const { points, log_sigma: spread } = await this.run("landmarks", "uint8", crops, [frames.length, size, size, 3]);
     const count = points.dims[1];
     return frames.map(({ centre, side, angle }, n) => {

@@ -7,7 +7,6 @@ export class Picture {
     this.width = width;
     this.height = height;
     this.pixels = pixels;
-    this.averaged = new Map([[1, this]]);
   }
 
   static from(imageData) {
@@ -21,24 +20,19 @@ export class Picture {
     return new Picture(width, height, pixels);
   }
 
-  /** The picture over factor × factor blocks; kept, since several faces may ask. */
-  over(factor) {
-    if (!this.averaged.has(factor)) {
-      this.averaged.set(factor, this.blocks(factor));
-    }
-    return this.averaged.get(factor);
-  }
-
-  blocks(factor) {
-    const [width, height] = [Math.floor(this.width / factor), Math.floor(this.height / factor)];
-    const out = new Float32Array(3 * width * height);
-    for (let y = 0; y < height * factor; y++) {
-      for (let x = 0; x < width * factor; x++) {
-        const [from, to] = [3 * (y * this.width + x), 3 * (Math.floor(y / factor) * width + Math.floor(x / factor))];
-        for (let colour = 0; colour < 3; colour++) out[to + colour] += this.pixels[from + colour] / factor ** 2;
+  /** The means of factor × factor blocks, of `columns` × `rows` blocks from the block in column `left` and row `top` on. */
+  blocks(factor, left, top, columns, rows) {
+    const out = new Float32Array(3 * columns * rows);
+    for (let row = 0; row < rows * factor; row++) {
+      let from = 3 * ((top * factor + row) * this.width + left * factor);
+      let to = 3 * columns * Math.floor(row / factor);
+      for (let column = 0; column < columns; column++, to += 3) {
+        for (let n = 0; n < factor; n++, from += 3) {
+          for (let colour = 0; colour < 3; colour++) out[to + colour] += this.pixels[from + colour];
+        }
       }
     }
-    return new Picture(width, height, out);
+    return new Picture(columns, rows, out.map((sum) => sum / factor ** 2));
   }
 
   /** The picture made smaller, each new pixel the mean of exactly what it covers (OpenCV's INTER_AREA). */
@@ -83,16 +77,21 @@ export class Picture {
     return new Picture(width, height, out);
   }
 
-  /** The square crop of `side` source pixels around `centre`, turned back by `angle` radians clockwise:
-   * Uint8Array(size · size · 3); outside is black. */
-  crop([x, y], side, size, angle = 0) {
-    const factor = Math.max(1, Math.min(Math.round(side / size), this.width, this.height));
-    const level = this.over(factor);
+  /** The square crop of `side` source pixels around `centre`, turned back by `angle` radians clockwise, as size × size
+   * pixels: Uint8Array(size · size · 3); outside is black. What is averaged keeps `smallest` of the crop's resolution. */
+  crop([x, y], side, { size, smallest }, angle = 0) {
+    const nearest = Math.round(side / size);
+    const wanted = side / size >= smallest * nearest ? nearest : Math.floor(side / size);
+    const factor = Math.max(1, Math.min(wanted, this.width, this.height));
+    const reach = (side / 2) * (Math.abs(Math.cos(angle)) + Math.abs(Math.sin(angle)));
+    const [left, columns] = span(x, reach, factor, this.width);
+    const [top, rows] = span(y, reach, factor, this.height);
+    const level = this.blocks(factor, left, top, columns, rows);
     const step = side / size / factor;
     const [right, down] = [Math.cos(angle) * step, Math.sin(angle) * step]; // in the picture, of one pixel to the right
     const middle = (size - 1) / 2;
-    const x0 = (x - (factor - 1) / 2) / factor - right * middle + down * middle;
-    const y0 = (y - (factor - 1) / 2) / factor - down * middle - right * middle;
+    const x0 = (x - (factor - 1) / 2) / factor - left - right * middle + down * middle;
+    const y0 = (y - (factor - 1) / 2) / factor - top - down * middle - right * middle;
     const out = new Uint8Array(3 * size * size);
     for (let row = 0, to = 0; row < size; row++) {
       for (let column = 0; column < size; column++, to += 3) {
@@ -122,6 +121,14 @@ export class Picture {
     out[to + 1] = green;
     out[to + 2] = blue;
   }
+}
+
+/** Of `length` pixels the blocks of `factor` that lie less than `reach` from `middle`, and two more: the first, how many. */
+function span(middle, reach, factor, length) {
+  const blocks = Math.floor(length / factor);
+  const inside = (at) => Math.min(Math.max(at, 0), blocks);
+  const first = inside(Math.floor((middle - reach) / factor) - 2);
+  return [first, inside(Math.ceil((middle + reach) / factor) + 2) - first];
 }
 
 /** A number in units of 2⁻¹⁴ as a whole one. */
