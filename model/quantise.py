@@ -106,17 +106,16 @@ def _pool_in_convolutions(model: Any) -> None:
 
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     for pool in [node for node in model.graph.node if node.op_type == "AveragePool"]:
-        of_pool = {a.name: helper.get_attribute_value(a) for a in pool.attribute}
-        conv, *others = [node for node in model.graph.node if pool.output[0] in node.input]
-        of_conv = {a.name: helper.get_attribute_value(a) for a in conv.attribute}
+        users = [node for node in model.graph.node if pool.output[0] in node.input]
+        if [node.op_type for node in users] != ["Conv"] or users[0].input[1] not in constants:
+            continue
+        conv = users[0]
+        of_pool, of_conv = ({a.name: helper.get_attribute_value(a) for a in node.attribute} for node in (pool, conv))
         kernel = of_pool["kernel_shape"]
         if (
-            others
-            or (conv.op_type, of_conv.get("kernel_shape"), of_conv.get("strides")) != ("Conv", [1, 1], [1, 1])
-            or of_pool.get("ceil_mode") != 0
-            or of_pool["strides"] != kernel
-            or any([*of_pool["pads"], *of_conv["pads"]])
-            or conv.input[1] not in constants
+            (of_conv["kernel_shape"], of_conv.get("strides")) != ([1, 1], [1, 1])
+            or (of_pool.get("strides"), of_pool.get("ceil_mode", 0)) != (kernel, 0)
+            or any([*of_pool.get("pads", []), *of_conv.get("pads", [])])
         ):
             continue
         weight = numpy_helper.to_array(constants[conv.input[1]])
