@@ -51,6 +51,8 @@ _COVERS = np.isin(np.arange(256), (13, 16, 17, 18))  # hair, glasses, headwear, 
 _NINE = (-1, 0, 1)
 _NOWHERE = -1e8  # deeper than any surface
 _EYE_BACK = 0.25  # cm that eyeballs draw back under closed lids, which are too thin for some identities
+_SHUT = 0.3  # cm between the lids, below which nobody looks out of them
+_PUPIL = 0.4  # of the opening, from the upper lid: where it is on photographs
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ def render(index: int, seed: int, config: SynthesisConfig, size: int) -> Face:
         strength = by_origin(strength, person.origins)
     gaze = draw_gaze(config.expression, stream(seed, index, "gaze"))
     vertices = _express(head, vertices, strength)
+    gaze = _between_lids(head, vertices, gaze)
     toned = stream(seed, index, "tone")
     tone = draw_tone(toned) if person is None else tone_of(person, toned)
     tone = config.skin.tones[0] + (config.skin.tones[1] - config.skin.tones[0]) * tone
@@ -241,6 +244,21 @@ def _express(head: Head, vertices: Floats, strength: dict[str, float]) -> Floats
     return shaped
 
 
+def _between_lids(head: Head, vertices: Floats, gaze: Floats) -> Floats:
+    """The gaze, up or down by so much that pupils lie half as far from where they usually are between their lids: lids
+    follow an eye that looks down, and who squints still sees. Eyes that are shut stay as they are."""
+    lids = vertices[head.landmarks[36:48], 1].reshape(2, 6)
+    upper = lids[:, 1:3].mean()
+    opening = upper - lids[:, 4:].mean()
+    if opening < _SHUT:
+        return gaze
+    below = (upper - head.pupils(vertices, gaze)[:, 1].mean()) / opening
+    wanted = np.clip(_PUPIL + 0.5 * (below - _PUPIL), 0.05, 0.85)
+    up = np.arcsin(gaze[1]) + (below - wanted) * opening / head.eyes[0, 3]
+    level = np.hypot(gaze[0], gaze[2])
+    return np.array([gaze[0] / level * np.cos(up), np.sin(up), gaze[2] / level * np.cos(up)], np.float32)
+
+
 def _translucent(normals: Floats, places: Floats) -> Floats:
     """Normals (N, 3) of teeth, nearer to those of the row they stand in: light goes through them, no edge is dark."""
     row = (places - [0, 0, places[:, 2].min()]) * [1, 0, 1] if len(places) else places
@@ -249,18 +267,10 @@ def _translucent(normals: Floats, places: Floats) -> Floats:
 
 
 def _points(head: Head, vertices: Floats, brows: Brows, gaze: Floats) -> Floats:
-    """The 70 points (70, 3) in the head's frame. Pupils lie on the eyeballs, where the gaze leaves them."""
+    """The 70 points (70, 3) in the head's frame."""
     points = vertices[head.landmarks].copy()
     points[17:27] = brows.at(points[17:27])
-    for eye, (first, index) in enumerate(((36, 68), (42, 69))):
-        if head.landmarks[index] >= 0:
-            continue
-        moved = vertices[head.landmarks[first : first + 6]] - head.neutral[head.landmarks[first : first + 6]]
-        points[index] = head.eyes[eye, :3] + moved.mean(axis=0) * [1, 0.5, 1] + gaze * head.eyes[eye, 3]
-    if head.painted:
-        for eye, first in enumerate((36, 42)):
-            middle = points[first : first + 6].mean(axis=0)
-            points[68 + eye] = middle + [gaze[0] * head.eyes[eye, 3], 0.6 * gaze[1] * head.eyes[eye, 3], 0.1]
+    points[68:70] = head.pupils(vertices, gaze)
     return np.asarray(points, np.float32)
 
 

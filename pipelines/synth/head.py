@@ -87,6 +87,38 @@ class Head:
         """Indices of the teeth's vertices."""
         return np.unique(self.triangles[self.material == Material.TEETH]).astype(np.int64)
 
+    @cached_property
+    def _eye_cones(self) -> tuple[tuple[NDArray[np.int32], NDArray[np.float64]], ...]:
+        """Of each eye its triangles (E, 3) and (E, 3, 3) matrices that give a way from its centre, canonical frame, as
+        shares of their corners: all positive for a way through the triangle. Of painted eyes all that lies before
+        them; ways there are (x, y, 1), in radii."""
+        cones = []
+        for made_of, eye in zip((Material.LEFT_EYE, Material.RIGHT_EYE), self.eyes, strict=True):
+            corners = (self.canonical[self.triangles] - eye[:3]).astype(np.float64)
+            if self.painted:
+                near = np.abs(corners[..., :2]).max(axis=(1, 2)) < 2 * eye[3]
+                mine = near & (self.canonical[self.triangles, 2].min(axis=1) > 0)  # not the back of the head
+                corners[..., 2] = eye[3]
+            else:
+                mine = self.material == made_of
+            mine &= np.abs(np.linalg.det(corners)) > 1e-9
+            cones.append((self.triangles[mine], np.linalg.inv(corners[mine].transpose(0, 2, 1))))
+        return tuple(cones)
+
+    def pupils(self, vertices: Floats, gaze: Floats) -> Floats:
+        """(2, 3) where the irises' middles lie on a face with these vertices (V, 3): in the triangles that the gaze,
+        a unit vector (3,), goes through on its way out of the eyes at rest: `shade` draws irises by canonical places.
+        """
+        way = np.array([gaze[0], gaze[1], 1.0 if self.painted else gaze[2]])
+        found = []
+        for triangles, cones in self._eye_cones:
+            shares = cones @ way
+            shares /= np.abs(shares).sum(axis=1, keepdims=True)
+            met = int(shares.min(axis=1).argmax())
+            share = np.maximum(shares[met], 0)
+            found.append((share / share.sum()) @ vertices[triangles[met]])
+        return np.asarray(found, np.float32)
+
     def shape(self, identity: Floats, expression: dict[str, float]) -> Floats:
         """Vertices (V, 3) for identity coefficients (≤ M,) and expression strengths by name; unknown names are left
         out (a head has the expressions it has)."""
