@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -12,6 +12,7 @@ import pytest
 
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.landmarks import scheme
+from fakeit.pipelines.synth import face as face_module
 from fakeit.pipelines.synth.accessories import SKIN_CLASS
 from fakeit.pipelines.synth.camera import Camera, rotation
 from fakeit.pipelines.synth.config import (
@@ -24,7 +25,8 @@ from fakeit.pipelines.synth.config import (
     SkinConfig,
     SynthesisConfig,
 )
-from fakeit.pipelines.synth.face import render
+from fakeit.pipelines.synth.expression import by_origin, draw_expression, draw_gaze
+from fakeit.pipelines.synth.face import render, stream
 from fakeit.pipelines.synth.hand import draw_hand
 from fakeit.pipelines.synth.head import Head
 from fakeit.pipelines.synth.heads import load_head
@@ -139,6 +141,67 @@ def test_pupils_are_dark_and_sclera_is_not(kind: Literal["builtin", "ict"], requ
                 dark.append((grey[y - 1 : y + 2, x - 1 : x + 2].min() - low) / max(high - low, 1.0))
     assert len(dark) >= 16
     assert np.quantile(dark, 0.75) < 0.15, np.quantile(dark, [0.5, 0.75, 0.9])
+
+
+@pytest.mark.parametrize("kind", ["builtin", "makehuman", "ict"])
+def test_pupils_lie_where_the_iris_is_drawn(
+    kind: Literal["builtin", "makehuman", "ict"], request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They lay up to 3 mm beside it, since lids and identities move eyeballs otherwise than was reckoned."""
+    file = str(request.getfixturevalue("shared") / "data/ict_face/ict_face.npz") if kind == "ict" else ""
+    open_eyes = replace(PLAIN, head=HeadConfig(kind=kind, file=file), expression=ExpressionConfig(blink=0.0))
+    seen: list[tuple[Any, ...]] = []
+    shade = face_module.shade
+    monkeypatch.setattr(face_module, "shade", lambda *given: (seen.append(given), shade(*given))[1])
+    apart = []
+    for index in range(6):
+        face = render(index, 7, open_eyes, 512)
+        (
+            owner,
+            second,
+            third,
+            triangles,
+            _,
+            canonical,
+            *_,
+        ) = seen[-1]
+        coat, eyes, painted = seen[-1][11:14]
+        y, x = np.nonzero(owner >= 0)
+        share = np.stack([1 - second[y, x] - third[y, x], second[y, x], third[y, x]], axis=1)
+        places = (share[..., None] * canonical[triangles[owner[y, x]]]).sum(axis=1)
+        for eye, point in ((0, 68), (1, 69)):
+            away = places - eyes[eye, :3]
+            near = np.abs(away).max(axis=1) < 1.5 * eyes[eye, 3]
+            if painted:
+                off = np.linalg.norm(away[:, :2] - coat.gaze[:2] * eyes[eye, 3], axis=1)
+            else:
+                off = np.arccos(np.clip(away @ coat.gaze / np.linalg.norm(away, axis=1), -1, 1)) * eyes[eye, 3]
+            off = np.where(near, off, 9.0)
+            if off.min() < 0.05:  # cm: it is not under a lid
+                best = off.argmin()
+                apart.append(np.linalg.norm(face.landmarks[point] - [x[best], y[best]]))
+    assert len(apart) >= 4
+    assert max(apart) < 1.5, apart  # pixels
+
+
+def test_pupils_stay_between_the_lids() -> None:
+    """Lids follow the eye that looks down, and who squints still sees: a quarter had their pupils under a lid."""
+    config = SynthesisConfig(head=HeadConfig(kind="makehuman"), expression=ExpressionConfig(blink=0.0))
+    head, below = load_head("makehuman"), []
+    for index in range(60):
+        vertices, brows, person = face_module._draw_shape(head, config, stream(1, index, "shape"))
+        assert person is not None
+        strength = by_origin(draw_expression(config.expression, stream(1, index, "expression")), person.origins)
+        vertices = face_module._express(head, vertices, strength)
+        gaze = face_module._between_lids(head, vertices, draw_gaze(config.expression, stream(1, index, "gaze")))
+        assert np.isclose(np.linalg.norm(gaze), 1, atol=1e-5)
+        points = face_module._points(head, vertices, brows, gaze)
+        upper, lower = points[[37, 38, 43, 44], 1].mean(), points[[40, 41, 46, 47], 1].mean()
+        if upper - lower > 0.3:
+            below.append((upper - points[68:, 1].mean()) / (upper - lower))
+    assert len(below) > 50
+    assert 0.25 < np.median(below) < 0.5
+    assert np.mean((np.array(below) < 0) | (np.array(below) > 1)) < 0.05
 
 
 def test_gaze_moves_the_pupils_alone() -> None:
