@@ -28,7 +28,7 @@ from fakeit.pipelines.synth.config import (
 from fakeit.pipelines.synth.expression import by_origin, draw_expression, draw_gaze
 from fakeit.pipelines.synth.face import render, stream
 from fakeit.pipelines.synth.hand import draw_hand
-from fakeit.pipelines.synth.head import Head
+from fakeit.pipelines.synth.head import Head, Material
 from fakeit.pipelines.synth.heads import load_head
 
 PLAIN = SynthesisConfig(
@@ -156,15 +156,7 @@ def test_pupils_lie_where_the_iris_is_drawn(
     apart = []
     for index in range(6):
         face = render(index, 7, open_eyes, 512)
-        (
-            owner,
-            second,
-            third,
-            triangles,
-            _,
-            canonical,
-            *_,
-        ) = seen[-1]
+        owner, second, third, triangles, material, canonical = seen[-1][:6]
         coat, eyes, painted = seen[-1][11:14]
         y, x = np.nonzero(owner >= 0)
         share = np.stack([1 - second[y, x] - third[y, x], second[y, x], third[y, x]], axis=1)
@@ -176,6 +168,7 @@ def test_pupils_lie_where_the_iris_is_drawn(
                 off = np.linalg.norm(away[:, :2] - coat.gaze[:2] * eyes[eye, 3], axis=1)
             else:
                 off = np.arccos(np.clip(away @ coat.gaze / np.linalg.norm(away, axis=1), -1, 1)) * eyes[eye, 3]
+                near &= material[owner[y, x]] == (Material.LEFT_EYE, Material.RIGHT_EYE)[eye]  # not the lid before it
             off = np.where(near, off, 9.0)
             if off.min() < 0.05:  # cm: it is not under a lid
                 best = off.argmin()
