@@ -134,17 +134,19 @@ class Section:
 
     def _errors(self, page: Page, size: int) -> None:
         page.heading("Errors", 3)
-        head = ["", "MSE train", "MSE val", "MSE test", "RMSE test px", "NME val %", "NME test %", "AUC10", "FR10 %"]
-        for name in self.real:
-            head += [f"NME {name} %", "adapted"]
+        head = ["", "NME test %", *(title for name in self.real for title in (f"NME {name} %", "adapted"))]
+        body = []
+        for r in self.rows:
+            found = [r.split("test", "nme")]
+            found += [r.real(name, *which) for name in self.real for which in ((), ("adapted",))]
+            body.append([r.name, *(plus_minus(values, ".2f") for values in found)])
+        page.table(head, body)
+        head = ["", "MSE train", "MSE val", "MSE test", "RMSE test px", "NME val %", "AUC10", "FR10 %"]
         body = []
         for r in self.rows:
             cells = [plus_minus(r.split(s, "mse"), ".2e") for s in SPLITS]
-            cells.append(plus_minus(r.root("test", size), ".2f"))
-            cells += [plus_minus(r.split(s, "nme"), ".2f") for s in ("val", "test")]
+            cells += [plus_minus(r.root("test", size), ".2f"), plus_minus(r.split("val", "nme"), ".2f")]
             cells += [plus_minus(r.split("test", "auc10"), ".3f"), plus_minus(r.split("test", "fr10"), ".1f")]
-            for name in self.real:
-                cells += [plus_minus(r.real(name), ".2f"), plus_minus(r.real(name, "adapted"), ".2f")]
             body.append([r.name, *cells])
         page.table(head, body)
         told, what = self.told()
