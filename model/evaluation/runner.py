@@ -17,8 +17,7 @@ from fakeit.model.evaluation.protocols import EvaluationProtocol, open_protocol,
 from fakeit.model.evaluation.scoring import Evaluation
 from fakeit.model.inference.adapter import BUILT_IN, adapter_path
 from fakeit.model.inference.backends import AS_TOLD, write_metadata
-from fakeit.model.inference.landmarker import BOX, Landmarker
-from fakeit.model.tracking import catalogue, model_registry
+from fakeit.model.inference.landmarker import Landmarker, model_file
 from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.faces.box import from_landmarks
 from fakeit.pipelines.faces.box_fit import fit_boxes, store
@@ -170,20 +169,13 @@ def _in_true_boxes(
     return chosen, predictions.collect(landmarker, source, _shown(samples[: config.limit]), "true", mirrored)
 
 
-def _file(model: str | None) -> Path:
-    """Where a model lies that was named as for `Landmarker.load`."""
-    if model is not None and model_registry.is_registered(model):
-        return model_registry.fetch(model)
-    return catalogue.locate(model) if model else BOX
-
-
 def fit_adapter_on(landmarker: Landmarker, config: BenchmarkConfig, name: str, model: str | None) -> str:
     """Fits a label adapter on a source with true boxes and stores it beside the model; a line on how it went."""
     if name in BUILT_IN:
         raise FakeitError(f"adapter '{name}' is built in; choose another name to fit one")
     chosen, collected = _in_true_boxes(landmarker, config, mirrored=True)
     adapter, left = scoring.fit_label_adapter(collected, name, f"{chosen.name} ({len(collected.samples)} faces)")
-    path = adapter_path(_file(model), name)
+    path = adapter_path(model_file(model), name)
     adapter.save(path)
     return (
         f"{path}: {adapter.source} to {adapter.target}, fitted on {adapter.faces} faces of {chosen.name}; "
@@ -195,7 +187,7 @@ def fit_adapter_on(landmarker: Landmarker, config: BenchmarkConfig, name: str, m
 def fit_confidence_on(landmarker: Landmarker, config: BenchmarkConfig, model: str | None) -> str:
     """Fits the confidence on a source with true boxes, faces held back from training, and writes it into the model's
     ONNX file; a line on how it went. Raises FakeitError where the network does not judge or the file is no ONNX."""
-    path = _file(model)
+    path = model_file(model)
     if path.suffix.lower() != ".onnx":
         raise FakeitError(f"{path}: it is kept in an ONNX file's metadata; export the checkpoint first")
     chosen, collected = _in_true_boxes(landmarker, config)

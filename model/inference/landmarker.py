@@ -101,9 +101,7 @@ class Landmarker:
         Raises:
             FakeitError: no such file, or not a model of ours.
         """
-        if path is not None and model_registry.is_registered(path):
-            path = model_registry.fetch(str(path))
-        file = catalogue.locate(path) if path else BOX
+        file = model_file(path)
         if path is None and not file.is_file():
             raise FakeitError(f"the model in the box ({file}) is missing; name one with --model")
         return cls(open_backend(file, threads, device), config, beside(adapter, file) if adapter else None)
@@ -257,6 +255,13 @@ class Landmarker:
             scheme=adapter.target,
             visibility=None if face.visibility is None else adapter.carried(face.visibility),
         )
+
+
+def model_file(model: str | Path | None) -> Path:
+    """Where a model lies that is named as for `Landmarker.load`. Raises FakeitError for a name that is unknown."""
+    if model is not None and model_registry.is_registered(model):
+        return model_registry.fetch(str(model))
+    return catalogue.locate(model) if model else BOX
 
 
 def _opened(image: NDArray[Any] | str | Path) -> tuple[str, NDArray[np.uint8]]:
