@@ -78,8 +78,9 @@ class CropReader:
         """Where a face of the frame before is looked for in the next: around its points. The crop is turned by nothing
         up to `upright` degrees, by all from twice as many on and evenly between: at a border points would tremble."""
         angle = eye_angle(face.points, self.metadata.scheme)
-        turn = min(abs(angle), 2 * max(abs(angle) - self.upright, 0.0))
-        return self._around(face.points, Crop(picture, face.box, math.copysign(turn, angle)))
+        turn = math.copysign(min(abs(angle), 2 * max(abs(angle) - self.upright, 0.0)), angle)
+        by_eyes = self.metadata.crop.align == "eyes"
+        return self._around(face.points, Crop(picture, face.box, turn), angle if by_eyes else turn)
 
     def once(self, crops: Sequence[Crop]) -> list[Face]:
         """One pass of the network over crops of any pictures."""
@@ -107,14 +108,16 @@ class CropReader:
         """What crops show; `passes` times cropped again by its points, then upright where it has to be."""
         made = self.once(crops)
         for _ in range(passes):
-            crops = [self._around(face.points, crop) for face, crop in zip(made, crops, strict=True)]
+            around = [(face.points, crop) for face, crop in zip(made, crops, strict=True)]
+            crops = [self._around(points, crop, self._angle(points, crop)) for points, crop in around]
             made = self.once(crops)
         if self.metadata.crop.align == "eyes":
             return made
         last = dict(enumerate(crops))
         for _ in range(UPRIGHT_PASSES):
-            lying = (index for index, crop in last.items() if self._angle(made[index].points, crop) != crop.angle)
-            last = {index: self._around(made[index].points, last[index]) for index in lying}
+            angles = {index: self._angle(made[index].points, crop) for index, crop in last.items()}
+            lying = [(index, angle) for index, angle in angles.items() if angle != last[index].angle]
+            last = {index: self._around(made[index].points, last[index], angle) for index, angle in lying}
             for index, face in zip(last, self.once(list(last.values())), strict=True):
                 made[index] = replace(face, box=made[index].box)
         return made
@@ -125,12 +128,12 @@ class CropReader:
         near = abs((angle - crop.angle + 180) % 360 - 180) <= self.upright
         return crop.angle if near and self.metadata.crop.align != "eyes" else angle
 
-    def _around(self, points: NDArray[np.float32], crop: Crop) -> Crop:
-        """The crop of the same picture around points that this one showed; this one where they cannot be of a face."""
-        angle = self._angle(points, crop)
+    def _around(self, points: NDArray[np.float32], crop: Crop, angle: float) -> Crop:
+        """The crop of the same picture around points that this one showed, turned back by `angle` degrees; this one
+        where they cannot be of a face."""
         try:
-            upright = not angle or self.metadata.crop.align == "eyes"
-            box = from_landmarks(points) if upright else turned(points, angle)
+            plain = not angle or self.metadata.crop.align == "eyes"
+            box = from_landmarks(points) if plain else turned(points, angle)
         except Rejected:
             return crop
         return Crop(crop.picture, box, angle)
