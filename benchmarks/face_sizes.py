@@ -108,10 +108,7 @@ def parser() -> Parser:
     p.add_argument("--source", default="300w", help="a protocol or a source")
     p.add_argument("--input", required=True, metavar="PATH", help="labelled faces with room around them")
     p.add_argument("--limit", type=int, default=60, metavar="N", help="faces (60)")
-    p.add_argument(
-        "--mediapipe", default="0.10.21", choices=sorted(mediapipe_mesh.MEDIAPIPE), metavar="VERSION", help="beside it"
-    )
-    p.add_argument("--no-mediapipe", action="store_true")
+    mediapipe_mesh.add_options(p)
     return p
 
 

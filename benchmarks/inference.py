@@ -172,10 +172,7 @@ def parser() -> Parser:
     p.add_argument("--refine", type=int, default=0)
     p.add_argument("--limit", type=int, metavar="N", help="score the first N faces only")
     p.add_argument("--speed", type=int, default=20, metavar="N", help="pictures that are timed (20)")
-    p.add_argument(
-        "--mediapipe", default="0.10.21", choices=sorted(mediapipe_mesh.MEDIAPIPE), metavar="VERSION", help="beside it"
-    )
-    p.add_argument("--no-mediapipe", action="store_true")
+    mediapipe_mesh.add_options(p)
     p.add_argument("--json", metavar="FILE")
     return p
 

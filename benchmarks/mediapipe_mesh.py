@@ -5,6 +5,7 @@ MediaPipe lives in a venv of its own below `~/.cache/fakeit`, made on first use,
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -35,6 +36,13 @@ VERTICES = [
     *(7, 159, 158, 133, 153, 144, 382, 385, 387, 249, 373, 380),
     *(61, 39, 37, 11, 267, 304, 291, 405, 314, 17, 84, 181, 78, 38, 13, 268, 292, 316, 15, 87),
 ]
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Which MediaPipe stands beside ours, or that none does."""
+    versions = sorted(MEDIAPIPE)
+    parser.add_argument("--mediapipe", default="0.10.21", choices=versions, metavar="VERSION", help="beside it")
+    parser.add_argument("--no-mediapipe", action="store_true")
 
 
 def mediapipe_python(version: str) -> Path:
