@@ -138,7 +138,7 @@ class Section:
         body = []
         for r in self.rows:
             found = [r.split("test", "nme")]
-            found += [r.real(name, *which) for name in self.real for which in ((), ("adapted",))]
+            found += [r.real(name, key) for name in self.real for key in ("nme", "adapted")]
             body.append([r.name, *(plus_minus(values, ".2f") for values in found)])
         page.table(head, body)
         head = ["", "MSE train", "MSE val", "MSE test", "RMSE test px", "NME val %", "AUC10", "FR10 %"]

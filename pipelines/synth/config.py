@@ -55,10 +55,7 @@ class ExpressionConfig:
     jaw_open_sd: float = 0.3
     blink: float = 0.07  # both eyes shut
     units: float = 0.6  # largest strength of MakeHuman's own expression units, of which a moved face has up to three
-    gaze_sd: tuple[float, float] = (
-        16.0,
-        9.0,
-    )  # degrees, sideways and up or down, before lids draw it half of the way back
+    gaze_sd: tuple[float, float] = (16.0, 9.0)  # degrees, sideways and, before lids draw it half back, up or down
 
     def __post_init__(self) -> None:
         _share("expression", neutral=self.neutral, smile=self.smile, blink=self.blink)
