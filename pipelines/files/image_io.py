@@ -67,7 +67,8 @@ def decode(data: bytes, name: str) -> NDArray[np.uint8]:
         name: what messages call it.
 
     Returns:
-        (H, W, 3) RGB uint8; 16 bits are scaled to 8, alpha is dropped, CMYK converted, EXIF rotation applied.
+        (H, W, 3) RGB uint8; 16 bits and floats are scaled to 8, alpha is dropped, CMYK converted, EXIF rotation
+        applied.
 
     Raises:
         Rejected: whatever is wrong: empty, no image, truncated, damaged, or larger than MAX_PIXELS.
@@ -155,12 +156,22 @@ def _decode_other(data: bytes, name: str) -> NDArray[np.uint8]:
 
 
 def _pixels(picture: Image.Image) -> NDArray[np.uint8]:
-    """The first frame as (H, W, 3) RGB; 16 bits are scaled, which Pillow would clip."""
-    if picture.mode.startswith("I"):
-        deep = np.asarray(picture)
-        grey = (np.clip(deep, 0, 65535) >> 8).astype(np.uint8)
-        return np.repeat(grey[..., None], 3, axis=2)
-    return np.asarray(picture.convert("RGB"), np.uint8)
+    """The first frame as (H, W, 3) RGB; 16 bits and floats are scaled, which Pillow would clip."""
+    if picture.mode == "F":
+        grey = _from_floats(np.asarray(picture))
+    elif picture.mode.startswith("I"):
+        grey = (np.clip(np.asarray(picture), 0, 65535) >> 8).astype(np.uint8)
+    else:
+        return np.asarray(picture.convert("RGB"), np.uint8)
+    return np.repeat(grey[..., None], 3, axis=2)
+
+
+def _from_floats(values: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """Floats as uint8; no number is black. Files do not say which value is white: 1, 255 or 65535, the first that the
+    largest value is at most twice as much as, since resampled pictures overshoot a little."""
+    largest = np.max(values, where=np.isfinite(values), initial=0)
+    white = next((white for white in (1, 255) if largest <= 2 * white), 65535)
+    return np.nan_to_num(np.rint(np.clip(values / white, 0, 1) * 255)).astype(np.uint8)
 
 
 def _with_opencv(data: bytes, name: str) -> NDArray[np.uint8]:

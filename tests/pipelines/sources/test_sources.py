@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 from pathlib import Path
 
@@ -180,6 +181,17 @@ def test_a_bomb_is_refused_unread(tmp_path: Path) -> None:
     Image.new("L", (side, side)).save(tmp_path / "bomb.png")
     with pytest.raises(Rejected, match="pixels"):
         decode((tmp_path / "bomb.png").read_bytes(), "bomb.png")
+
+
+@pytest.mark.parametrize("white", [1, 255, 65535])
+def test_floats_are_scaled_by_their_range(picture: np.ndarray, white: int) -> None:
+    grey, data = picture[..., 0], io.BytesIO()
+    floats = grey.astype(np.float32) / 255 * white
+    floats[0, :3] = -0.1 * white, 1.1 * white, np.nan  # as resampling overshoots, and where nothing was measured
+    Image.fromarray(floats).save(data, "TIFF")
+    found = decode(data.getvalue(), "floats.tif")
+    assert np.array_equal(found[1:], np.repeat(grey[1:, :, None], 3, axis=2))
+    assert found[0, :3, 0].tolist() == [0, 255, 0]
 
 
 def test_pictures_of_all_kinds(tmp_path: Path, picture: np.ndarray) -> None:
