@@ -19,6 +19,7 @@ from fakeit.pipelines.dense_points import DENSE
 from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.faces.box import Box, from_landmarks
 from fakeit.pipelines.faces.box_fit import box_fit
+from fakeit.pipelines.faces.crop import Picture, eye_angle
 from fakeit.pipelines.landmarks import scheme
 from fakeit.pipelines.sources import HIDDEN, Sample, Source, read_sample
 
@@ -76,8 +77,8 @@ def collect(
         landmarker: of any scheme.
         source: labelled.
         samples: of that source.
-        boxes: "true": the tight box of the true points; "detector": as a user would have it, the detection that
-            overlaps the true box most, or none.
+        boxes: "true": the tight box of the true points, its crop turned by the true eyes where training turned crops;
+            "detector": as a user would have it, the detection that overlaps the true box most, or none.
         mirrored: whether the mirrored pictures are shown to it as well, for the fit of an adapter.
 
     Raises:
@@ -88,7 +89,6 @@ def collect(
     missing = np.full((scheme(landmarker.metadata.scheme).count, 2), np.nan, np.float32)
     crop = landmarker.metadata.crop
     shown = [landmarker, Landmarker(Mirrored(landmarker.backend), landmarker.config)][: 1 + mirrored]
-    passes = 0 if boxes == "true" else None
     for sample in samples:
         try:
             annotation, pixels = read_sample(source, sample)
@@ -99,7 +99,10 @@ def collect(
             rejected.append(str(error))
             continue
         for one, made in zip(shown, faces, strict=False):
-            made.append(one.read([pixels], [[box]], passes)[0][0] if box else None)
+            if boxes == "true":
+                made.append(_in_true_box(one, pixels, true_box, truth, source.scheme))
+            else:
+                made.append(one.read([pixels], [[box]])[0][0] if box else None)
         kept.append(sample)
         truths.append(truth)
         seen.append(annotation.visibility != HIDDEN)
@@ -123,6 +126,17 @@ def collect(
         None if np.all(seen) else np.array(seen),
         mirror[0] if mirrored else None,
     )
+
+
+def _in_true_box(
+    landmarker: Landmarker, pixels: NDArray[np.uint8], box: Box, truth: NDArray[np.floating], source: str
+) -> Face:
+    """What is said of a face (truth (K, 2) source pixels, in scheme `source`) in the crop that training would have
+    made."""
+    crop = landmarker.metadata.crop
+    if crop.align == "square":
+        return landmarker.read([pixels], [[box]], 0)[0][0]
+    return landmarker.read_crops(Picture(pixels, crop.colour, 1), [(box, eye_angle(truth, source))])[0]
 
 
 def _gathered(

@@ -19,11 +19,13 @@ from fakeit.model.evaluation.protocols import PROTOCOLS, protocol
 from fakeit.model.evaluation.runner import BenchmarkConfig, agreement_on, benchmark, fit_adapter_on, fit_boxes_on, log
 from fakeit.model.evaluation.scoring import common_scheme
 from fakeit.model.inference.adapter import stored_names
+from fakeit.model.inference.backends import ModelMetadata, Output
 from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig
 from fakeit.model.tracking import model_registry
 from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.faces import box_fit
 from fakeit.pipelines.faces.box import Box
+from fakeit.pipelines.faces.crop import CropConfig, eye_angle
 from fakeit.pipelines.faces.draw import write_image
 from fakeit.pipelines.landmarks import scheme
 from fakeit.pipelines.sources import KINDS, Annotation, Sample, annotate
@@ -189,6 +191,24 @@ def test_both_ways_of_finding_faces(patches: None) -> None:
     for wanted in ("<svg", "data:image/jpeg", "occluded", "yaw 0–15°", "jaw", "7.pts: damaged"):
         assert wanted in result.html
     assert json.loads(result.json)["figures"]
+
+
+def test_true_boxes_are_turned_by_the_eyes_where_training_turned_crops() -> None:
+    """Such networks were shown faces as they lie, which they had never seen."""
+
+    class Level(Reader):
+        """Says that a face whose eyes are not level in its crop is in the middle."""
+
+        def run(self, crops: np.ndarray) -> Output:
+            said = super().run(crops)
+            level = [abs(eye_angle(points, "face70")) < 1 for points in said.points]
+            return said._replace(points=np.where(np.array(level)[:, None, None], said.points, np.float32(0.5)))
+
+    by_eyes = Level(ModelMetadata("face70", CropConfig(size=128, margin=0.2, align="eyes"), sigma=True))
+    source = Patches()
+    held = predictions.collect(Landmarker(by_eyes), source, source.samples(), "true", mirrored=True)
+    truth = np.stack([source._drawn(sample)[1] for sample in held.samples])
+    assert np.abs(held.said.points - truth).max() < 0.5
 
 
 def test_an_adapter_removes_the_labels_habit(patches: None) -> None:
