@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -94,6 +95,7 @@ class ShardedDataset:
         self._row_weight = np.full(self.rows, np.nan)  # Σ weight of a row's points: the manifest's, or when opened
         self._take_weights()
         self._opened: OrderedDict[int, Future[OpenShard]] = OrderedDict()
+        self._lock = threading.RLock()  # of `_opened`: a step that is skipped names its rows while others are gathered
         self._pool = ThreadPoolExecutor(1, "shards")
 
     def _take_weights(self) -> None:
@@ -149,12 +151,13 @@ class ShardedDataset:
     def prepare(self, rows: Rows) -> None:
         """Begins to open the shards of these rows, in the background."""
         needed = set(self._shards_of(rows).tolist())
-        for index in sorted(needed):
-            if index in self._opened:
-                self._opened.move_to_end(index)
-            else:
-                self._opened[index] = self._pool.submit(self._open, index)
-        self._release(needed)
+        with self._lock:
+            for index in sorted(needed):
+                if index in self._opened:
+                    self._opened.move_to_end(index)
+                else:
+                    self._opened[index] = self._pool.submit(self._open, index)
+            self._release(needed)
 
     def _release(self, needed: set[int]) -> None:
         """Closes the shards that were used longest ago, where more are open than may be."""
@@ -167,9 +170,11 @@ class ShardedDataset:
 
     def opened(self, index: int) -> OpenShard:
         """A shard, opened at the latest now."""
-        if index not in self._opened:
-            self.prepare(self.firsts[index : index + 1])
-        return self._opened[index].result()
+        with self._lock:
+            if index not in self._opened:
+                self.prepare(self.firsts[index : index + 1])
+            shard = self._opened[index]
+        return shard.result()
 
     def row_weights(self, rows: Rows) -> float:
         """Σ weight of all points of these rows, dense ones not counted."""

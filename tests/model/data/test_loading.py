@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import json
 import os
 import pickle
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -334,6 +337,28 @@ def test_no_more_shards_stay_open_than_may(tmp_path: Path, monkeypatch: pytest.M
     del store, loader
     gc.collect()
     assert _open_shards() <= before
+
+
+def test_two_threads_may_ask_for_shards(tmp_path: Path) -> None:
+    """On a GPU a skipped step's rows are named in one thread while another gathers the next batches: the books of what
+    is open were changed under it (KeyError, "mutated during iteration")."""
+    store = open_store(make_dataset(tmp_path / "set", train=(3,) * 12, size=16, codec="png", val=()), keep=1)
+    store._read = functools.cache(store._read)
+    names = store.ids(np.arange(store.rows))
+
+    def some(seed: int) -> None:
+        random = np.random.default_rng(seed)
+        for _ in range(200):
+            rows = random.integers(0, store.rows, 4)
+            assert store.ids(rows) == [names[row] for row in rows]
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(some, range(4)))
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def test_labels_lie_in_memory_only_while_their_shard_is_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
