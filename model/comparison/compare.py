@@ -119,6 +119,13 @@ def _check(
         raise FakeitError(f"comparison {config.name} trains on real faces: name some with --photographs")
     if config.uses_photographs and config.register:
         raise FakeitError(f'comparison {config.name} trains on real faces; its conf is to say register = ""')
+    choosing = ("val",) if config.search else ("val", "test")
+    if not any(manifest.rows(split) for split in choosing):
+        what = "a search chooses by the faces" if config.search else "cells are judged by faces"
+        raise FakeitError(
+            f"dataset {dataset}: {what} of its split {' or '.join(choosing)}, which has none; "
+            "make it with split.val above 0"
+        )
     grid.check_same_faces(dataset, grid.cells(config, manifest, photographs=photographs))
 
 

@@ -15,7 +15,7 @@ from tiny_dataset import make_dataset
 
 from fakeit.model.comparison import grid, rates, slots
 from fakeit.model.comparison.compare import compare
-from fakeit.model.comparison.config import Axis, Budget, ComparisonConfig, Point, RateSearch
+from fakeit.model.comparison.config import Axis, Budget, ComparisonConfig, Dimension, Point, RateSearch, SearchConfig
 from fakeit.model.comparison.grid import Cell
 from fakeit.model.comparison.pace import Paces
 from fakeit.model.comparison.photographs import PhotographSet
@@ -228,3 +228,14 @@ def test_training_on_real_faces_registers_nothing_and_needs_some(tmp_path: Path)
     twice = (PhotographSet("A", "300w", "x"), PhotographSet("A", "300w", "y"))
     with pytest.raises(FakeitError, match="two sets of real faces are called 'A'"):
         compare(_config(Budget(samples=100)), ours, tmp_path / "out", real=twice)
+
+
+def test_faces_to_choose_by_are_asked_for_before_anything_is_trained(tmp_path: Path) -> None:
+    """After the first trial's whole training it read KeyError: 'val'."""
+    tested = str(make_dataset(tmp_path / "a", train=(40, 40), val=(), test=(5,)))
+    config = _config(Budget(samples=100), search=SearchConfig(1, (Dimension("optimiser.lr", 1e-4, 1e-2),)))
+    with pytest.raises(FakeitError, match="a: a search chooses by the faces of its split val, .*split.val above 0"):
+        compare(config, tested, tmp_path / "out")
+    neither = str(make_dataset(tmp_path / "b", train=(40, 40), val=()))
+    with pytest.raises(FakeitError, match="b: cells are judged by faces of its split val or test, which has none"):
+        compare(_config(Budget(samples=100)), neither, tmp_path / "out")
