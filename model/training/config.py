@@ -22,7 +22,8 @@ class LoopConfig:
     Attributes:
         epochs: of the session. minutes: stop after so long in all, whatever was resumed meanwhile; 0 is no limit.
         seed: of weights, order, augmentation, dropout.
-        monitor: the validation figure that chooses the best checkpoint; the lowest wins.
+        monitor: the validation figure that chooses the best checkpoint; the lowest wins. "nme" is of faces whose eyes
+            are labelled.
         patience: epochs without a better one until training stops; 0 is never.
         validate_every: epochs between validations. validate_batch: rows a rank.
         precision: of the forward pass; weights stay float32. "auto" is bf16 where this network's step is quicker with

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -74,6 +75,23 @@ def verify_datasets(stores: Sequence[ShardedDataset], comm: Comm) -> None:
     found = [said for said in comm.gather(problem) if said]
     if found:
         raise FakeitError(found[0])
+
+
+def check_monitor(figure: str, validation: ShardedDataset) -> None:
+    """Raises FakeitError where the NME is to choose the best epoch and no face to validate on has one, which is over
+    the distance of its eyes. Looks only as far as the first that has."""
+    if figure != "nme" or not validation.rows:
+        return
+    known = scheme(validation.scheme)
+    eyes = [*known.left_eye, *known.right_eye]
+    for index in range(len(validation.places)):
+        if np.isfinite(validation.opened(index).landmarks[:, eyes]).all((1, 2)).any():
+            return
+    raise FakeitError(
+        f"train.monitor is 'nme', which is over the distance of the eyes; in dataset {validation.mix[0].path} no face "
+        f"of the split val has {' and '.join(known.names[eye] for eye in eyes)} of {known.title}: "
+        "monitor 'mse', 'mae' or 'loss'"
+    )
 
 
 def prepare_folder(

@@ -34,6 +34,7 @@ from fakeit.model.training.progress import Progress
 from fakeit.model.training.setup import (
     STEPS,
     check_fits,
+    check_monitor,
     device_of,
     make_network,
     prepare_folder,
@@ -117,6 +118,7 @@ class Trainer:
         # The whole split, however much of the training rows an epoch sees.
         self.validation = ShardedDataset([DatasetSpec(dataset)], "val", reader, self.training.scheme)
         verify_datasets((self.training, self.validation), comm)
+        check_monitor(config.train.monitor, self.validation)
         if self.training.rows == 0:
             raise FakeitError(f"dataset {dataset} has no training rows")
         self.scheme = scheme_named(self.training.scheme)

@@ -66,6 +66,14 @@ def test_it_learns(tmp_path: Path) -> None:
     assert (tmp_path / "run" / "predictions.png").stat().st_size > 1000
 
 
+def test_an_nme_that_no_face_has_chooses_nothing(dataset: str, tmp_path: Path) -> None:
+    """No epoch was ever the best: after the whole training there was no best.pt, and nothing said so."""
+    config = replace(CONFIG, input=InputConfig(scheme="ibug68"))  # of which five points know no corner of an eye
+    with pytest.raises(FakeitError, match="dataset .*/set no face of the split val has .* of ibug68: monitor 'mse'"):
+        run(replace(config, train=replace(config.train, monitor="nme")), dataset, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("augment", [None, ROTATION], ids=["plain", "augmented"])
 def test_two_runs_of_one_seed_are_the_same(dataset: str, tmp_path: Path, augment: AugmentConfig | None) -> None:
     config = replace(CONFIG, augment=augment, train=replace(CONFIG.train, epochs=2, checkpoint_minutes=5))
