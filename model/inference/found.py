@@ -67,22 +67,23 @@ class Faces(list[Face]):
 
     def to_json(self) -> str:
         """As `fakeit predict --output x.json` writes one picture."""
-        from fakeit.model.inference.output_formats import as_json
+        from fakeit.model.inference.output_formats import as_text
 
-        return as_json([self.result], self.scheme)
+        return as_text([self.result], "json", self.scheme)
 
     def to_coco(self) -> dict[str, Any]:
         """COCO keypoints: images, annotations, categories."""
-        from fakeit.model.inference.output_formats import as_coco
+        from fakeit.model.inference.output_formats import as_text
 
-        return dict(json.loads(as_coco([self.result], self.scheme)))
+        return dict(json.loads(as_text([self.result], "coco", self.scheme)))
 
     def to_pts(self, path: str | Path, face: int = 0) -> None:
         """Writes one face's points as iBUG's `.pts`, which counts pixels from 1."""
+        from fakeit.model.inference.output_formats import as_pts
+
         if not 0 <= face < len(self):
             raise FakeitError(f"{path}: there is no face {face}; {len(self)} were found")
-        lines = "\n".join(f"{x + 1:.3f} {y + 1:.3f}" for x, y in self[face].points)
-        Path(path).write_text(f"version: 1\nn_points: {len(self[face].points)}\n{{\n{lines}\n}}\n")
+        Path(path).write_text(as_pts(self[face]))
 
     def draw(self, path: str | Path | None = None) -> NDArray[np.uint8]:
         """The picture with points, red where the network is unsure: (H, W, 3) uint8 RGB; written to `path` if given."""

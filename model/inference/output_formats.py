@@ -71,7 +71,7 @@ class ResultWriter:
             {p: self._names.take(f"{s}.pts", f"{p}.pts") for p, s in self._stems.items()} if kind == "pts" else {}
         )
         self._rows = 0
-        self._faces = 0
+        self._text = _Text(kind, scheme_name)
         self._partial = output + PARTIAL
         self._file: IO[str] | None = None
         self._beside: IO[str] | None = None  # COCO's annotations, which stand behind all images
@@ -86,18 +86,9 @@ class ResultWriter:
             self._file = open(self._partial, "w", encoding="utf-8", newline="")  # noqa: SIM115
             if kind == "coco":
                 self._beside = open(f"{self._partial}.faces", "w", encoding="utf-8")  # noqa: SIM115
-            self._file.write(self._begin())
+            self._file.write(self._text.begin())
         except OSError as error:
             raise FakeitError(f"output {output}: cannot be written ({error})") from error
-
-    def _begin(self) -> str:
-        count = scheme(self.scheme).count
-        if self.kind == "csv":
-            return ",".join(["image", *(f"{axis}{i}" for i in range(count) for axis in "xy")]) + "\n"
-        if self.kind == "json":
-            head = json.dumps({"scheme": self.scheme, "names": scheme(self.scheme).names}, indent=1)
-            return head[: head.rindex("\n}")] + ',\n "pictures": ['
-        return '{"images": ['
 
     def add(self, found: ImageResult) -> None:
         """Writes what was found in one picture or frame. Raises FakeitError where that is not possible."""
@@ -106,29 +97,18 @@ class ResultWriter:
                 self._add_pts(found)
                 return
             assert self._file is not None
-            if self.kind == "csv":
-                self._file.write(_csv_rows(found, scheme(self.scheme).count))
-            elif self.kind == "json":
-                self._file.write(("," if self._rows else "") + "\n" + json.dumps(_as_dict(found), indent=1))
-            else:
-                self._add_coco(found)
+            picture, faces = self._text.add(found)
+            self._file.write(picture)
+            if self._beside is not None:
+                self._beside.write(faces)
+                self._beside.flush()
             self._rows += 1
             self._file.flush()
         except OSError as error:
             raise FakeitError(f"output {self.output}: cannot be written ({error})") from error
 
-    def _add_coco(self, found: ImageResult) -> None:
-        assert self._file is not None and self._beside is not None
-        index = self._rows + 1
-        image = {"id": index, "file_name": found.image, "width": found.width, "height": found.height}
-        self._file.write((", " if self._rows else "") + json.dumps(image))
-        for face in found.faces:
-            self._faces += 1
-            self._beside.write((", " if self._faces > 1 else "") + json.dumps(_coco_face(face, self._faces, index)))
-        self._beside.flush()
-
     def _add_pts(self, found: ImageResult) -> None:
-        """`NAME.pts` for a picture's first face, `NAME_2.pts` … for more; iBUG counts pixels from 1."""
+        """`NAME.pts` for a picture's first face, `NAME_2.pts` … for more."""
         for number, face in enumerate(found.faces, 1):
             name = found.image.replace("#", "_")
             stem = self._stems.get(found.image, name if "#" in found.image else posixpath.splitext(name)[0])
@@ -137,24 +117,21 @@ class ResultWriter:
             path = inside(self.output, first or self._names.take(f"{stem}{suffix}.pts", f"{name}{suffix}.pts"))
             self._sources.check_annotation(path)
             os.makedirs(os.path.dirname(path), exist_ok=True)
-            lines = "\n".join(f"{x + 1:.3f} {y + 1:.3f}" for x, y in face.points)
             with write_atomically(path, durable=False) as file:
-                file.write(f"version: 1\nn_points: {len(face.points)}\n{{\n{lines}\n}}\n".encode())
+                file.write(as_pts(face).encode())
 
     def close(self) -> None:
         """Puts the whole in place. Raises FakeitError where that is not possible."""
         if self._file is None:
             return
         try:
-            if self.kind == "json":
-                self._file.write("\n ]\n}\n")
-            elif self._beside is not None:
+            self._file.write(self._text.middle())
+            if self._beside is not None:
                 self._beside.close()
-                self._file.write('], "annotations": [')
                 with open(f"{self._partial}.faces", encoding="utf-8") as faces:
                     while piece := faces.read(1 << 20):
                         self._file.write(piece)
-                self._file.write(f'], "categories": [{json.dumps(_coco_category(self.scheme))}]}}\n')
+            self._file.write(self._text.end())
             self._file.close()
             os.replace(self._partial, self.output)
             if self._beside is not None:
@@ -188,11 +165,63 @@ def write(found: Iterable[ImageResult], output: str, kind: str, scheme_name: str
             writer.add(picture)
 
 
-def as_csv(found: Sequence[ImageResult], scheme_name: str) -> str:
-    """`image,x0,y0,…` in source pixels; a picture without a face has an empty row."""
-    count = scheme(scheme_name).count
-    head = ",".join(["image", *(f"{axis}{i}" for i in range(count) for axis in "xy")])
-    return head + "\n" + "".join(_csv_rows(picture, count) for picture in found)
+def as_text(found: Iterable[ImageResult], kind: str, scheme_name: str) -> str:
+    """A whole file of FORMATS but pts, as `ResultWriter` writes it."""
+    text = _Text(kind, scheme_name)
+    added = [text.add(picture) for picture in found]
+    pictures, faces = ("".join(parts) for parts in zip(*added, strict=True)) if added else ("", "")
+    return text.begin() + pictures + text.middle() + faces + text.end()
+
+
+def as_pts(face: Face) -> str:
+    """One face as iBUG's `.pts`, which counts pixels from 1."""
+    lines = "\n".join(f"{x + 1:.3f} {y + 1:.3f}" for x, y in face.points)
+    return f"version: 1\nn_points: {len(face.points)}\n{{\n{lines}\n}}\n"
+
+
+class _Text:
+    """A file's text, piece by piece as pictures are found.
+
+    CSV: `image,x0,y0,…` in source pixels; a picture without a face has an empty row. JSON: a list of pictures, each
+    with its faces' points, confidence and box. COCO keypoints (https://cocodataset.org/#format-data) count pixels from
+    their corners: half a pixel is added to points and boxes, whose pixel centres are whole numbers here.
+    """
+
+    def __init__(self, kind: str, scheme_name: str) -> None:
+        self._kind, self._scheme, self._pictures, self._faces = kind, scheme_name, 0, 0
+
+    def begin(self) -> str:
+        points = scheme(self._scheme)
+        if self._kind == "csv":
+            return ",".join(["image", *(f"{axis}{i}" for i in range(points.count) for axis in "xy")]) + "\n"
+        if self._kind == "json":
+            head = json.dumps({"scheme": self._scheme, "names": points.names}, indent=1)
+            return head[: head.rindex("\n}")] + ',\n "pictures": ['
+        return '{"images": ['
+
+    def add(self, found: ImageResult) -> tuple[str, str]:
+        """What a picture adds, and what it adds behind all pictures: COCO's annotations stand there."""
+        self._pictures += 1
+        if self._kind == "csv":
+            return _csv_rows(found, scheme(self._scheme).count), ""
+        more = self._pictures > 1
+        if self._kind == "json":
+            return (",\n" if more else "\n") + json.dumps(_as_dict(found), indent=1), ""
+        image = {"id": self._pictures, "file_name": found.image, "width": found.width, "height": found.height}
+        faces = ""
+        for face in found.faces:
+            self._faces += 1
+            faces += (", " if self._faces > 1 else "") + json.dumps(_coco_face(face, self._faces, self._pictures))
+        return (", " if more else "") + json.dumps(image), faces
+
+    def middle(self) -> str:
+        """Between what pictures add and what they add behind."""
+        return '], "annotations": [' if self._kind == "coco" else ""
+
+    def end(self) -> str:
+        if self._kind == "coco":
+            return f'], "categories": [{json.dumps(_coco_category(self._scheme))}]}}\n'
+        return "\n ]\n}\n" if self._kind == "json" else ""
 
 
 def _csv_rows(picture: ImageResult, count: int) -> str:
@@ -203,13 +232,6 @@ def _csv_rows(picture: ImageResult, count: int) -> str:
     if not picture.faces:
         table.writerow([picture.image, *[""] * (2 * count)])
     return text.getvalue()
-
-
-def as_json(found: Sequence[ImageResult], scheme_name: str) -> str:
-    """A list of pictures, each with its faces' points, confidence and box."""
-    pictures = [_as_dict(picture) for picture in found]
-    made = {"scheme": scheme_name, "names": scheme(scheme_name).names, "pictures": pictures}
-    return json.dumps(made, indent=1) + "\n"
 
 
 def _as_dict(picture: ImageResult) -> dict[str, Any]:
@@ -227,19 +249,6 @@ def _as_dict(picture: ImageResult) -> dict[str, Any]:
         **({"problem": picture.problem} if picture.problem else {}),
         "faces": [one(face) for face in picture.faces],
     }
-
-
-def as_coco(found: Sequence[ImageResult], scheme_name: str) -> str:
-    """COCO keypoints (https://cocodataset.org/#format-data), which count pixels from their corners: half a pixel is
-    added to points and boxes, whose pixel centres are whole numbers here."""
-    images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
-    for index, picture in enumerate(found, 1):
-        images.append({"id": index, "file_name": picture.image, "width": picture.width, "height": picture.height})
-        for face in picture.faces:
-            annotations.append(_coco_face(face, len(annotations) + 1, index))
-    made = {"images": images, "annotations": annotations, "categories": [_coco_category(scheme_name)]}
-    return json.dumps(made) + "\n"
 
 
 def _coco_face(face: Face, number: int, image: int) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from PIL import Image
 
 from fakeit.model.inference.batch import Summary, predict
 from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig
-from fakeit.model.inference.output_formats import as_coco, as_csv, as_json, choose_format, write
+from fakeit.model.inference.output_formats import as_text, choose_format, write
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.box import Box, from_landmarks
 from fakeit.pipelines.faces.box_table import read_boxes
@@ -79,7 +79,7 @@ def test_every_picture_has_one_row_whatever_it_is(odd: Path) -> None:
     assert not found["animated.gif"].problem  # its first frame
     assert not found["cmyk.jpg"].problem
     assert summary.unread == 4 and "4 could not be read" in summary.line()
-    table = list(csv.reader(io.StringIO(as_csv(list(found.values()), "face70"))))
+    table = list(csv.reader(io.StringIO(as_text(found.values(), "csv", "face70"))))
     assert len(table) == len(found) + 1 and all(len(row) == 141 for row in table)
     assert set(next(row for row in table if row[0] == "text.jpg")[1:]) == {""}
 
@@ -175,9 +175,9 @@ def test_formats(tmp_path: Path) -> None:
     image, true = face_picture()
     write_image(str(tmp_path / "a.png"), image)
     found = list(predict(landmarker(), expand([str(tmp_path / "a.png")]), Summary()))
-    plain = json.loads(as_json(found, "face70"))
+    plain = json.loads(as_text(found, "json", "face70"))
     assert np.allclose(plain["pictures"][0]["faces"][0]["points"], true, atol=0.5)
-    coco = json.loads(as_coco(found, "face70"))
+    coco = json.loads(as_text(found, "coco", "face70"))
     points = np.array(coco["annotations"][0]["keypoints"]).reshape(70, 3)
     assert np.allclose(points[:, :2] - 0.5, true, atol=0.5) and (points[:, 2] == 2).all()
     assert coco["categories"][0]["keypoints"][68] == "left_pupil"

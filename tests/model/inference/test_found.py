@@ -11,6 +11,7 @@ import pytest
 
 import fakeit
 from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig
+from fakeit.model.inference.output_formats import write
 from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.faces.draw import write_image
 from fakeit.pipelines.files.image_io import read_image
@@ -38,6 +39,8 @@ def test_a_picture_s_faces_turn_into_what_others_read(landmarker: Landmarker, tm
     assert len(table) == 140 and table.iloc[75]["name"] == "jaw_5" and table.iloc[75]["face"] == 1
     assert np.allclose(table[["x", "y"]].to_numpy().reshape(2, 70, 2), points)
     assert json.loads(faces.to_json())["pictures"][0]["image"] == "two.png"
+    write([faces.result], str(tmp_path / "two.json"), "json", faces.scheme)
+    assert faces.to_json() == (tmp_path / "two.json").read_text(), "to the byte as a file that predict writes"
     assert [a["num_keypoints"] for a in faces.to_coco()["annotations"]] == [70, 70]
     faces.to_pts(tmp_path / "second.pts", 1)
     assert np.allclose(read_pts(str(tmp_path / "second.pts"), 70), points[1], atol=1e-3)
