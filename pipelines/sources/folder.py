@@ -23,9 +23,9 @@ from fakeit.pipelines.files.text_files import TABLE_LIMIT, TableRow, read_text, 
 from fakeit.pipelines.files.walking import list_inputs
 from fakeit.pipelines.landmarks import scheme
 from fakeit.pipelines.sources import Annotation, Sample, SampleList, annotate
-from fakeit.pipelines.sources.matching import PICTURE, ROW, Matching
+from fakeit.pipelines.sources.matching import PICTURE, REPEATED, ROW, Matching
 
-AMBIGUOUS, REPEATED = "rows that name several pictures", "rows that repeat another"
+AMBIGUOUS = "rows that name several pictures"
 _IMAGE_COLUMNS = ("image", "image_name", "image_path", "file", "filename", "file_name", "name", "path", "picture")
 _AXIS_LAST, _AXIS_FIRST = re.compile(r"(?:.*\D)?(\d+)[ _.-]?([xy])"), re.compile(r"(?:.*[^a-z])?([xy])[ _.-]?(\d+)")
 

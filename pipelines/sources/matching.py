@@ -16,7 +16,7 @@ from fakeit.pipelines.files.walking import HIDDEN, Listing
 from fakeit.pipelines.sources import Sample, SampleList, Unmatched, summary
 
 PICTURE, POINTS, ROW = "pictures without points", "points without a picture", "rows without a picture"
-PASSED_OVER = "names passed over"
+REPEATED, PASSED_OVER = "rows that repeat another", "names passed over"
 _ANNOTATIONS = (".pts", "_ldmks.txt", ".csv")
 _PREFERRED = (".png", ".jpg", ".jpeg")  # where one stem has several pictures
 

@@ -20,7 +20,7 @@ from fakeit.pipelines.files.storage import join_member
 from fakeit.pipelines.files.text_files import TABLE_LIMIT, lines_of, read_text
 from fakeit.pipelines.files.walking import list_inputs
 from fakeit.pipelines.sources import Annotation, Sample, SampleList, annotate
-from fakeit.pipelines.sources.matching import PICTURE, ROW, Matching
+from fakeit.pipelines.sources.matching import PICTURE, REPEATED, ROW, Matching
 from fakeit.pipelines.sources.point_files import parse_numbers
 
 POINTS = 98
@@ -68,14 +68,16 @@ class Wflw:
         faces: dict[str, int] = {}
         for sample in found.values():
             faces[sample.group] = faces.get(sample.group, 0) + 1
+        here: set[str] = set()
         for number, line in enumerate(lines, 1):
             words = line.split()
             if not words:
                 continue
             where, name = f"{location}:{number}", printable(words[-1])
+            told = f"{name} ({printable(where)})"
             pictures = index.find(_key(words[-1]))
             if len(pictures) != 1:  # a list may not name what lies elsewhere
-                books.expect([f"{name} ({printable(where)})"], ROW)
+                books.expect([told], ROW)
                 continue
             books.take(pictures[0])
             key = f"{words[-1]}:{_rounded(words[:4])}"  # several faces of one picture differ in their first points
@@ -83,7 +85,11 @@ class Wflw:
             attributes, problem = _attributes(values[4:10], printable(where))
             if named in ATTRIBUTES:
                 attributes[named] = 1
-            if key in found:
+            if key in here or (key in found and found[key].split != split):
+                books.expect([told], REPEATED)
+                continue
+            here.add(key)
+            if key in found:  # by another list of the split: a subset's
                 found[key].attributes.update(attributes)
                 continue
             annotation = (where, words[: 2 * POINTS], values[:4], len(words))

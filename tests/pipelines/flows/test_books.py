@@ -148,10 +148,8 @@ def test_points_of_face_synthetics_without_a_picture(tmp_path: Path) -> None:
 
 def _wflw(folder: Path, *lines: str) -> tuple[Source, SampleList]:
     put(folder, "WFLW_images/p/1.jpg", "WFLW_images/p/2.jpg")
-    lists = folder / "WFLW_annotations"
-    lists.mkdir()
-    (lists / "list_98pt_rect_attr_train_test").mkdir()
-    (lists / "list_98pt_rect_attr_train_test/list_98pt_rect_attr_train.txt").write_text("\n".join(lines))
+    place = "WFLW_annotations/list_98pt_rect_attr_train_test/list_98pt_rect_attr_train.txt"
+    put(folder, place, data="\n".join(lines).encode())
     source = open_source("wflw", str(folder))
     return source, source.samples()
 
@@ -169,6 +167,22 @@ def test_attributes_as_tools_write_them(tmp_path: Path) -> None:
         with pytest.raises(Rejected, match=words):
             read_sample(source, sample)
     assert kinds(samples) == {"rows without a picture": 1}
+
+
+def test_a_face_that_a_wflw_list_repeats_is_counted(tmp_path: Path) -> None:
+    """It was one with the first, and no book had the line."""
+    points = " ".join(f"{3 + 2 * (i % 14)} {3 + 3 * (i // 14)}" for i in range(98))
+    line = f"{points} 2 2 32 30 1 0 0 0 1 0 p/1.jpg"
+    for name, lines in (("rect_attr_test", [line]), ("test_blur", [line.replace(" 2 2 32 30 1 0 0 0 1 0", "")])):
+        put(tmp_path, f"WFLW_annotations/list_98pt_{name}.txt", data="\n".join(lines).encode())
+    _, samples = _wflw(tmp_path, line, line.replace("1.jpg", "2.jpg"), line.replace("1.jpg", "2.jpg"))
+    assert [(s.id, s.split, s.attributes["blur"]) for s in samples] == [
+        ("p/1.jpg:0", "test", 1),
+        ("p/2.jpg:0", "train", 0),
+    ]
+    repeated = [u.name.rsplit("/", 1)[1] for u in samples.unmatched]
+    assert repeated == ["list_98pt_rect_attr_train.txt:1)", "list_98pt_rect_attr_train.txt:3)"]
+    assert kinds(samples) == {"rows that repeat another": 2}
 
 
 def test_the_line_adds_up_and_stands_in_the_manifest(tmp_path: Path) -> None:
