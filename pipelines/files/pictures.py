@@ -18,15 +18,15 @@ from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.files.file_names import PICTURES, WRITABLE, OutputNames, climbs, is_picture, is_video, printable
 from fakeit.pipelines.files.outputs import Sources, inside
 from fakeit.pipelines.files.storage import exists, is_archive, is_url, join_member, split_member
-from fakeit.pipelines.files.walking import HIDDEN, list_inputs
+from fakeit.pipelines.files.walking import HIDDEN, UNREADABLE, list_inputs
 
 _DRAWN = re.compile(r"(.+)\.points(\.\w+)(?:\.png)?")  # what `drawn_beside` has put beside its picture
 
 
 @dataclass(frozen=True)
 class PictureFile:
-    """A picture that was asked for. `name`: relative to the folder it was found in, as tables call it; `problem`: why
-    it is not read, where its name has shown that already."""
+    """A picture that was asked for, or a folder that cannot be listed. `name`: relative to the folder it was found in,
+    as tables call it; `problem`: why it is not read, where that is known already."""
 
     name: str
     location: str
@@ -86,7 +86,7 @@ def _expand_folder(place: str) -> list[PictureFile]:
     names = [n for n in names if not ((drawn := _DRAWN.fullmatch(n)) and drawn[1] + drawn[2] in known)]
     made = [PictureFile(printable(name.replace("\\", "/")), join_member(place, name)) for name in names]
     for name, why in listing.passed_over:
-        if why != HIDDEN and (is_picture(name) or is_video(name)):
+        if why.startswith(UNREADABLE) or (why != HIDDEN and (is_picture(name) or is_video(name))):
             made.append(
                 PictureFile(printable(posixpath.basename(name)), join_member(place, name), f"{printable(name)}: {why}")
             )

@@ -17,7 +17,7 @@ from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.files.file_names import any_junk, climbs, is_junk
 from fakeit.pipelines.files.storage import archive_members, exists, file_system, is_archive, is_url
 
-HIDDEN = "a file that a system left behind"
+HIDDEN, UNREADABLE = "a file that a system left behind", "a folder that cannot be read"
 READ_AHEAD = 16  # folders
 
 
@@ -101,7 +101,7 @@ def walk_folders(root: str, listing: Listing, keep: bool = True) -> Iterator[tup
             except OSError as error:
                 if not folder.name:
                     raise
-                listing.passed_over.append((folder.name, str(error)))
+                listing.passed_over.append((folder.name, f"{UNREADABLE}: {error.strerror or error}"))
                 continue
             before = f"{folder.name}/" if folder.name else ""
             for name, kind in others:

@@ -86,7 +86,10 @@ def test_a_folder_that_may_not_be_read_is_counted(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(os, "scandir", refusing)
     samples = open_source("folder", str(tmp_path)).samples()
     assert [s.id for s in samples] == ["1"]
-    assert [(u.kind, u.name.split(" (")[0]) for u in samples.unmatched] == [("names passed over", "theirs")]
+    told = "a folder that cannot be read: Permission denied"
+    assert [(u.kind, u.name) for u in samples.unmatched] == [("names passed over", f"theirs ({told})")]
+    asked = expand([str(tmp_path)])  # by `fakeit predict` and `fakeit filters` it was left out without a word
+    assert [(p.name, p.problem) for p in asked] == [("1.png", ""), ("theirs", f"theirs: {told}")]
 
 
 def test_what_systems_leave_behind_is_nobodys_data(tmp_path: Path) -> None:
