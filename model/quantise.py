@@ -35,9 +35,10 @@ def to_int8(plain: Path, made: Path, crops: NDArray[np.uint8]) -> None:
     prepared = plain.with_name("prepared.onnx")
     quant_pre_process(str(plain), str(prepared), skip_symbolic_shape=True)
     model = onnx.load(str(prepared))
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
     normalising = _normalising(model)
-    even = bool(normalising) and _middle_is_zero(model, normalising)
-    _pool_in_convolutions(model)
+    even = bool(normalising) and _middle_is_zero(model, normalising, constants)
+    _pool_in_convolutions(model, constants)
     onnx.save(model, str(prepared))
     exact = {"scale": np.array(1 / SPREAD, np.float32), "zero_point": np.array(MIDDLE, np.uint8)}
     quantize_static(
@@ -73,13 +74,12 @@ def _normalising(model: Any) -> list[Any]:
     return chain[1:4]
 
 
-def _middle_is_zero(model: Any, normalising: Sequence[Any]) -> bool:
+def _middle_is_zero(model: Any, normalising: Sequence[Any], constants: dict[str, Any]) -> bool:
     """Makes `normalising` mean (p - MIDDLE) / SPREAD, and the first convolution make up for it, where all channels have
     one mean and one factor; changes nothing and says False where they have their own: beyond the crop's edge lies what
     is zero before the convolution, which can be one value of pixels only."""
     from onnx import numpy_helper
 
-    constants = {tensor.name: tensor for tensor in model.graph.initializer}
     conv = next(node for node in model.graph.node if normalising[-1].output[0] in node.input)
     names = [*(node.input[1] for node in normalising[1:]), *conv.input[1:]]
     if len(names) != 4 or not constants.keys() >= set(names):
@@ -99,12 +99,11 @@ def _middle_is_zero(model: Any, normalising: Sequence[Any]) -> bool:
     return True
 
 
-def _pool_in_convolutions(model: Any) -> None:
+def _pool_in_convolutions(model: Any, constants: dict[str, Any]) -> None:
     """An average over k×k blocks and the 1×1 convolution behind it become one convolution of k×k, whose weights are
     those of 1×1 divided by k²: the same numbers, a rounding to 8 bits less, in a fifth of the time."""
     from onnx import helper, numpy_helper
 
-    constants = {tensor.name: tensor for tensor in model.graph.initializer}
     for pool in [node for node in model.graph.node if node.op_type == "AveragePool"]:
         users = [node for node in model.graph.node if pool.output[0] in node.input]
         if [node.op_type for node in users] != ["Conv"] or users[0].input[1] not in constants:
