@@ -103,14 +103,13 @@ def torchrun(arguments: list[str]) -> None:
 
     parsed = run.parse_args(arguments)
     local = str(parsed.nnodes) in ("1", "1:1") and not parsed.rdzv_endpoint
-    if local:
-        arguments = ["--local-addr", LOOPBACK, *arguments]
-        if not parsed.standalone:
-            arguments = ["--master-addr", LOOPBACK, *arguments]
+    if local:  # the static rendezvous, which is the default, has one store for all starts of the ranks
+        arguments = ["--local-addr", LOOPBACK, "--standalone", *arguments]
         name = loopback_interface()
         os.environ.setdefault("GLOO_SOCKET_IFNAME", name)
         os.environ.setdefault("NCCL_SOCKET_IFNAME", name)
     bind_torch()
+    forget_former_starts()
     run.main(arguments)
 
 
@@ -149,6 +148,22 @@ def bind_torch() -> None:
     store = _bound_store(dist.TCPStore)
     for module in (dist, c10d_rendezvous_backend, static_tcp_rendezvous):
         module.TCPStore = store  # type: ignore[attr-defined]
+
+
+def forget_former_starts() -> None:
+    """From here on ranks that are started again (`--max-restarts`) find each other in a store of their own.
+
+    torch 2.13 keeps the one in which the ranks before them left their addresses: a rank that reads there before the
+    other has written asks a process that is gone, and the start fails."""
+    from torch.distributed.elastic.rendezvous.dynamic_rendezvous import DynamicRendezvousHandler
+
+    theirs = DynamicRendezvousHandler.next_rendezvous
+
+    def next_rendezvous(self: Any) -> Any:
+        self._shared_tcp_store_server = self._bootstrap_store_info = None
+        return theirs(self)
+
+    DynamicRendezvousHandler.next_rendezvous = next_rendezvous  # type: ignore[method-assign]
 
 
 def _bound_store(tcp_store: Callable[..., Any]) -> Callable[..., Any]:

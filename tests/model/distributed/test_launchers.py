@@ -53,6 +53,57 @@ def test_a_local_launch_listens_on_loopback_alone(backend: str, tmp_path: Path) 
     assert heard and set(heard) == {"127.0.0.1"}
 
 
+# The second start's rank 0 is late: rank 1 then read where the first start's had been, and asked there in vain.
+LATE = """
+import os, signal, sys, time
+import torch, torch.distributed as ranks
+rank, start = os.environ["RANK"], os.environ["TORCHELASTIC_RESTART_COUNT"]
+time.sleep(2 if (rank, start) == ("0", "1") else 0)
+ranks.init_process_group("gloo")
+ranks.all_reduce(torch.ones(1))
+if (rank, start) == ("1", "0"):
+    os.kill(os.getpid(), signal.SIGKILL)
+ranks.barrier()
+ranks.destroy_process_group()
+print(f"start {start}: rank {rank} ended")
+"""
+
+
+@pytest.mark.fault
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [[], ["--standalone"]], ids=["static", "standalone"])
+def test_ranks_that_are_started_again_find_each_other(options: list[str], tmp_path: Path) -> None:
+    (tmp_path / "late.py").write_text(LATE)
+    command = [*OURS, "torchrun", "--nproc-per-node", "2", *options, "--max-restarts", "1", str(tmp_path / "late.py")]
+    done = go(command, timeout=200)
+    assert done.returncode == 0 and done.stdout.count("start 1: rank ") == 2, done.stdout + done.stderr[-2000:]
+
+
+NEXT = """
+import sys
+from fakeit.model.distributed import launchers
+from torch.distributed import TCPStore
+from torch.distributed.elastic.rendezvous import RendezvousParameters, c10d_rendezvous_backend, dynamic_rendezvous
+launchers.bind_torch()
+launchers.forget_former_starts()
+where = RendezvousParameters("c10d", "127.0.0.1:0", "x", 1, 1, "127.0.0.1", is_host=True)
+backend, store = c10d_rendezvous_backend.create_backend(where)
+handler = dynamic_rendezvous.create_handler(store, backend, where)
+held = []
+for start in range(3):
+    found = handler.next_rendezvous().bootstrap_store_info
+    held.append(TCPStore(found.master_addr, found.master_port))
+    print(held[-1].host, held[-1].check(["address of rank 0"]))
+    held[-1].set("address of rank 0", "here")
+handler.shutdown()
+"""
+
+
+def test_every_start_has_a_store_of_its_own() -> None:
+    done = go([PYTHON, "-c", NEXT], timeout=100)
+    assert done.stdout.splitlines() == ["127.0.0.1 False"] * 3, done.stdout + done.stderr[-2000:]
+
+
 @pytest.mark.skipif(find_spec("horovod") is None, reason="this environment has no Horovod")
 def test_elastic_mode_is_refused() -> None:
     done = go([*OURS, "horovodrun", "-np", "2", "--min-np", "1", "-H", "localhost:2", PYTHON, "-c", "pass"], timeout=60)
