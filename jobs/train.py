@@ -53,7 +53,8 @@ def work(config: object, options: dict[str, object]) -> int:
     comm = connect(config.comm)
     output = comm.broadcast(options["output"] or f"runs/{config.network.name}-{time.strftime('%Y%m%d-%H%M%S')}")
     with told(comm, Path(output), leave=options.get("launcher", "none") == "none"):
-        resume = restarts.goes_on(comm, Path(output)) or bool(options["resume"])
+        resume = bool(options["resume"])
+        resume = restarts.goes_on(comm, Path(output), resume) or resume
         outcome = train(config, str(options["dataset"]), output, comm, resume, options["init"])  # type: ignore[arg-type]
     if comm.rank == 0:
         shown = "  ".join(f"{key} {value:.3e}" for key, value in outcome.metrics.items() if key.startswith("val"))

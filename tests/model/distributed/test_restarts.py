@@ -133,10 +133,28 @@ def test_ranks_that_may_be_started_again_need_a_folder_to_go_on_in(
     with pytest.raises(FakeitError, match="needs --output"):
         restarts.check_output(None)
     restarts.check_output("runs/x")
-    assert not restarts.goes_on(Single(), tmp_path / "run") and not capsys.readouterr().out
+    assert not restarts.goes_on(Single(), tmp_path / "run", False) and not capsys.readouterr().out
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
-    assert not restarts.goes_on(Single(), tmp_path / "run")
+    assert not restarts.goes_on(Single(), tmp_path / "run", False)
     assert "start 2, 1 of 1 ranks go on from the beginning" in capsys.readouterr().out
     (tmp_path / "run" / "checkpoints").mkdir()
     (tmp_path / "run" / "checkpoints" / "step-00000004.pt").touch()
-    assert restarts.goes_on(Single(), tmp_path / "run")
+    assert restarts.goes_on(Single(), tmp_path / "run", False)
+
+
+def test_a_run_that_was_refused_is_not_gone_on_with_when_the_ranks_are_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The refusal ended the ranks, torchrun started them again, and they trained on what they had refused."""
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "step-00000004.pt").touch()
+    (tmp_path / restarts.RANKS).write_text("2")  # of the launch that made it
+    monkeypatch.setenv("TORCHELASTIC_MAX_RESTARTS", "3")
+    for count in ("0", "1", "2"):
+        monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", count)
+        assert not restarts.goes_on(Single(), tmp_path, resume=False) and not capsys.readouterr().out
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "0")
+    assert not restarts.goes_on(Single(), tmp_path, resume=True), "what was said is enough"
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    assert restarts.goes_on(Single(), tmp_path, resume=True)
+    assert "start 2, 1 of 1 ranks go on from the newest checkpoint" in capsys.readouterr().out
