@@ -67,6 +67,14 @@ class Progress:
         the training loss only where there is nothing to validate on (`validated` is False)."""
         return [each.get(f"val_{figure}") if validated else each["train_loss"] for each in self.history]
 
+    def in_vain(self, monitor: str, validated: bool) -> int:
+        """Epochs of this session since its best one, as far as they were judged: one that was not validated passes, and
+        only the next validation can tell whether in vain."""
+        figures = self.monitored(monitor, validated)
+        if not figures or figures[-1] is None:
+            return 0
+        return len(figures) - 1 - max(self.best_epoch, self.session_start)
+
     @property
     def best_values(self) -> dict[str, float]:
         """The best epoch's figures; none where no epoch is over."""

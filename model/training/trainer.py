@@ -193,9 +193,9 @@ class Trainer:
         self._listen(loop, config)
         last = self.progress.session_start + config.train.epochs
         for epoch in range(self.position.epoch, last):
-            waited = epoch - 1 - max(self.progress.best_epoch, first)  # of a resumed run, too
-            if config.train.patience and waited >= config.train.patience:
-                self.stopping = f"no better {config.train.monitor} for {config.train.patience} epochs"
+            monitor, patience = config.train.monitor, config.train.patience
+            if patience and self.progress.in_vain(monitor, self.validation.rows > 0) >= patience:
+                self.stopping = f"no better {monitor} for {patience} epochs"
             else:
                 self._epoch(loop, plan, epoch, last)
             if self.stopping is not None:

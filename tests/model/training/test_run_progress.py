@@ -35,6 +35,16 @@ def test_the_best_epoch_is_validations_and_survives_a_checkpoint() -> None:
     assert again == book and again.best_values == figures[2] and again.best == pytest.approx(0.2)
 
 
+def test_epochs_are_in_vain_when_a_validation_says_so() -> None:
+    book = Progress(session_start=1, history=[{"train_loss": 9.0, "val_nme": 0.1}], best=0.1, best_epoch=0)
+    waited = []
+    for epoch, nme in enumerate((None, None, 0.3, None, 0.2, None, 0.05, None, 0.06), 1):
+        book.end_epoch(epoch, {"train_loss": 1.0} | ({} if nme is None else {"val_nme": nme}), "nme", validated=True)
+        waited.append(book.in_vain("nme", validated=True))
+    assert waited == [0, 0, 2, 0, 4, 0, 0, 0, 2], "of this session's epochs, after those that were validated"
+    assert Progress().in_vain("nme", validated=True) == 0
+
+
 def test_without_anything_to_validate_on_training_decides() -> None:
     book = Progress()
     better = [book.end_epoch(n, {"train_loss": loss}, "nme", validated=False) for n, loss in enumerate((3.0, 4.0, 2.0))]

@@ -155,6 +155,15 @@ def test_it_stops_when_nothing_gets_better(dataset: str, tmp_path: Path) -> None
     assert outcome.epochs < 30 and "for 2 epochs" in outcome.ended
 
 
+def test_it_does_not_stop_before_a_validation_has_judged(dataset: str, tmp_path: Path) -> None:
+    """With a patience below `validate_every` it stopped unjudged, without a best checkpoint."""
+    loop = replace(CONFIG.train, epochs=30, patience=2, validate_every=3)
+    config = replace(CONFIG, train=loop, optimiser=OptimiserConfig(lr=1e-12))
+    outcome = run(config, dataset, tmp_path / "run")
+    assert outcome.best.exists() and outcome.metrics["val_loss"] > 0
+    assert outcome.epochs == 6, "judged after three, and in vain after three more"
+
+
 def test_a_run_that_stopped_for_want_of_better_is_not_trained_on_when_it_is_resumed(
     dataset: str, tmp_path: Path
 ) -> None:
