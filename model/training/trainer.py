@@ -137,7 +137,8 @@ class Trainer:
         self.tracker = start_tracking(config, output, comm, self.training, parameter_count(self.network), restored)
         self.steps = StepLog(output / STEPS if self.is_rank_zero else None)
         self.stopping: str | None = None
-        self._images, self._seconds = 0, 1e-9
+        self._asked_to_stop = False
+        self._images, self._seconds = 0, 0.0
         self.final: Any = None  # the network of the last session, smoothed where there is such a one
 
     # ------------------------------------------------------------------- run
@@ -165,7 +166,7 @@ class Trainer:
         self.wait_for_saves()
         self._show_predictions()
         best = self.output / "checkpoints" / BEST
-        rate = self._images / self._seconds
+        rate = self._images / self._seconds if self._seconds else 0.0
         ended = self.stopping or "all epochs are done"
         progress = self.progress
         return TrainingResult(best, progress.best_values, ended, len(progress.history), rate, self.tracker.run_id)
@@ -182,16 +183,14 @@ class Trainer:
             self.position = Position(index, self.progress.session_start, 0, self.position.step)
             self._restored = None
         self.stopping = None
-        size = config.data.batch_size * (self.comm.size if config.data.batch_per == "rank" else 1)
-        block, by_shard = config.data.shuffle_block_shards, config.data.rows_by_shard
-        plan = Plan(self.training.parts(), size, config.train.seed, block, rows_by_shard=by_shard)
+        first = self.progress.session_start
+        last = first + config.train.epochs
+        plan = self._plan(config, range(first, last))
         halo = config.data.mixup > 0
         loader = Loader(self.training, plan, self.comm.rank, self.comm.size, self.device, config.data.resident, halo)
         augmenter = self._augmenter(config)
-        first = self.progress.session_start
         loop = TrainLoop(config, self.network, loader, augmenter, self.comm, first, self._restored)
         self._listen(loop, config)
-        last = self.progress.session_start + config.train.epochs
         for epoch in range(self.position.epoch, last):
             monitor, patience = config.train.monitor, config.train.patience
             if patience and self.progress.in_vain(monitor, self.validation.rows > 0) >= patience:
@@ -202,6 +201,17 @@ class Trainer:
                 break
         self.final = loop.evaluated
 
+    def _plan(self, config: TrainConfig, epochs: range) -> Plan:
+        """The order of a session's rows. Raises FakeitError: some of its epochs would have none."""
+        data = config.data
+        size = data.batch_size * (self.comm.size if data.batch_per == "rank" else 1)
+        block, by_shard = data.shuffle_block_shards, data.rows_by_shard
+        plan = Plan(self.training.parts(), size, config.train.seed, block, rows_by_shard=by_shard)
+        if not all(plan.rows(epoch) for epoch in epochs):
+            told = f"data.passes_per_epoch is {data.passes_per_epoch:g}"
+            raise FakeitError(f"{told}: of {self.training.rows} training rows some epochs would see none")
+        return plan
+
     def _listen(self, loop: TrainLoop, config: TrainConfig) -> None:
         loop.control.save_every = 60 * config.train.checkpoint_minutes
         if config.train.minutes:
@@ -209,10 +219,11 @@ class Trainer:
             loop.control.time_up_at = self._counted_at + 60 * config.train.minutes - self.progress.seconds
 
         def preempt(number: int, frame: object) -> None:
-            loop.control.stop = True
+            self._asked_to_stop = loop.control.stop = True
 
         if _in_main_thread():
             signal.signal(signal.SIGTERM, preempt)
+        loop.control.stop = self._asked_to_stop  # as the session before was ending
 
     def _epoch(self, loop: TrainLoop, plan: Plan, epoch: int, last: int) -> None:
         rows, batches = plan.rows(epoch), plan.batches(epoch)
@@ -230,14 +241,19 @@ class Trainer:
                     shown.step(report.rows - self.position.rows, whole_run(shown, last - epoch - 1))
                 self._after_step(loop, report, epoch, self.steps)
                 if self.stopping is not None:
-                    return
-        seconds = time.monotonic() - started
-        self._images, self._seconds = self._images + rows - start_rows, self._seconds + seconds
+                    break
+        learnt, seconds = self.position.rows - start_rows, time.monotonic() - started
+        self._images, self._seconds = self._images + learnt, self._seconds + seconds
+        if self.stopping == "preempted":
+            return
+        if self.stopping is not None:  # time is up
+            self._end_epoch(loop, epoch, epoch + 1, learnt / seconds)
+            return
         self._check_seen(loop.loader, epoch)
-        self._end_epoch(loop, epoch, last, (rows - start_rows) / seconds)
-        if self.is_rank_zero and epoch == loop.first_epoch and epoch + 1 < last:
-            whole = (time.monotonic() - started) * rows / max(rows - start_rows, 1)
-            say(estimate(whole, last - epoch - 1))
+        self._end_epoch(loop, epoch, last, learnt / seconds)
+        if self.is_rank_zero and learnt and epoch == loop.first_epoch and epoch + 1 < last:
+            judging = time.monotonic() - started - seconds
+            say(estimate(seconds * rows / learnt + judging, last - epoch - 1))
 
     def _count_seconds(self) -> None:
         now = time.monotonic()
@@ -255,7 +271,6 @@ class Trainer:
         if report.stop:
             self.stopping = "preempted"
         elif report.time_up:
-            self._end_epoch(loop, epoch, epoch + 1, 0.0)
             self.stopping = "time is up"
 
     def _check_seen(self, loader: Loader, epoch: int) -> None:

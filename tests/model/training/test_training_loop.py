@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -377,6 +378,33 @@ def test_plateaus_are_judged_by_validation_alone(dataset: str, tmp_path: Path) -
 
 
 @pytest.mark.fault
+def test_a_signal_between_two_sessions_is_heard_in_the_second(
+    dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was told to the first session's loop, which had no step left to hear it."""
+    end = trainer.Trainer._end_epoch
+
+    def ending(self: Any, loop: Any, epoch: int, last: int, rate: float) -> None:
+        end(self, loop, epoch, last, rate)
+        if epoch == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(trainer.Trainer, "_end_epoch", ending)
+    outcome = run(replace(CONFIG, second=SecondSession(epochs=2, batch_size=8, lr=1e-4)), dataset, tmp_path / "run")
+    assert (outcome.ended, outcome.epochs) == ("preempted", 3) and len(losses(tmp_path / "run")) <= 14
+    assert load(sorted((tmp_path / "run" / "checkpoints").glob("step*"))[-1]).position.session == 1
+
+
+def test_images_a_second_are_those_that_were_learnt_when_time_was_up(
+    dataset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It said 0 images/s where no epoch was whole."""
+    outcome = run(replace(CONFIG, train=replace(CONFIG.train, minutes=1e-9)), dataset, tmp_path / "run")
+    assert outcome.ended == "time is up" and outcome.epochs == 1 and outcome.images_per_s > 1
+    assert load(outcome.best).metrics["images_per_s"] > 1 and "  0 images/s" not in capsys.readouterr().out
+
+
+@pytest.mark.fault
 def test_a_shard_that_vanishes_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = make_dataset(tmp_path / "set", train=(2,) * 40, codec="png")
     after = trainer.Trainer._after_step
@@ -479,6 +507,7 @@ def test_a_place_that_cannot_be_written_is_named(dataset: str) -> None:
         ({"train": {"device": "cuda"}}, "no GPU"),
         ({"train": {"device": "cpu", "precision": "fp16"}}, "needs a GPU; 'bf16' works"),
         ({"trian": {}}, "did you mean 'train'"),
+        ({"data": {"passes_per_epoch": 0.01}}, "passes_per_epoch is 0.01: of 25 training rows some epochs would see"),
     ],
 )
 def test_mistakes_get_one_line(dataset: str, tmp_path: Path, change: dict[str, Any], message: str) -> None:
