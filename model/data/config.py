@@ -66,3 +66,5 @@ class DataConfig:
     def __post_init__(self) -> None:
         if self.batch_size < 1:
             raise FakeitError(f"data.batch_size is {self.batch_size}; at least 1 is needed")
+        if self.shuffle_block_shards < 1 or self.images < 0 or self.mixup < 0:
+            raise FakeitError("data: shuffle_block_shards must be at least 1; images and mixup start at 0")

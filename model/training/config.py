@@ -58,8 +58,10 @@ class LoopConfig:
     RENAMED: ClassVar[dict[str, str]] = {"best_by": "monitor"}
 
     def __post_init__(self) -> None:
-        if self.epochs < 1 or self.keep < 1 or self.validate_every < 1:
-            raise FakeitError("train: epochs, keep and validate_every must be at least 1")
+        if min(self.epochs, self.keep, self.validate_every, self.validate_batch) < 1:
+            raise FakeitError("train: epochs, keep, validate_every and validate_batch must be at least 1")
+        if min(self.minutes, self.patience, self.max_skipped, self.checkpoint_minutes, self.threads) < 0:
+            raise FakeitError("train: minutes, patience, max_skipped, checkpoint_minutes and threads start at 0")
         if not 0 <= self.freeze_norms <= 1:
             raise FakeitError(f"train.freeze_norms is {self.freeze_norms}; it is a share of the epochs, 0 to 1")
 
@@ -71,6 +73,10 @@ class SecondSession:
     epochs: int
     batch_size: int
     lr: float
+
+    def __post_init__(self) -> None:  # else it is told when the first session is over
+        if self.epochs < 1 or self.batch_size < 1 or self.lr <= 0:
+            raise FakeitError("second: epochs and batch_size must be at least 1, lr above 0")
 
 
 @dataclass(frozen=True)

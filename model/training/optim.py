@@ -41,6 +41,8 @@ class OptimiserConfig:
     def __post_init__(self) -> None:
         if self.lr <= 0 or self.accumulate < 1 or not 0 <= self.ema < 1:
             raise FakeitError("optimiser: lr must be above 0, accumulate at least 1, ema in 0 to 1")
+        if not 0 <= self.momentum < 1 or min(self.weight_decay, self.clip) < 0:
+            raise FakeitError("optimiser: momentum lies in 0 to 1; weight_decay and clip start at 0")
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,10 @@ class ScheduleConfig:
     every: int = 10
     factor: float = 0.1
     patience: int = 3
+
+    def __post_init__(self) -> None:
+        if self.every < 1 or self.warmup < 0 or self.patience < 0:
+            raise FakeitError("schedule: every must be at least 1; warmup and patience start at 0")
 
 
 def make_optimiser(network: nn.Module, config: OptimiserConfig, lr: float) -> torch.optim.Optimizer:
