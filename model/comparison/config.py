@@ -40,6 +40,8 @@ class Budget:
     def __post_init__(self) -> None:
         if sum(bool(v) for v in (self.epochs, self.steps, self.samples, self.minutes)) != 1:
             raise FakeitError("budget: say exactly one of epochs, steps, samples, minutes, the same for every cell")
+        if min(self.epochs, self.steps, self.samples, self.minutes) < 0 or self.rounds < 1:
+            raise FakeitError("budget: nothing is spent below 0, and rounds must be at least 1")
 
     def overrides(self, train: TrainConfig, rows: float, pace: float = math.nan) -> dict[str, Any]:
         """Keys of the training conf that spend it.
@@ -129,6 +131,12 @@ class Dimension:
     def __post_init__(self) -> None:
         if bool(self.choices) == (self.low is not None and self.high is not None):
             raise FakeitError(f"search over '{self.key}': give either low and high, or choices")
+        if (
+            self.low is not None
+            and self.high is not None
+            and not (self.low < self.high and (self.low > 0 or not self.log))
+        ):
+            raise FakeitError(f"search over '{self.key}': low is to lie below high, and above 0 with log")
 
 
 @dataclass(frozen=True)
@@ -166,8 +174,8 @@ class RateSearch:
     further: int = 2
 
     def __post_init__(self) -> None:
-        if len(self.values) < 2 or list(self.values) != sorted(self.values):
-            raise FakeitError(f"rates.values is {list(self.values)}; give two or more, ascending")
+        if len(self.values) < 2 or self.values[0] <= 0 or list(self.values) != sorted(set(self.values)):
+            raise FakeitError(f"rates.values is {list(self.values)}; give two or more above 0, ascending")
 
 
 @dataclass(frozen=True)
@@ -218,6 +226,10 @@ class ComparisonConfig:
             raise FakeitError("seeds is empty; name at least one")
         if self.rates and self.rates.per not in [axis.name for axis in self.axes]:
             raise FakeitError(f"rates.per is '{self.rates.per}', which is no axis of comparison {self.name}")
+        points = [point.name for axis in self.axes for point in axis.all_points()]
+        if self.baseline and self.baseline not in points:
+            near = confs.nearest(self.baseline, points)
+            raise FakeitError(f"baseline is '{self.baseline}', which is no point of comparison {self.name}{near}")
 
     @property
     def uses_photographs(self) -> bool:

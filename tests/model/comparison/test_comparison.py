@@ -26,6 +26,7 @@ from fakeit.model.tracking.mlflow_tracker import TrackingConfig
 from fakeit.model.training.config import LoopConfig, TrainConfig
 from fakeit.model.training.optim import OptimiserConfig
 from fakeit.model.training.trainer import train
+from fakeit.pipelines.config import from_dict
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.crop import CropConfig
 from fakeit.pipelines.store import manifest as manifests
@@ -144,6 +145,27 @@ def test_budgets_and_axes_that_say_two_things_are_refused() -> None:
         Budget(epochs=3, minutes=1)
     with pytest.raises(FakeitError, match="key with values, or points"):
         Axis("x")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"budget": {"samples": -5}}, "nothing is spent below 0"),
+        ({"budget": {"samples": 5, "rounds": 0}}, "rounds must be at least 1"),
+        ({"rates": {"per": "x", "values": [1e-3, 1e-3], "budget": {"epochs": 1}}}, "two or more above 0, ascending"),
+        ({"rates": {"per": "x", "values": [0.0, 1e-3], "budget": {"epochs": 1}}}, "two or more above 0, ascending"),
+        ({"search": {"trials": 1, "space": [{"key": "k", "low": 1.0, "high": 0.1}]}}, "low is to lie below high"),
+        ({"search": {"trials": 1, "space": [{"key": "k", "low": 0.0, "high": 1.0, "log": True}]}}, "above 0 with log"),
+        ({"baseline": "plan"}, "baseline is 'plan', which is no point of comparison c; did you mean 'plain'"),
+    ],
+)
+def test_figures_that_mean_nothing_are_refused_before_anything_runs(values: dict[str, Any], message: str) -> None:
+    """A misspelt baseline was ignored, and the page told rows against the best instead."""
+    axes = [{"name": "x", "points": [{"name": "plain"}, {"name": "other"}]}]
+    with pytest.raises(FakeitError, match=message):
+        from_dict(
+            {"name": "c", "title": "t", "conf": "", "budget": {"epochs": 1}, "axes": axes} | values, ComparisonConfig
+        )
 
 
 def test_a_command_says_everything() -> None:
