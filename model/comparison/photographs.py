@@ -141,7 +141,8 @@ class Photographs:
         for name in self._ids:
             names = frozenset(i for n, i in chosen if n == name)
             if names:
-                made.append(self._subset(name, f"fold{fold + 1}of{self.folds}-{count}", names))
+                # A set's first by hash: its own number says which, whatever sets are named beside it.
+                made.append(self._subset(name, f"fold{fold + 1}of{self.folds}-{len(names)}", names))
         if share == 1:
             # The rendered faces' points: those that photographs lack (pupils) are not taught, and the head stays.
             return made[0], {"data.mix": [{"path": other} for other in made[1:]], "input.scheme": rendered.scheme}
