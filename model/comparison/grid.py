@@ -11,7 +11,7 @@ import json
 import math
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -88,12 +88,20 @@ class Undealt:
         return "", {}
 
 
+def planned(config: ComparisonConfig) -> Iterator[tuple[int, tuple[Point, ...], int]]:
+    """Seed, point of each axis, and fold (-1: none) of every training of a comparison: seed by seed, so that a cut
+    leaves a whole comparison, then in the order of its axes."""
+    for seed in config.seeds:
+        for points in itertools.product(*(axis.all_points() for axis in config.axes)):
+            for fold in range(config.folds) if any(point.photographs for point in points) else (-1,):
+                yield seed, points, fold
+
+
 def cells(
     config: ComparisonConfig, manifest: Manifest, pace: Pace = lambda train, dataset: math.nan,
     photographs: PhotographSets | None = None, lr: Mapping[str, float] = MappingProxyType({}),
 ) -> list[Cell]:  # fmt: skip
-    """Every training of a comparison: seed by seed, so that a cut leaves a whole comparison, then in the order of its
-    axes, all confs checked.
+    """Every training of a comparison, as `planned`, all confs checked.
 
     Args:
         config: of the comparison.
@@ -106,12 +114,9 @@ def cells(
         FakeitError: a conf that does not load, an unknown key, more images than the dataset has, two equal cells, a
             point that needs photographs and none given.
     """
-    made = []
-    for seed in config.seeds:
-        for points in itertools.product(*(axis.all_points() for axis in config.axes)):
-            trains = max((p.photographs for p in points), default=0)
-            for fold in range(config.folds) if trains else (-1,):
-                made.append(_cell(config, points, seed, fold, manifest, pace, photographs, lr))
+    made = [
+        _cell(config, points, seed, fold, manifest, pace, photographs, lr) for seed, points, fold in planned(config)
+    ]
     doubled = {c.id for c in made if sum(c.id == other.id for other in made) > 1}
     if doubled:
         raise FakeitError(f"comparison {config.name}: {len(doubled)} cells have the same name, as {min(doubled)}")
@@ -121,11 +126,16 @@ def cells(
     return made
 
 
+def labels_of(config: ComparisonConfig, points: Sequence[Point]) -> dict[str, str]:
+    """Axis → point."""
+    return {axis.name: point.name for axis, point in zip(config.axes, points, strict=True)}
+
+
 def _cell(
     config: ComparisonConfig, points: tuple[Point, ...], seed: int, fold: int, manifest: Manifest, pace: Pace,
     photographs: PhotographSets | None, lr: Mapping[str, float],
 ) -> Cell:  # fmt: skip
-    labels = {axis.name: point.name for axis, point in zip(config.axes, points, strict=True)}
+    labels = labels_of(config, points)
     conf, dataset, judged, keys, after = config.conf, "", "", dict(config.set), ""
     budget = config.budget
     if config.rates and labels[config.rates.per] in lr:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fakeit.model.comparison import figures, published
+from fakeit.model.comparison import figures, grid, published
 from fakeit.model.comparison.cell import RESULT
 from fakeit.model.comparison.config import ComparisonConfig
 from fakeit.model.comparison.page import Page
@@ -75,11 +75,12 @@ def _by_budget(config: ComparisonConfig, rows: Sequence[Row]) -> dict[str, list[
 
 def _missing(page: Page, config: ComparisonConfig, rows: Sequence[Row]) -> None:
     """What the conf asks for and is not here."""
-    wanted = math.prod(len(axis.all_points()) for axis in config.axes) * len(config.seeds)
-    here = sum(len({result["seed"] for result in row.results}) for row in rows)
-    if not config.search and here < wanted:
+    wanted = {(*grid.labels_of(config, points).items(), seed, fold) for seed, points, fold in grid.planned(config)}
+    here = {(*row.labels.items(), x["seed"], x.get("fold", -1)) for row in rows for x in row.results}
+    if not config.search and wanted - here:
         hours = sum(x["seconds"] for r in rows for x in r.results) / 3600
-        page.text(f"Unfinished: {here} of {wanted} trainings, {hours:.1f} hours; the same command goes on.")
+        told = f"{len(wanted & here)} of {len(wanted)} trainings, {hours:.1f} hours"
+        page.text(f"Unfinished: {told}; the same command goes on.")
 
 
 def _protocol(page: Page, config: ComparisonConfig, state: dict[str, Any], rows: Sequence[Row]) -> None:

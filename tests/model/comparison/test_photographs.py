@@ -79,6 +79,8 @@ def test_what_is_trained_on_is_never_of_the_fold_that_is_scored(tmp_path: Path) 
     (only,) = fewer.mix(0, 30, 0.25, rendered)[1]["data.mix"]
     assert manifests.load(only["path"]).rows("train") == 30
     both = photographs.mix(0, 30, 0.25, rendered)[1]["data.mix"]
-    assert sum(manifests.load(each["path"]).rows("train") for each in both) == 30, "not what another launch chose of one"
+    assert sum(manifests.load(each["path"]).rows("train") for each in both) == 30, (
+        "not what another launch chose of one"
+    )
     with pytest.raises(FakeitError, match="100 photographs to train on, outside of fold 1 of 3 there are 80"):
         photographs.mix(0, 100, 0.25, rendered)

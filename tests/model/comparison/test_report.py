@@ -95,6 +95,24 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
     assert "Unfinished: 11 of 12 trainings" in write_report(tmp_path / "c")[1].read_text()
 
 
+def test_a_fold_that_is_missing_is_said(tmp_path: Path) -> None:
+    """Its faces were in no figure, and the page said nothing of it."""
+    _comparison(tmp_path / "c")
+    state = json.loads((tmp_path / "c/comparison.json").read_text())
+    trained = {"name": "on", "points": [{"name": "rendered"}, {"name": "mixed", "photographs": 5}]}
+    state["config"] |= {"axes": [trained], "seeds": [1], "folds": 2}
+    (tmp_path / "c/comparison.json").write_text(json.dumps(state))
+    cells = sorted((tmp_path / "c/cells").iterdir())
+    for place, (point, fold) in zip(cells, (("rendered", -1), ("mixed", 0), ("mixed", 1)), strict=False):
+        told = {"labels": {"on": point}, "seed": 1, "fold": fold, "command": "python x"}
+        (place / "cell.json").write_text(json.dumps(told))
+    for place in cells[3:]:
+        shutil.rmtree(place)
+    assert "Unfinished" not in write_report(tmp_path / "c")[1].read_text()
+    shutil.rmtree(cells[2])
+    assert "Unfinished: 2 of 3 trainings" in write_report(tmp_path / "c")[1].read_text()
+
+
 def test_test_faces_can_stay_out_of_the_page(tmp_path: Path) -> None:
     _comparison(tmp_path / "c")
     for place in (tmp_path / "c" / "cells").iterdir():
