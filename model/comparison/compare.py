@@ -81,10 +81,10 @@ def compare(
     with ComparisonTracker(config, dataset, manifest, _parent(folder)) as tracker:
         _remember(config, dataset, manifest, folder, tracker.run_id)
 
-        def finished(cell: Cell, place: Path, result: dict[str, Any]) -> None:
-            tracker.finished(cell, result)
+        def finished(cell: Cell, place: Path, result: dict[str, Any]) -> bool:
             test = result["splits"].get("test") or result["splits"]["val"]
             tell(f"  {cell.id}: NME {test['nme']:.2f} %, MSE {test['mse']:.2e}, {read_result(place)['seconds']:.0f} s")
+            return tracker.finished(cell, result)
 
         def runner(place: Path, sets: tuple[PhotographSet, ...], stage: str) -> CellRunner:
             keys = partial(tracker.keys, stage=stage)

@@ -34,7 +34,7 @@ from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.files.storage import write_atomically
 from fakeit.pipelines.store import manifest as manifests
 
-CELL, LOG, SECONDS = "cell.json", "train.log", "seconds.json"
+CELL, LOG, SECONDS, UNTOLD = "cell.json", "train.log", "seconds.json", "untold"
 PATIENCE = 120.0  # seconds that a training may take to save a checkpoint and end
 Ended = Literal["done", "failed", "pruned", "stopped", "busy"]
 
@@ -59,7 +59,8 @@ class CellRunner:
         tracking: keys of the training conf that say where it is tracked; no part of a cell's identity.
         real: sets of real faces that every cell is judged on too. stored: where their crops lie. folds: into how many
             those that cells train on are dealt.
-        finished: told of every cell that has just been judged, with its result.
+        finished: told of every cell that has just been judged, with its result; False: whom it tells did not take it,
+            and is told by the next launch.
         watch: is asked now and then whether a training is to be stopped for good (a pruned trial).
     """
 
@@ -70,7 +71,7 @@ class CellRunner:
     real: tuple[PhotographSet, ...] = ()
     stored: Path = Path("photographs")
     folds: int = 1
-    finished: Callable[[Cell, Path, dict[str, Any]], None] = lambda cell, folder, result: None
+    finished: Callable[[Cell, Path, dict[str, Any]], bool] = lambda cell, folder, result: True
     watch: Callable[[Cell, Path], bool] = lambda cell, folder: False
     _children: set[subprocess.Popen[bytes]] = field(default_factory=set)
     _stopping: threading.Event = field(default_factory=threading.Event)
@@ -118,6 +119,8 @@ class CellRunner:
         """Brings one cell to its end, from wherever it stands."""
         place = self.place(cell)
         if self.state(cell) == "done":
+            if (place / UNTOLD).exists():
+                self._tell(cell, place)
             return CellState(cell, place, "done")
         if self._stopping.is_set():
             return CellState(cell, place, "stopped")
@@ -143,6 +146,7 @@ class CellRunner:
         for name in (RESULT, ERRORS):
             (place / name).unlink(missing_ok=True)
         (place / "failed.txt").unlink(missing_ok=True)
+        (place / UNTOLD).touch()
         described = {
             "labels": cell.labels,
             "seed": cell.seed,
@@ -180,8 +184,12 @@ class CellRunner:
             reason = _last_line(place / LOG) or f"ended with {ended}"
             (place / "failed.txt").write_text(reason + "\n")
             return CellState(cell, place, "failed", reason)
-        self.finished(cell, place, read_result(place))
+        self._tell(cell, place)
         return CellState(cell, place, "done")
+
+    def _tell(self, cell: Cell, place: Path) -> None:
+        if self.finished(cell, place, read_result(place)):
+            (place / UNTOLD).unlink()
 
     def _judged_on(self, cell: Cell) -> str:
         return self.dataset if cell.judged else cell.dataset or self.dataset

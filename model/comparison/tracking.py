@@ -7,6 +7,7 @@ and tags (what the UI's compare, parallel-coordinates and search views work on),
 from __future__ import annotations
 
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,10 @@ from fakeit.model.export import export
 from fakeit.model.inference.backends import load_network
 from fakeit.model.tracking import model_registry
 from fakeit.model.tracking.mlflow_tracker import MlflowTracker, TrackingConfig, address, experiment_id, tracked_by
-from fakeit.model.tracking.trouble import Refused
+from fakeit.model.tracking.trouble import Refused, trouble
 from fakeit.model.training import checkpoint
 from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.secrets import masked
 from fakeit.pipelines.store.manifest import Manifest
 
 CHAMPION, CHALLENGER = "champion", "challenger"
@@ -89,18 +91,26 @@ class ComparisonTracker:
             "tracking.tags": [f"{k}={v}" for k, v in tags.items()],
         }
 
-    def finished(self, cell: Cell, result: dict[str, Any]) -> None:
-        """What the cell's run lacks: labels as params, figures of its best network on whole splits."""
+    def finished(self, cell: Cell, result: dict[str, Any]) -> bool:
+        """What the cell's run lacks: labels as params, figures of its best network on whole splits. Whether MLflow took
+        them; what it did not is a warning, as in a training: the cells to come are not to be lost for it."""
         run = result["run_id"]
         if not run:
-            return
+            return True
         figures = {f"{split}_{k}": v for split, scores in result["splits"].items() for k, v in scores.items()}
         figures |= {f"real_{name}_{k}": v for name, scores in result["real"].items() for k, v in scores.items()}
         for key in ("parameters", "macs", "images", "train_images_per_s", "infer_images_per_s", "infer_ms"):
             figures[key] = result[key]
         now = [Metric(f"final_{k}", float(v), 0, 0) for k, v in figures.items() if math.isfinite(v)]
         params = [Param(f"cell.{k}", v) for k, v in cell.labels.items()]
-        self.client.log_batch(run, metrics=now, params=params)
+        try:
+            self.client.log_batch(run, metrics=now, params=params)
+        except Exception as error:  # mlflow, its database and its transport raise classes without a common base
+            kind, line = trouble(error)
+            told = f"warning: MLflow at {self.uri} {kind} ({line}); it lacks the final figures of {cell.id}, which the"
+            print(masked(f"{told} next launch sends"), file=sys.stderr, flush=True)
+            return False
+        return True
 
     def mark(self, run_id: str | None, tag: str, value: str) -> None:
         """A tag on a cell's run, as `pruned`."""

@@ -20,6 +20,7 @@ from fakeit.model.comparison.config import Axis, Budget, ComparisonConfig, Point
 from fakeit.model.comparison.grid import Cell
 from fakeit.model.comparison.running import CellRunner
 from fakeit.model.comparison.slots import slots
+from fakeit.model.comparison.tracking import ComparisonTracker
 from fakeit.model.distributed.communicator import Single
 from fakeit.model.networks import NetworkConfig
 from fakeit.model.tracking.mlflow_tracker import TrackingConfig
@@ -126,7 +127,7 @@ def test_the_champion_is_chosen_on_validation(tmp_path: Path) -> None:
 def test_a_trial_is_not_pruned_while_it_is_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It was asked to stop in the middle, and recorded as failed."""
     cell = grid.cells(load(str(ROOT / "conf/compare/architectures.toml")), _manifest(1000))[0]
-    runner = CellRunner("DATA", "digest", tmp_path, finished=lambda *_: None)
+    runner = CellRunner("DATA", "digest", tmp_path)
     judge = "import json, sys, time; time.sleep(2.5); open(sys.argv[1] + '/result.json', 'w').write('{}')"
     process, asked = CellRunner._process, []
 
@@ -226,6 +227,42 @@ def test_done_cells_are_skipped_and_those_of_another_dataset_are_not(tmp_path: P
     assert runner.state(cell) == "done" and runner.one(cell).ended == "done"
     assert CellRunner("DATA", "another", tmp_path).state(cell) is None
     assert runner.state(replace(cell, overrides=(*cell.overrides, "train.epochs=1"))) is None
+
+
+@pytest.mark.fault
+def test_figures_that_mlflow_did_not_take_are_sent_by_the_next_launch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They were lost, and the comparison with them: what raised ended it, and the cell was done."""
+    from mlflow import MlflowClient
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store := f"sqlite:///{tmp_path}/mlflow.db")
+    config = ComparisonConfig("c", "t", str(ROOT / "conf/train/lenet.toml"), Budget(epochs=1))
+    tracker = ComparisonTracker(config, "DATA", _manifest(100))
+    (cell,) = grid.cells(config, _manifest(100))
+    run = MlflowClient(store).create_run("0").info.run_id
+    names = ("parameters", "macs", "images", "train_images_per_s", "infer_images_per_s", "infer_ms")
+    result = {"run_id": run, "splits": {"test": {"nme": 5.0}}, "real": {}} | dict.fromkeys(names, 1.0)
+    runner = CellRunner("DATA", "digest", tmp_path, finished=lambda at, place, found: tracker.finished(at, found))
+
+    def stand_in(*_: Any, **options: Any) -> int:
+        (runner.place(cell) / "result.json").write_text(json.dumps(result))
+        return 0
+
+    def away(*_: Any, **options: Any) -> None:
+        raise ConnectionError("connection refused")
+
+    monkeypatch.setattr(CellRunner, "_process", stand_in)
+    with monkeypatch.context() as broken:
+        broken.setattr(MlflowClient, "log_batch", away)
+        assert [runner.one(cell).ended for _ in range(2)] == ["done", "done"]
+    assert (
+        capsys.readouterr().err.count("does not answer (connection refused); it lacks the final figures of seed1") == 2
+    )
+    for _ in range(2):
+        assert runner.one(cell).ended == "done"
+    told = MlflowClient(store).get_metric_history(run, "final_test_nme")
+    assert [point.value for point in told] == [5.0], "once"
 
 
 def test_a_training_that_does_not_end_when_asked_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
