@@ -23,22 +23,22 @@ class HeadConfig:
     kind: Literal["builtin", "ict", "makehuman"] = "builtin"
     file: str = ""  # the packed model, for "ict"; for "makehuman" another one than the shipped
     identity_sd: float = 1.5  # of the model's own: wider than people are
-    stretch_sd: float = 0.07  # of width, height and depth of the whole head
-    brow_sd: float = 0.3  # cm, how far brows sit above or below their mean place
-    brow_ends_sd: float = 0.26  # how far they reach beyond their mean ends, in quarters of their length
+    stretch_sd: float = 0.045  # of width, height and depth of the whole head
+    brow_sd: float = 0.22  # cm, how far brows sit above or below their mean place
+    brow_ends_sd: float = 0.2  # how far they reach beyond their mean ends, in quarters of their length
 
 
 @dataclass(frozen=True)
 class PeopleConfig:
     """Whom `head.kind = "makehuman"` draws."""
 
-    babies: float = 0.05  # share of faces under three years
-    children: float = 0.13  # three to fourteen
+    babies: float = 0.03  # share of faces under three years
+    children: float = 0.11  # three to fourteen
     old: float = 0.22  # 55 to 90
     female: float = 0.5
     origins: tuple[float, float, float] = (1.0, 1.0, 1.0)  # how often african, asian, caucasian
-    build_sd: float = 0.25  # of muscle and weight, which lie in 0 to 1
-    detail_sd: float = 0.3  # of some 130 face details, of which 1 is the most that MakeHuman's makers thought of
+    build_sd: float = 0.2  # of muscle and weight, which lie in 0 to 1
+    detail_sd: float = 0.2  # of some 130 face details, of which 1 is the most that MakeHuman's makers thought of
 
     def __post_init__(self) -> None:
         _share("people", babies=self.babies, children=self.children, old=self.old, female=self.female)
@@ -50,11 +50,11 @@ class PeopleConfig:
 class ExpressionConfig:
     """How faces move."""
 
-    neutral: float = 0.25  # share of faces at rest
+    neutral: float = 0.35  # share of faces at rest
     smile: float = 0.55
     jaw_open_sd: float = 0.3
-    blink: float = 0.07  # both eyes shut
-    units: float = 0.6  # largest strength of MakeHuman's own expression units, of which a moved face has up to three
+    blink: float = 0.05  # both eyes shut
+    units: float = 0.35  # largest strength of MakeHuman's own expression units, of which a moved face has up to three
     gaze_sd: tuple[float, float] = (16.0, 9.0)  # degrees, sideways and, before lids draw it half back, up or down
 
     def __post_init__(self) -> None:

@@ -49,6 +49,7 @@ _MEAN_SKIN = 0.3  # linear; of darker skin cameras make a darker picture, though
 _DARK_STAYS_DARK = 0.35
 _COVERS = np.isin(np.arange(256), (13, 16, 17, 18))  # hair, glasses, headwear, facewear
 _NINE = (-1, 0, 1)
+_WIDER = 1.45  # the frame of somebody else beside a face
 _NOWHERE = -1e8  # deeper than any surface
 _EYE_BACK = 0.25  # cm that eyeballs draw back under closed lids, which are too thin for some identities
 _SHUT = 0.3  # cm between the lids, below which nobody looks out of them
@@ -204,19 +205,24 @@ def _draw_other(image: Floats, index: int, seed: int, config: SynthesisConfig) -
     random = stream(seed, index, "other")
     if random.random() >= config.background.others:
         return
-    alone = replace(config, background=replace(config.background, others=0.0))
+    frame = (config.camera.frame[0] * _WIDER, config.camera.frame[1] * _WIDER)  # with both shoulders
+    alone = replace(
+        config, background=replace(config.background, others=0.0), camera=replace(config.camera, frame=frame)
+    )
     size = len(image)
-    side = int(size * random.uniform(0.35, 0.75))
+    side = int(size * _WIDER * random.uniform(0.35, 0.75))
     other = render(int(random.integers(1 << 40, 1 << 41)), seed, alone, side)
-    x = int(random.choice([-0.45, 0.75]) * side + random.uniform(0, 1) * (size - side) + 0.2 * (random.random() - 0.5))
-    y = int(random.uniform(-0.2, 0.5) * side)
-    x0, y0, x1, y1 = max(0, x), max(0, y), min(size, x + side), min(size, y + side)
+    x = int(size * (0.5 + random.choice([-1, 1]) * random.uniform(0.2, 0.6)) - 0.5 * side)
+    y = int(size * random.uniform(0.15, 0.6) - 0.45 * side)
+    below = max(0, size - y - side)  # a body goes on below its picture
+    seen = cv2.copyMakeBorder((other.segmentation > 0).astype(np.uint8), 0, below, 0, 0, cv2.BORDER_REPLICATE)
+    shown = cv2.copyMakeBorder(other.image, 0, below, 0, 0, cv2.BORDER_REPLICATE)
+    x0, y0, x1, y1 = max(0, x), max(0, y), min(size, x + side), min(size, y + side + below)
     if x0 >= x1 or y0 >= y1:
         return
     part = np.s_[y0 - y : y1 - y, x0 - x : x1 - x]
-    seen = other.segmentation[part] > 0
-    light = (other.image[part].astype(np.float32) / 255) ** 2.2
-    image[y0:y1, x0:x1][seen] = light[seen]
+    body = seen[part] > 0
+    image[y0:y1, x0:x1][body] = ((shown[part].astype(np.float32) / 255) ** 2.2)[body]
 
 
 def _draw_shape(

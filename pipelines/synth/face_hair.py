@@ -58,6 +58,7 @@ def draw_face_hair(
         width: float,
         colour: Floats,
         droop: float,
+        opacity: float = 0.8,
     ) -> Floats:
         density = layers[y, x, layer]
         grown = np.flatnonzero(density)
@@ -73,13 +74,14 @@ def draw_face_hair(
         lit = light[skin[owners, 0], :3][:, None] * colour * np.exp(random.normal(0, 0.3, (len(roots), 1, 1)))
         lit = np.ascontiguousarray(np.broadcast_to(lit, strands.shape), np.float32)
         points = camera.project(camera.to_camera(strands.reshape(-1, 3))).reshape(strands.shape)
-        return draw_strokes(image, depth, points, lit, np.full(len(roots), scale * width, np.float32), 0.8, 0.12)
+        return draw_strokes(image, depth, points, lit, np.full(len(roots), scale * width, np.float32), opacity, 0.12)
 
     if layers[..., Layer.BEARD].any() and dice[0] < 0.75:
         long = 0.12 + 2.8 * dice[1] ** 4 * float(layers[..., Layer.BEARD].max())  # long ones are dense
         stubble = long < _STUBBLE
-        count = int(np.clip(1200 * scale / 17, 200, 1400) * (1.25 if stubble else 1))
-        covered = brush(Layer.BEARD, count, long, _beard_way, 0.025 if stubble else 0.045, hair.beard, 0.4)
+        count = int(np.clip(1200 * scale / 17, 200, 1400) * (2.5 if stubble else 1))
+        width, opacity = (0.025, 0.35) if stubble else (0.045, 0.8)  # skin shows between what is shaven, and through it
+        covered = brush(Layer.BEARD, count, long, _beard_way, width, hair.beard, 0.4, opacity)
         classes[(covered > 0.5) & _UNDER_BEARDS[classes]] = BEARD_CLASS
     count = int(np.clip(380 * scale / 17, 80, 450) * (0.5 + dice[2]))
     brush(Layer.BROWS, count, 0.65, _brow_way, 0.03, hair.brow, 0.0)

@@ -209,7 +209,7 @@ def _draw_long(
         backwards=1.0 if tied else random.choice([0.0, 0.0, 0.7]),
         lift=random.uniform(0.05, 0.3),
         stiffness=random.uniform(0.3, 0.6),
-        volume=0.15 if tied else random.uniform(0.5, 1.8) + (1.2 if coiled else 0),
+        volume=0.15 if tied else random.uniform(0.9, 2.4) + (1.0 if coiled else 0),
         curl=0.0 if tied else curl,
         turns=turns,
         clump=clump,

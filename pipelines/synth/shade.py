@@ -171,7 +171,7 @@ def _shade(  # noqa: PLR0913 - a kernel takes plain arrays
                         lips = layer[0] * amounts[4]
                         socket = layer[4] * amounts[5]
                         brow = min(1.0, max(0.0, layer[1] * amounts[6] * (1 + 0.5 * strand)))
-                        beard = min(1.0, max(0.0, layer[2] * (0.6 + 0.4 * grain)))
+                        beard = min(1.0, max(0.0, layer[2] * (0.6 + 0.12 * grain)))
                         for a in range(3):
                             value = albedo[a] * (1 - socket) + colours[5, a] * socket
                             value = value * (1 - lips) + colours[1, a] * lips * (1 + 0.1 * strand)

@@ -19,6 +19,7 @@ from fakeit.pipelines.synth.strands import CENTRE, Grown
 
 Floats = NDArray[np.float32]
 _BEYOND = 40.0  # pixels out of the picture: nodes that no piece in sight hangs on need no light
+_TIP = 5.0  # cm over which hair that was cut thins out, or three fifths of what is short
 _FAR_BEHIND = 1.6  # cm behind what is seen, likewise
 
 
@@ -121,9 +122,12 @@ def draw_hair_strands(
         tints.astype(np.float32), 0.5 + 0.5 * grown.under, tilts, shine, lit,
     )  # fmt: skip
     share = np.linspace(0, 1, nodes, dtype=np.float32)
-    taper = 0.45 + 0.55 * np.minimum(1, 5 * share) - 0.4 * np.maximum(0, share - 0.55) / 0.45
+    longest = 1.0 if hair.style is None else max(hair.style.top, hair.style.sides, hair.style.back)
+    tip = min(0.6, _TIP / longest)
+    ending = np.maximum(0, share - 1 + tip) / tip
+    taper = 0.45 + 0.55 * np.minimum(1, 5 * share) - 0.35 * ending
     widths = (grown.widths * camera.scale)[:, None] * taper[None]
-    body = 1.25 - 1.0 * np.maximum(0, share - 0.4) / 0.6 - 0.45 * np.maximum(0, 0.15 - share) / 0.15
+    body = 1.25 - 1.0 * ending - 0.45 * np.maximum(0, 0.15 - share) / 0.15
     grain = 0.22 * float(np.clip(camera.scale / 12, 0.35, 1))
     starts = random.integers(0, 512, (count, 2))
     covered = draw_locks(image, depth, points, lit, widths, body, starts, grain, 0.25)

@@ -19,8 +19,8 @@ from fakeit.pipelines.synth.hair import Hair, Style
 Floats = NDArray[np.float32]
 CENTRE = np.array([0.0, 2.5, -1.0], np.float32)  # of the head, for how far out its surface lies in any direction
 _ROWS, _COLUMNS = 32, 48
-_PIXELS = 4.3e5  # that a head of hair may cover, counted once a lock: what bounds its time
-_LEAST, _MOST = 560, 1150  # locks
+_PIXELS = 6e5  # that a head of hair may cover, counted once a lock: what bounds its time
+_LEAST, _MOST = 1000, 1800  # locks
 _STRAYS = 0.16  # share of single hairs beside them
 _COIL_NODES = 11
 
@@ -110,7 +110,12 @@ def _grow(
             ahead = 0.35 if lengths[s] < 9 else -0.3  # long hair that is no fringe is combed out of the face
             comb[2] += -1.2 * backwards + front * (ahead if backwards < 0.3 else 0.0)
             comb[1] += 0.35 * backwards
-        length = math.sqrt(comb[0] ** 2 + comb[1] ** 2 + comb[2] ** 2) + 1e-6
+        outward = max(0.0, comb[0] * normals[s, 0] + comb[1] * normals[s, 1] + comb[2] * normals[s, 2])
+        length = 0.0
+        for a in range(3):  # a comb goes along the scalp; what stands off it is the lift's
+            comb[a] -= outward * normals[s, a]
+            length += comb[a] * comb[a]
+        length = math.sqrt(length) + 1e-6
         size, rise = 0.0, lift * (0.3 + 0.7 * max(0.0, min(1.0, (roots[s, 1] - 4) / 5)))  # sides and nape lie flat
         for a in range(3):
             comb[a] /= length
@@ -322,7 +327,7 @@ def grow(
 
 def _width(style: Style) -> float:
     """Of a lock, cm: tight curls are thin."""
-    return float(np.clip(0.8 * style.curl, 0.13, 0.3)) if style.curl > 0.05 else min(0.44, 0.1 + 0.05 * style.top)
+    return float(np.clip(0.8 * style.curl, 0.13, 0.3)) if style.curl > 0.05 else min(0.36, 0.09 + 0.04 * style.top)
 
 
 def _coils(
