@@ -10,9 +10,11 @@ call.
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import io
 import os
+import shutil
 import sys
 import sysconfig
 import tarfile
@@ -85,7 +87,9 @@ def ship_code(context: SparkContext) -> None:
     """Gives the executors this code, unless spark-submit was told to (`--py-files`): workers do not share sys.path."""
     given = context.getConf().get("spark.submit.pyFiles", "") or ""
     if CODE not in given and CODE not in __file__:
-        context.addPyFile(str(code_archive(Path(tempfile.mkdtemp(prefix="fakeit-")))))
+        folder = Path(tempfile.mkdtemp(prefix="fakeit-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)  # Spark hands it out as long as it runs
+        context.addPyFile(str(code_archive(folder)))
 
 
 def code_on_executors(context: SparkContext) -> str:

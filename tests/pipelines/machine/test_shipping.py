@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import zipfile
@@ -52,6 +53,19 @@ print(task.__file__)
 """
     found = subprocess.run([sys.executable, "-P", "-c", code], cwd=tmp_path, env={}, capture_output=True, text=True)
     assert found.stdout.startswith(str(archive)), found.stderr
+
+
+def test_nothing_of_what_was_shipped_is_left_at_the_end(tmp_path: Path) -> None:
+    code = """
+from types import SimpleNamespace
+from pathlib import Path
+from fakeit.pipelines.machine.shipping import ship_code
+conf = SimpleNamespace(get=lambda key, default: default)
+ship_code(SimpleNamespace(getConf=lambda: conf, addPyFile=lambda path: print(Path(path).is_file(), path)))
+"""
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(f"True {tmp_path}") and not list(tmp_path.iterdir())
 
 
 def test_what_executors_import_is_not_left_out() -> None:

@@ -58,6 +58,20 @@ def test_short_hair_stays_about_its_roots(head: Head) -> None:
         assert away.max() < 1.5 * longest + 2, seed
 
 
+def test_short_hair_at_the_sides_is_combed_along_the_head(head: Head) -> None:
+    """Combed away from the parting, hair above the ears once stood out like a comb's teeth."""
+    hair = draw_hair(SHORT, head.canonical, 0.3, np.random.default_rng(3))
+    assert hair.style is not None
+    cut = replace(hair.style, top=6.0, sides=3.0, back=3.0, lift=0.0, volume=0.3, curl=0.0, stiffness=0.8)
+    style = replace(cut, backwards=0.0, round=False)
+    normals = np.asarray(vertex_normals(head.neutral, head.triangles), np.float32)
+    radii, random = head_radii(head.neutral), np.random.default_rng(3)
+    grown = grow(hair, style, head.neutral, normals, head.triangles, baked(head).size, radii, 14.0, None, random)
+    aside = np.abs(grown.strands[..., 0])
+    side = (aside[:, 0] > 7) & (grown.strands[:, 0, 1] < 7)
+    assert side.sum() > 40 and (aside[side].max(axis=1) - aside[side, 0]).mean() < 1.2
+
+
 def test_no_root_above_the_rim_of_a_hat_and_none_on_a_face(head: Head) -> None:
     for seed in range(4):
         _, grown = _grown(head, SHORT, seed)

@@ -173,7 +173,7 @@ def test_people_are_of_all_kinds() -> None:
     random = np.random.default_rng(1)
     people = [draw_person(PeopleConfig(), random) for _ in range(2000)]
     years = np.array([person.years for person in people])
-    assert 0.03 < (years < 3).mean() < 0.07 and 0.1 < ((years >= 3) & (years < 14)).mean() < 0.16
+    assert 0.02 < (years < 3).mean() < 0.05 and 0.08 < ((years >= 3) & (years < 14)).mean() < 0.14
     assert 0.18 < (years >= 55).mean() < 0.26 and years.max() < 91
     assert 0.45 < np.mean([person.female for person in people]) < 0.55
     assert np.abs(np.mean([person.origins for person in people], axis=0) - 1 / 3).max() < 0.04

@@ -110,7 +110,7 @@ def test_hair_hides_what_it_covers_and_reaches_beyond_the_head() -> None:
     hairy = SynthesisConfig(accessories=NOTHING, hair=HairConfig(bald=0, long=1, fringe=1), effects=QUIET)
     bald = replace(hairy, hair=HairConfig(bald=1, long=0, fringe=0))
     beyond, hidden = 0, 0
-    for index in range(8):
+    for index in range(16):
         face, bare = render(index, 2, hairy, 128), render(index, 2, bald, 128)
         assert np.array_equal(face.landmarks, bare.landmarks)
         x, y = np.clip(np.rint(face.landmarks).astype(int), 0, 127).T
