@@ -157,7 +157,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     landmarker = Landmarker.load(config=LandmarkerConfig("mtcnn"))  # as all figures so far
     heads = arguments.head or ["makehuman=", "builtin=", f"ict={arguments.shared / 'ict_face/ict_face.npz'}"]
-    sets = {head.partition("=")[0]: rendered(*head.split("=", 1), arguments.count) for head in heads}
+    sets = {kind: rendered(kind, file, arguments.count) for kind, _, file in (head.partition("=") for head in heads)}
     sets |= {
         name: stored("face_synthetics", place, arguments.count)
         for name, place in (f.split("=", 1) for f in arguments.faces)
