@@ -37,8 +37,8 @@ _CHEEKS = np.s_[590:815, 430:545]  # of the cropped texture: the face without it
 _STEPS = (STEPS - 1) / 255  # of the table, for a step of the picture
 _THROAT = np.s_[620:784, 680:704]
 _BROWS = (334, 540, 446, 860)  # left, top, right, bottom of the part that brows lie in, level 0
-_DROP = (0.3, 0.56)  # cm from the points to the middle of the strands: annotators mark a brow's upper edge
-_BROW_HAIRS = 900  # tries; a third lies on a brow
+_ABOVE = 0.2, 1.4  # cm, and deviations of the strands across a brow, from its middle up to its points: the upper edge
+_BROW_HAIRS = 2600  # tries; a third lies on a brow
 _IRIS_EDGE, _PUPIL_EDGE = 0.9, 0.28  # of the iris pictures, as shares of their half side
 
 
@@ -244,12 +244,14 @@ def _lay_brows(
     order = np.argsort(places[:, 1])
     target = np.interp(rows, places[order, 1], (places[:, 0] - brows.up * _TEXELS)[order])
     sums = np.stack([style @ columns, style.sum(axis=1)], axis=1)
+    middles = sums[:, 0] / np.maximum(sums[:, 1], 1)
     sums = np.asarray(cv2.GaussianBlur(sums, (1, 0), 0, sigmaY=14), np.float32)
     solid = sums[:, 1] > 0.08 * sums[:, 1].max()
     own = _style_rows(rows, style.sum(axis=1), places[:, 1])
     middle = np.interp(own, rows[solid], sums[solid, 0] / sums[solid, 1]).astype(np.float32)
     thick = float(np.exp(random.normal(0.25 - 0.15 * person.female, 0.2)))
-    drop = random.uniform(*_DROP) * _TEXELS
+    across = np.sqrt(np.average((columns - middles[:, None]) ** 2, weights=style))
+    drop = (_ABOVE[0] + random.normal(0, 0.03)) * _TEXELS + _ABOVE[1] * thick * float(across)
     wanted = (target + drop)[:, None]
     at_x = (columns[None] - wanted) / thick + middle[:, None] - left
     at_y = np.repeat((own - top)[:, None], len(columns), axis=1)
@@ -282,7 +284,7 @@ def _brow_hairs(laid: Bytes, middle: Floats, ends: Floats, random: np.random.Gen
     column = middle[at] + random.uniform(-16, 16, _BROW_HAIRS)
     inside = (column >= 0) & (column < laid.shape[1] - 1)
     there = laid[at, np.clip(column, 0, laid.shape[1] - 1).astype(int)]
-    grows = inside & (there > random.uniform(30, 160, _BROW_HAIRS))
+    grows = inside & (there > random.uniform(15, 140, _BROW_HAIRS))
     row, column, there = row[grows], column[grows], there[grows]
     between = (ends[4] + ends[5]) / 2
     share = np.clip(np.abs(row - between) / max(float(np.abs(ends - between).max()), 1.0), 0, 1)
@@ -291,7 +293,7 @@ def _brow_hairs(laid: Bytes, middle: Floats, ends: Floats, random: np.random.Gen
     tip = np.stack([column - length * np.cos(turn), row + np.sign(row - between) * length * np.sin(turn)], axis=1)
     lines = np.rint(np.stack([np.stack([column, row], axis=1), tip], axis=1) * 16).astype(np.int32)
     hairs = np.zeros_like(laid)
-    cv2.polylines(hairs, list(lines), False, 200, 1, cv2.LINE_AA, 4)
+    cv2.polylines(hairs, list(lines), False, 130, 1, cv2.LINE_AA, 4)
     np.maximum(laid, hairs, out=laid)
 
 
