@@ -166,7 +166,7 @@ class EffectConfig:
     depth_blur: float = 0.3
     motion_blur: float = 0.06
     contrast: Range = (0.25, 0.9)  # of an S about the middle of the tone curve
-    saturation: Range = (0.65, 1.32)
+    saturation: Range = (0.6, 1.3)
     grey: float = 0.03  # share of pictures in black and white
     noise: Range = (0.0, 6.0)  # standard deviation in 8-bit steps; most have little
     sharpen: float = 0.3

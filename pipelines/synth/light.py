@@ -16,7 +16,6 @@ from fakeit.pipelines.synth.raster import depth_only, vertex_normals
 Floats = NDArray[np.float32]
 SHADOW_SIDE = 160
 _STRONGEST = 2.5  # times the ambient light: what a sun gives at most, since photographers fill shadows
-_WARM = np.array([1.025, 1.0, 0.965])  # people like skin a little warmer than grey makes it, and so do telephones
 _BOUNCED = 0.3  # of the ambient light's colour is lost: what comes off walls, clothes and skin fills shadows too
 _FAINT = 0.12  # of the ambient light: a lamp whose shadow nobody would see
 
@@ -62,7 +61,7 @@ def draw_lighting(config: LightConfig, random: np.random.Generator) -> Lighting:
         sun = around.place.colour * sun / around.harmonics[0].mean()
         colours = np.concatenate([sun[None], added])
     mean = harmonics[0] + 0.4 * (colours.sum(axis=0) if not measured else colours[0])
-    white = _WARM * (mean / mean.mean()) ** -random.uniform(0.3, 1.0)
+    white = (mean / mean.mean()) ** -random.uniform(0.3, 1.0)
     harmonics = harmonics * white
     harmonics = harmonics + _BOUNCED * (harmonics.mean(axis=1, keepdims=True) - harmonics)
     colours = np.concatenate([colours[:1] * white, colours[1:] * (1 if measured else white)])
