@@ -15,8 +15,10 @@ from scipy.sparse.csgraph import connected_components
 
 from fakeit.pipelines.dense_points import DENSE
 from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.landmarks import scheme
 from fakeit.pipelines.synth.head import Head, Material
 from fakeit.pipelines.synth.makehuman_pack import CROP, SIDE, Part, moves, read_pack
+from fakeit.pipelines.synth.mean_face import bend
 from fakeit.pipelines.synth.people import ORIGINS, People, Person, centres, macro_weights
 from fakeit.pipelines.synth.places import places
 from fakeit.pipelines.synth.subdivision import catmull_clark, spread_corners
@@ -88,6 +90,8 @@ def _people(pack: dict[str, Any]) -> People:
     moved = np.mean([macro_weights(names, adult, 0.5, 0.5) @ macro for adult in adults], axis=0)
     moved = moved + detail @ np.concatenate([np.maximum(middle, 0), np.maximum(-middle, 0)])
     mean = base + moved.reshape(-1, 3)
+    bent = bend(mean, _points(pack)[:68] @ mean, scheme("ibug68").flip)
+    base, mean = base + bent, mean + bent
     eyes = np.stack([mean[np.unique(pack["quads"][pack["part"] == p])].mean(axis=0)
                      for p in (Part.LEFT_EYE, Part.RIGHT_EYE)])  # fmt: skip
     mean = (mean - eyes.mean(axis=0)) * (_EYES_APART / float(eyes[1, 0] - eyes[0, 0])) + _EYES_AT
