@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from scipy.interpolate import RBFInterpolator
 
 Floats = NDArray[np.float32]
-# Point of the viewer's left (its mirror image does the same) → cm upwards and forwards.
+# Point of the viewer's left (its mirror image does the same) → cm upwards and forwards; all others stay.
 _MOVES = {
     6: (0.15, 0.2), 7: (0.2, 0.5), 8: (0.25, 0.85),
     17: (0.0, 0.25), 18: (0.0, -0.1), 19: (0.0, -0.3), 20: (0.0, -0.15), 21: (0.05, 0.1),
-    27: (0.0, 0.4), 28: (0.0, 0.8), 29: (0.0, 0.85), 30: (0.0, 0.65), 31: (0.0, 0.45), 32: (0.05, 0.25), 33: (0.05, 0.2),
-    36: (0.0, 0.0), 37: (0.0, 0.0), 38: (0.0, 0.0), 39: (0.0, 0.0), 40: (0.0, 0.0), 41: (0.0, 0.0),
+    27: (0.0, 0.4), 28: (0.0, 0.8), 29: (0.0, 0.85), 30: (0.0, 0.65), 31: (0.0, 0.45), 32: (0.05, 0.25),
+    33: (0.05, 0.2),
     48: (0.2, -0.5), 49: (0.1, -0.4), 50: (0.1, -0.3), 51: (0.1, -0.3), 57: (0.3, 0.0), 58: (0.3, 0.0), 59: (0.3, -0.1),
     60: (0.25, -0.4), 61: (0.2, -0.15), 62: (0.2, -0.05), 66: (0.25, -0.05), 67: (0.25, -0.05),
 }  # fmt: skip
@@ -36,4 +36,5 @@ def bend(vertices: Floats, points: Floats, mirrored: NDArray[np.integer]) -> Flo
     still = still[:: max(1, len(still) // 150)]
     known = np.concatenate([points, still])
     spline = RBFInterpolator(known, np.concatenate([moves, np.zeros_like(still)]), smoothing=0.02)
-    return np.asarray((spline(vertices) + spline(vertices * [-1, 1, 1])) / 2, np.float32).round(4)  # alike on both sides, and on any processor
+    moved = (spline(vertices) + spline(vertices * [-1, 1, 1])) / 2  # alike on both sides
+    return np.asarray(moved.round(4), np.float32)  # and on any processor
