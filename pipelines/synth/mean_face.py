@@ -8,6 +8,8 @@ two, and up or down to where upright photographs have the mouth.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import RBFInterpolator
@@ -25,7 +27,7 @@ _MOVES = {
 _NEAR = 3.5  # cm from the nearest point of the face: from here on nothing moves
 
 
-def bend(vertices: Floats, points: Floats, mirrored: NDArray[np.integer]) -> Floats:
+def bend(vertices: Floats, points: Floats, mirrored: Sequence[int]) -> Floats:
     """How far the vertices (N, 3) of a head move, cm; `points` (68, 3) lie on it, `mirrored` (68,) are their mirror
     images. A thin-plate spline through the table's moves; back of the head, neck and ears stay where they are."""
     moves = np.zeros((68, 3))
