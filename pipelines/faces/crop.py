@@ -20,6 +20,7 @@ from fakeit.pipelines.faces.matrix import Matrix, determinant, direction, invers
 from fakeit.pipelines.landmarks import eye_corners
 
 SMALLEST = 0.8  # of the crop's resolution: what an averaged picture keeps at least
+LONGEST = (1 << 15) - 2  # pixels of a side that OpenCV warps; panoramas are longer
 
 
 @dataclass(frozen=True)
@@ -101,16 +102,20 @@ class Picture:
 
     def _averaged(self, factor: int, matrix: Matrix, size: int) -> tuple[NDArray[np.uint8], int, int]:
         """The picture over factor×factor blocks, and where its left and top lie in the picture. Where as many crops as
-        this one take less than the picture (a face in a video's frame), only the blocks under it are averaged."""
+        this one take less than the picture (a face in a video's frame), only the blocks under it are averaged; and so
+        of a picture that is too long to be warped."""
         height, width = self.height // factor, self.width // factor
-        if factor in self._levels:
+        fits = max(height, width) <= LONGEST
+        if fits and factor in self._levels:
             return self._levels[factor], 0, 0
         corners = np.array([[-1, -1], [size, -1], [-1, size], [size, size]], np.float64)
         across, down = (transform(corners, inverse(matrix)) / factor).T.tolist()
         x0, x1 = _span(across, width)
         y0, y1 = _span(down, height)
-        if not 0 < self._crops * (x1 - x0) * (y1 - y0) < width * height:
+        if fits and not 0 < self._crops * (x1 - x0) * (y1 - y0) < width * height:
             x0, y0, x1, y1 = 0, 0, width, height
+        x0, y0 = min(x0, width - 1), min(y0, height - 1)
+        x1, y1 = max(x1, x0 + 1), max(y1, y0 + 1)
         part = self._levels[1][y0 * factor : y1 * factor, x0 * factor : x1 * factor]
         level = np.asarray(cv2.resize(part, (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA), np.uint8)
         if (x1 - x0, y1 - y0) == (width, height):
@@ -124,7 +129,7 @@ class Picture:
         factor = round(wanted) if wanted >= SMALLEST * round(wanted) else int(wanted)
         factor = min(max(1, factor), min(self.height, self.width))
         level = self._levels[1]
-        if factor > 1:
+        if factor > 1 or max(level.shape) > LONGEST:
             level, left, top = self._averaged(factor, matrix, size)
             source_from_level = np.array(
                 [[factor, 0, left + (factor - 1) / 2], [0, factor, top + (factor - 1) / 2], [0, 0, 1.0]]

@@ -152,3 +152,19 @@ def test_a_small_part_of_a_large_picture_is_averaged_alone_to_the_same_crop() ->
         part = alone.warp(matrix, 48)
         assert factor not in alone._levels
         assert np.abs(part.astype(int) - whole.warp(matrix, 48)).max() <= 1
+
+
+@pytest.mark.parametrize("side", [90, 460])
+def test_of_a_picture_that_is_too_long_for_opencv_the_part_under_the_crop_is_warped(side: int) -> None:
+    """A panorama of 33,000 pixels ended the whole job in an error of OpenCV's, which warps up to 32,766."""
+    face = np.random.default_rng(3).integers(0, 256, (600, 600, 3), dtype=np.uint8)
+    long = np.zeros((600, 33_000, 3), np.uint8)
+    long[:, 32_400:] = face
+    config = CropConfig(size=128, margin=0.2)
+    here, there = (crop_from_source(Box(x + 70, 60, side, side), config, 10.0) for x in (0, 32_400))
+    apart = Picture(long, "rgb").warp(there, 128).astype(int) - Picture(face, "rgb").warp(here, 128)
+    assert np.abs(apart[32:96, 32:96]).max() <= 3, "the same face, but for what is beside it"
+    beyond = crop_from_source(Box(40_000, 60, side, side), config)
+    assert not Picture(long, "rgb").warp(beyond, 128).any(), "outside is black"
+    upright = Picture(np.ascontiguousarray(long.transpose(1, 0, 2)), "grey").warp(beyond, 128)
+    assert upright.shape == (128, 128, 1) and not upright.any()
