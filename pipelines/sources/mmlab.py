@@ -19,7 +19,7 @@ from fakeit.pipelines.files.storage import join_member
 from fakeit.pipelines.files.text_files import TABLE_LIMIT, lines_of, read_text
 from fakeit.pipelines.files.walking import list_inputs
 from fakeit.pipelines.sources import Annotation, Sample, SampleList, annotate
-from fakeit.pipelines.sources.matching import PICTURE, ROW, Matching
+from fakeit.pipelines.sources.matching import PICTURE, REPEATED, ROW, Matching
 from fakeit.pipelines.sources.point_files import parse_numbers
 
 
@@ -35,7 +35,8 @@ class Mmlab:
         pictures = [file for file in listing.files if is_picture(file)]
         books, index, samples = Matching(listing), NameIndex(pictures), []
         books.expect(pictures, PICTURE)
-        for file in listing.files:
+        seen: set[tuple[str, ...]] = set()
+        for file in listing.files:  # the test list comes first, and keeps what stands in both
             split = {"trainimagelist.txt": "train", "testimagelist.txt": "test"}.get(posixpath.basename(file).lower())
             if split is None:
                 continue
@@ -46,13 +47,19 @@ class Mmlab:
                     continue
                 name, *words = line.split()
                 name, where = name.replace("\\", "/"), f"{location}:{number}"
+                told = f"{printable(name)} ({printable(where)})"
                 found = index.find(posixpath.join(root, name)) or index.find(name)
                 if len(found) != 1:  # a list may not name what lies elsewhere
-                    books.expect([f"{printable(name)} ({printable(where)})"], ROW)
+                    books.expect([told], ROW)
                     continue
+                if (found[0], *words) in seen:
+                    books.expect([told], REPEATED)
+                    continue
+                seen.add((found[0], *words))
                 books.take(found[0])
                 place = join_member(self.path, found[0])
-                samples.append(Sample(printable(f"{split}/{name}"), place, (where, words), split))
+                label, group = printable(f"{split}/{name}"), printable(found[0])
+                samples.append(Sample(label, place, (where, words), split, group=group))
         if not samples:
             raise books.nothing(f"{self.path}: no trainImageList.txt or testImageList.txt; is it MMLAB's folder?")
         return books.close(samples)

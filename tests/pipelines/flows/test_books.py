@@ -185,6 +185,22 @@ def test_a_face_that_a_wflw_list_repeats_is_counted(tmp_path: Path) -> None:
     assert kinds(samples) == {"rows that repeat another": 2}
 
 
+def test_a_face_that_mmlab_lists_repeat_is_counted_and_stays_in_test(tmp_path: Path) -> None:
+    """A repeated line made a second row, and a line in both lists put its face into train and test."""
+    put(tmp_path, "lfw/1.jpg", "lfw/2.jpg")
+    one, two = (f"lfw\\{n}.jpg 2 32 2 30 5 5 30 6 18 20 8 30 28 31" for n in (1, 2))
+    put(tmp_path, "trainImageList.txt", data="\r\n".join([one, two, two, two.replace("31", "30")]).encode())
+    put(tmp_path, "testImageList.txt", data=one.encode())
+    samples = open_source("mmlab", str(tmp_path)).samples()
+    assert [(s.id, s.split, s.group) for s in samples] == [
+        ("test/lfw/1.jpg", "test", "lfw/1.jpg"),
+        ("train/lfw/2.jpg", "train", "lfw/2.jpg"),
+        ("train/lfw/2.jpg:1", "train", "lfw/2.jpg"),
+    ]
+    assert [u.name.rsplit("/", 1)[1] for u in samples.unmatched] == ["trainImageList.txt:1)", "trainImageList.txt:3)"]
+    assert kinds(samples) == {"rows that repeat another": 2}
+
+
 def test_the_line_adds_up_and_stands_in_the_manifest(tmp_path: Path) -> None:
     put_faces(tmp_path / "faces", *map(str, range(6)))
     put(tmp_path / "faces", "9.jpg", "8.heic")
