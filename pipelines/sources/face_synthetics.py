@@ -18,7 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from fakeit.pipelines.dense_points import from_json, project
-from fakeit.pipelines.errors import FakeitError, Rejected
+from fakeit.pipelines.errors import Rejected
 from fakeit.pipelines.files.file_names import is_picture, printable
 from fakeit.pipelines.files.image_io import read_image
 from fakeit.pipelines.files.storage import exists, is_url, join_member, read_bytes
@@ -52,12 +52,7 @@ class FaceSynthetics:
         if many is not None:
             return many
         made = [self._part(part, prefix=len(parts) > 1) for part in parts]
-        found = SampleList(told_apart(s for part in made for s in part), [u for part in made for u in part.unmatched])
-        if not found:
-            raise FakeitError(
-                f"{self.path}: no pairs of NNNNNN.png and NNNNNN_ldmks.txt found; is it a Face Synthetics folder?"
-            )
-        return found
+        return SampleList(told_apart(s for part in made for s in part), [u for part in made for u in part.unmatched])
 
     def _part(self, root: str, prefix: bool) -> SampleList:
         listing = list_inputs(root)
@@ -80,7 +75,9 @@ class FaceSynthetics:
             also = [join_member(root, name) for name in also if name in known]
             label = printable(f"{name}/{stem}" if prefix else stem)
             samples.append(Sample(label, join_member(root, file), annotation, beside=tuple(also)))
-        return books.close(samples) if any(s.annotation for s in samples) else SampleList()
+        if not any(s.annotation for s in samples):
+            raise books.nothing(f"{root}: no pairs of NNNNNN.png and NNNNNN_ldmks.txt; is it a Face Synthetics folder?")
+        return books.close(samples)
 
     def read(self, sample: Sample) -> Annotation:
         if sample.annotation is None:

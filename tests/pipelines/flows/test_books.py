@@ -146,6 +146,17 @@ def test_points_of_face_synthetics_without_a_picture(tmp_path: Path) -> None:
     assert kinds(samples) == {"pictures without points": 1, "points without a picture": 1}
 
 
+@pytest.mark.parametrize("held", ["5.png", "5.jpg", "5_ldmks.txt", ""])
+def test_of_several_folders_one_without_a_face_is_named(held: str, tmp_path: Path) -> None:
+    """It was left out without a word, its files in no book."""
+    put(tmp_path / "good", "1.png")
+    put(tmp_path / "good", "1_ldmks.txt", data=(POINTS + "1 1\n2 2\n").encode())
+    (tmp_path / "odd").mkdir()
+    put(tmp_path / "odd", *[held] * bool(held))
+    with pytest.raises(FakeitError, match=r"odd: no pairs of NNNNNN\.png and NNNNNN_ldmks\.txt; is it"):
+        open_source("face_synthetics", f"{tmp_path}/good,{tmp_path}/odd").samples()
+
+
 def _wflw(folder: Path, *lines: str) -> tuple[Source, SampleList]:
     put(folder, "WFLW_images/p/1.jpg", "WFLW_images/p/2.jpg")
     place = "WFLW_annotations/list_98pt_rect_attr_train_test/list_98pt_rect_attr_train.txt"
