@@ -40,11 +40,20 @@ Point = tuple[float, float, int]  # x, y from the picture's corner, COCO's visib
 
 @dataclass
 class Labelled:
-    """One face of an export: its picture's name there, point name → point, its box where it has one."""
+    """One face of an export: its picture's name there, point name → point, its box where it has one; `problem`: why it
+    cannot be used."""
 
     image: str
     points: dict[str, Point] = field(default_factory=dict)
     box: tuple[float, float, float, float] | None = None
+    problem: str = ""
+
+    def put(self, name: str, point: Point) -> None:
+        """A point under its name there. Of two of one name nobody knows which is this face's."""
+        name = word(name)
+        if name in self.points:
+            self.problem = f"point '{name}' stands twice; a face has each once, CVAT's several faces are skeletons"
+        self.points[name] = point
 
 
 @dataclass(frozen=True)
@@ -94,7 +103,9 @@ class Annotated:
             number, picture = seen.get(file, 0) + 1, printable(stems[file])
             seen[file], label = number, picture + (f"_face{number}" if number > 1 else "")
             made = tuple(face.points.get(name, (np.nan, np.nan, 0)) for name in names)
-            samples.append(Sample(label, join_member(self.path, file), (made, face.box), group=picture))
+            problem = f"{self.points}: {face.image}: {face.problem}" if face.problem else ""
+            place = join_member(self.path, file)
+            samples.append(Sample(label, place, (made, face.box), group=picture, problem=problem))
         if not samples:
             named = f" (the first picture there is '{faces[0].image}')" if faces else ""
             raise books.nothing(f"{self.path}: none of its {len(files)} pictures has points in {self.points}{named}")
@@ -172,8 +183,9 @@ def _cvat(data: bytes) -> Iterator[Labelled]:
                 if point.get("outside") == "1":
                     continue
                 hidden = point.get("occluded") == "1"
-                x, y = map(float, point.get("points", "").split(";")[0].split(","))
-                made.points[word(point.get("label", ""))] = (x, y, HIDDEN if hidden else VISIBLE)
+                for pair in point.get("points", "").split(";"):
+                    x, y = map(float, pair.split(","))
+                    made.put(point.get("label", ""), (x, y, HIDDEN if hidden else VISIBLE))
             yield made
 
 
@@ -187,7 +199,7 @@ def _label_studio(data: bytes) -> Iterator[Labelled]:
                     continue
                 value, width, height = result["value"], result["original_width"], result["original_height"]
                 x, y = float(value["x"]) * width / 100, float(value["y"]) * height / 100
-                made.points[word(str(value["keypointlabels"][0]))] = (x, y, VISIBLE)
+                made.put(str(value["keypointlabels"][0]), (x, y, VISIBLE))
             yield made
 
 

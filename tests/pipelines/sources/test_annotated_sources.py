@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.faces.draw import write_image
 from fakeit.pipelines.flows.tally import unmatched_of
 from fakeit.pipelines.landmarks import scheme
-from fakeit.pipelines.sources import open_source
+from fakeit.pipelines.sources import open_source, read_sample
 
 POINTS = {"left_eye": (30.0, 40.0), "right_eye": (70.0, 42.0), "nose": (50.5, 60.25)}  # pixel centres, as here
 
@@ -180,3 +180,23 @@ def test_a_face_of_a_box_alone_does_not_cost_the_export(folder: Path) -> None:
     samples = open_source("coco", str(folder)).samples()
     assert [s.id for s in samples] == ["a", "a_face2"]
     assert [u.name for u in unmatched_of(samples)] == ["unlabelled.png"]
+
+
+@pytest.mark.parametrize("kind", ["cvat", "cvat with several places", "label_studio"])
+def test_a_point_that_stands_twice_costs_its_face(kind: str, folder: Path) -> None:
+    """Of two faces of one picture, and of a shape of several places, one face was made whose points were of both."""
+    tool = kind.split(" ")[0]
+    if tool == "cvat":
+        shape = '<points label="left_eye" points="30.5,40.5"/><points label="nose" points="51,60.75"/>'
+        twice = '<points label="left_eye" points="70.5,42.5"/>' if tool == kind else ""
+        text = shape.replace('30.5,40.5"', '30.5,40.5;31,41"') if not twice else shape + twice
+        (folder / "points.xml").write_text(f'<annotations><image id="0" name="a.png">{text}</image></annotations>')
+    else:
+        made = label_studio()
+        made[0]["annotations"][0]["result"] += made[0]["annotations"][0]["result"][:1]
+        (folder / "points.json").write_text(json.dumps(made))
+    source = open_source(tool, str(folder))
+    with pytest.raises(
+        Rejected, match=r"points\.(xml|json): .*a\.png: point 'left_eye' stands twice; a face has each once"
+    ):
+        read_sample(source, source.samples()[0])
