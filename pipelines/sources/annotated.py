@@ -127,7 +127,8 @@ class Annotated:
 def spellings(name: str) -> Iterator[str]:
     """How an export's name of a picture may be spelt in the folder: whole, without what Label Studio puts around a
     local file's; then without folders, and without what it puts before an upload's name."""
-    whole = [*parse_qs(urlsplit(name).query).get("d", []), name, unquote(name)]
+    address = name.partition("?")[0]  # what follows is a signature
+    whole = [*parse_qs(urlsplit(name).query).get("d", []), name, unquote(name), address, unquote(address)]
     yield from whole
     for spelt in whole:
         base = posixpath.basename(spelt.replace("\\", "/"))
@@ -190,8 +191,11 @@ def _cvat(data: bytes) -> Iterator[Labelled]:
 
 
 def _label_studio(data: bytes) -> Iterator[Labelled]:
-    for task in json.loads(data):
-        image = next(str(v) for v in task["data"].values() if is_picture(str(v).split("?")[-1]))
+    for number, task in enumerate(json.loads(data), 1):
+        told = [str(value) for value in task["data"].values()]
+        image = next((text for text in told if any(map(is_picture, text.split("?")))), None)  # or `…/?d=a.jpg`
+        if image is None:
+            raise ValueError(f"task {number}: no picture in its data, {', '.join(told)[:80]!r}")
         for entry in (task.get("annotations") or [{}])[:1]:
             made = Labelled(image)
             for result in entry.get("result", []):

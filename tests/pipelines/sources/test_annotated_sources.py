@@ -200,3 +200,14 @@ def test_a_point_that_stands_twice_costs_its_face(kind: str, folder: Path) -> No
         Rejected, match=r"points\.(xml|json): .*a\.png: point 'left_eye' stands twice; a face has each once"
     ):
         read_sample(source, source.samples()[0])
+
+
+def test_a_signed_address_is_found_and_a_task_without_a_picture_is_named(folder: Path) -> None:
+    """Both ended in "RuntimeError: generator raised StopIteration"."""
+    made = label_studio()
+    made[0]["data"]["img"] = "https://host/bucket/a.png?X-Amz-Expires=3600&X-Amz-Signature=0a/1b"
+    (folder / "points.json").write_text(json.dumps(made))
+    assert [s.id for s in open_source("label_studio", str(folder)).samples()] == ["a"]
+    (folder / "points.json").write_text(json.dumps([*made, {**made[0], "data": {"text": "hello"}}]))
+    with pytest.raises(FakeitError, match=r"points.json: not a label_studio .*task 2: no picture in its data, 'hello'"):
+        open_source("label_studio", str(folder))
