@@ -161,14 +161,15 @@ def _coco(data: bytes) -> Iterator[Labelled]:
     values = json.loads(data)
     files = {image["id"]: image["file_name"] for image in values["images"]}
     names = {category["id"]: category.get("keypoints", []) for category in values["categories"]}
-    for face in values["annotations"]:
-        flat = face.get("keypoints") or []
+    for number, face in enumerate(values["annotations"], 1):
+        for key, known in (("image_id", files), ("category_id", names)):
+            if face[key] not in known:
+                raise ValueError(f"annotation {number}: {key} {face[key]!r} is none of the export's")
+        flat, known = face.get("keypoints") or [], names[face["category_id"]]  # or a box alone
+        if flat and len(flat) != 3 * len(known):
+            raise ValueError(f"annotation {number}: {len(flat)} numbers as 'keypoints', expected {3 * len(known)}")
         triples = [tuple(flat[i : i + 3]) for i in range(0, len(flat), 3)]
-        points = {
-            word(n): (float(x), float(y), int(v))
-            for n, (x, y, v) in zip(names[face["category_id"]], triples, strict=bool(flat))  # or a box alone
-            if v
-        }
+        points = {word(n): (float(x), float(y), int(v)) for n, (x, y, v) in zip(known, triples, strict=False) if v}
         box = face.get("bbox")
         yield Labelled(files[face["image_id"]], points, tuple(map(float, box)) if box else None)  # type: ignore[arg-type]
 
@@ -231,9 +232,12 @@ def _scheme_of(location: str, kind: str) -> Scheme:
     if kind == "coco":
         data = _bytes(location, kind)
         try:
-            names = dict.fromkeys(json.loads(data)["categories"][0]["keypoints"])
-        except (KeyError, ValueError, IndexError, TypeError) as error:
-            raise FakeitError(f"{location}: not a coco export with keypoints ({error})") from error
+            lists = [category.get("keypoints") for category in json.loads(data)["categories"]]
+            names = dict.fromkeys(next(filter(None, lists)))
+        except (KeyError, ValueError, AttributeError, TypeError, StopIteration) as error:
+            raise FakeitError(
+                f"{location}: not a coco export with keypoints ({type(error).__name__}: {error})"
+            ) from error
     else:
         for face in read_export(location, kind):
             names.update(dict.fromkeys(face.points))

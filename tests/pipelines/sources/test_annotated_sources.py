@@ -211,3 +211,30 @@ def test_a_signed_address_is_found_and_a_task_without_a_picture_is_named(folder:
     (folder / "points.json").write_text(json.dumps([*made, {**made[0], "data": {"text": "hello"}}]))
     with pytest.raises(FakeitError, match=r"points.json: not a label_studio .*task 2: no picture in its data, 'hello'"):
         open_source("label_studio", str(folder))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("image_id", 9, "annotation 2: image_id 9 is none of the export's"),
+        ("category_id", 3, "annotation 2: category_id 3 is none of the export's"),
+        ("keypoints", [1, 2, 2], "annotation 2: 3 numbers as 'keypoints', expected 9"),
+    ],
+)
+def test_an_annotation_that_does_not_fit_is_named(key: str, value: Any, said: str, folder: Path) -> None:
+    made = coco()
+    made["annotations"][1][key] = value
+    (folder / "points.json").write_text(json.dumps(made))
+    with pytest.raises(FakeitError, match=f"points.json: not a coco export .*{said}"):
+        open_source("coco", str(folder)).samples()
+
+
+def test_the_category_that_has_keypoints_makes_the_scheme(folder: Path) -> None:
+    made = coco()
+    made["categories"].insert(0, {"id": 5, "name": "hat"})
+    (folder / "points.json").write_text(json.dumps(made))
+    assert scheme(open_source("coco", str(folder)).scheme).names == tuple(POINTS)
+    made["categories"].pop()
+    (folder / "points.json").write_text(json.dumps(made))
+    with pytest.raises(FakeitError, match="not a coco export with keypoints"):
+        open_source("coco", str(folder))
