@@ -48,12 +48,12 @@ class ShardTask:
 
     @property
     def digest(self) -> str:
-        """Names the task: two tasks of one digest make the same bytes. Of samples, conf and code, and of every file
-        that the rows are made of, by size and time: a label that was moved is another task."""
+        """Names the task: two tasks of one digest make the same bytes. Of samples, scheme, conf and code, and of every
+        file that the rows are made of, by size and time: a label that was moved is another task."""
         made_of = [
             (s.id, s.image, s.boxes, s.annotation, s.problem, *map(fingerprint, _files(s))) for s in self.samples
         ]
-        content = [self.path, self.split, self.code, made_of, to_dict(self.config)]
+        content = [self.path, self.split, self.code, made_of, self.source.scheme, to_dict(self.config)]
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 

@@ -24,7 +24,7 @@ from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.files.storage import open_binary, read_head, split_member
 from fakeit.pipelines.landmarks import KAGGLE_NAMES
 from fakeit.pipelines.sources import VISIBLE, Annotation, Sample, SampleList, Unmatched
-from fakeit.pipelines.sources.kaggle_tables import COORDINATES, member, read_file, read_solution
+from fakeit.pipelines.sources.kaggle_tables import COORDINATES, LOOKUP, member, read_file, read_solution
 from fakeit.pipelines.sources.point_files import LARGEST
 
 SIDE = 96
@@ -88,8 +88,9 @@ class Kaggle:
             return SampleList(self._unlabelled(file))
         samples = list(self._labelled(file, dropped))
         if self.solution is not None:
-            test = member(self.path, "test.csv")
-            samples += [Sample(f"test-{r.number:05d}", test, r, "test") for r, _ in _rows(test)]
+            test, truth = (member(self.path, name) for name in ("test.csv", self.solution))
+            beside = (truth, member(self.path, LOOKUP))
+            samples += [Sample(f"test-{r.number:05d}", test, r, "test", beside=beside) for r, _ in _rows(test)]
         return SampleList(samples, dropped)
 
     def _labelled(self, file: str, dropped: list[Unmatched]) -> Iterator[Sample]:

@@ -15,6 +15,7 @@ from fakeit.pipelines.files.walking import list_inputs
 from fakeit.pipelines.landmarks import KAGGLE_NAMES
 
 LIMIT = 1 << 30  # bytes of a file: the competition's largest has 240 MB
+LOOKUP = "IdLookupTable.csv"
 COORDINATES = tuple(f"{name}_{axis}" for name in KAGGLE_NAMES for axis in "xy")
 
 
@@ -37,7 +38,7 @@ def read_solution(root: str, name: str) -> dict[int, NDArray[np.float32]]:
     Raises:
         FakeitError: a lookup or solution that cannot be read; see `read_lookup`.
     """
-    places = {entry.row_id: entry for entry in read_lookup(member(root, "IdLookupTable.csv"))}
+    places = {entry.row_id: entry for entry in read_lookup(member(root, LOOKUP))}
     points: dict[int, NDArray[np.float32]] = {}
     file = member(root, name)
     for number, (row_id, location) in enumerate(read_table(file, ("RowId", "Location")), 1):

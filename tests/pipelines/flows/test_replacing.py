@@ -13,10 +13,14 @@ import pytest
 from fakeit.model.kaggle.imputation import fill_in
 from fakeit.model.kaggle.shard_imputation import FillConfig
 from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.faces.augment import AugmentConfig, Block
+from fakeit.pipelines.faces.draw import write_image
 from fakeit.pipelines.files.outputs import Sources, inside
 from fakeit.pipelines.flows import preprocess, shard_plan
+from fakeit.pipelines.flows.preprocess_config import SourceConfig, SplitConfig
 from fakeit.pipelines.flows.rewrite import Facts, rewrite
-from fakeit.pipelines.machine import runners
+from fakeit.pipelines.machine import code_version, runners
+from fakeit.pipelines.own_scheme import own_scheme
 from fakeit.pipelines.store import manifest as manifests
 from fakeit.pipelines.store.manifest import Manifest
 from fakeit.pipelines.store.schema import Rows
@@ -70,6 +74,37 @@ def test_resume_makes_anew_what_other_code_made(faces: Path, tmp_path: Path, mon
     monkeypatch.setattr(shard_plan, "code_hash", lambda: "another")
     assert make(faces, tmp_path / "d", existing="resume").digest == made.digest
     assert all(p.stat().st_mtime_ns > before for p, before in stood.items())
+
+
+def test_the_code_that_shards_depend_on_is_also_its_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`evaluate --fit-boxes` rewrites a detector's box map; a resumed job then kept the shards of the one before."""
+    monkeypatch.setattr(code_version, "__file__", str(tmp_path / "pipelines" / "machine" / "code_version.py"))
+    data, hashes = tmp_path / "pipelines" / "faces" / "box_fits.json", set()
+    for place in (data, tmp_path / "pipelines/synth/head.npz", tmp_path / "pipelines/__pycache__/x.pyc"):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.touch()
+        hashes.add(code_version.code_hash.__wrapped__())
+    assert len(hashes) == 1, "neither the renderer's nor Python's own"
+    data.write_text("{}")
+    assert code_version.code_hash.__wrapped__() not in hashes
+
+
+def test_resume_makes_anew_what_a_changed_scheme_mirrors(tmp_path: Path) -> None:
+    """Rows of the pairs before stood below a manifest with the new ones: left and right were exchanged."""
+    write_image(str(tmp_path / "faces" / "a.png"), np.zeros((60, 60, 3), np.uint8))
+    (tmp_path / "faces" / "p.csv").write_text("image,x0,y0,x1,y1,x2,y2\na.png,10,10,50,10,30,40\n")
+    own = 'name = "own"\npoints = ["a", "b", "c"]\n'
+    config = replace(CONFIG, split=SplitConfig(0, 0), augment=AugmentConfig(keep_original=False, flip=Block()))
+    for number, mirror in enumerate(("", 'mirror = [["a", "b"]]')):
+        file = tmp_path / "own.toml"
+        file.write_text(own + mirror)
+        own_scheme.cache_clear()
+        options = {"points": "p.csv", "scheme": str(file)}
+        config = replace(config, source=SourceConfig("folder", options=options))
+        made = preprocess.preprocess(config, str(tmp_path / "faces"), str(tmp_path / "d"), HERE, "resume").manifest
+        wanted = [(50, 10), (10, 10)] if number else [(10, 10), (50, 10)]
+        assert np.abs(points(tmp_path / "d", made, "a")[:2] - wanted).max() < 0.01
+    own_scheme.cache_clear()
 
 
 def test_a_dataset_is_replaced_when_the_new_one_is_whole(faces: Path, tmp_path: Path) -> None:

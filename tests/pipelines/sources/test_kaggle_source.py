@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +100,23 @@ def test_the_crop_of_a_whole_picture_is_the_picture(made: tuple[Path, dict[str, 
         index = int(image_id.split("-")[1]) - 1
         assert (image[..., 0] == truth["images"][index]).all()
         np.testing.assert_allclose(points * 96 - 0.5, truth["points"][index], atol=1e-3)
+
+
+def test_resume_makes_anew_what_a_corrected_solution_changes(tmp_path: Path) -> None:
+    write_set(tmp_path / "set", rows=20)
+    names = [f"{i + 1},{i // 30 + 1},{COORDINATES[i % 30]}," for i in range(120)]
+    (tmp_path / "set/IdLookupTable.csv").write_text("\n".join(["RowId,ImageId,FeatureName,Location", *names]) + "\n")
+    options = {"solution": "solution.csv", "val": 0.0}
+    config = load(ROOT / "conf/preprocess/kaggle.toml", PreprocessConfig)
+    config = replace(config, source=replace(config.source, options=options))
+    for value in (20.0, 40.0):
+        rows = [f"{i + 1},{value + i % 30}" for i in range(120)]
+        (tmp_path / "set/solution.csv").write_text("\n".join(["RowId,Location", *rows]) + "\n")
+        place = str(tmp_path / "data")
+        made = preprocess.preprocess(config, str(tmp_path / "set"), place, runners.in_processes(0), "resume").manifest
+        held = read_shard(f"{place}/{made.of('test')[0].path}", made.shape)
+        np.testing.assert_allclose(held["landmarks"][0].ravel() * 96 - 0.5, value + np.arange(30), atol=1e-3)
+        time.sleep(0.02)  # so that the file's time tells the two apart
 
 
 def _damage(folder: Path, target: Path, change: Callable[[list[str]], list[str]]) -> Kaggle:
