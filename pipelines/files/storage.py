@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import posixpath
 import re
+import shutil
 import stat
 import zipfile
 import zlib
@@ -255,7 +256,13 @@ def make_folder(location: str) -> None:
 
 
 def remove(location: str) -> None:
-    """Removes a file or a whole folder; nothing happens where there is none."""
+    """Removes a file, a link or a whole folder; nothing happens where there is none."""
+    if not is_url(location):  # fsspec takes `::` in a path for a chain of file systems, and finds nothing there
+        if os.path.isdir(location) and not os.path.islink(location):
+            shutil.rmtree(location)
+        elif os.path.lexists(location):
+            os.remove(location)
+        return
     fs, path = file_system(location)
     if fs.exists(path):
         fs.rm(path, recursive=True)

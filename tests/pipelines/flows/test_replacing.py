@@ -122,6 +122,23 @@ def test_a_dataset_is_replaced_when_the_new_one_is_whole(faces: Path, tmp_path: 
     assert (tmp_path / "d/notes.txt").read_text() == "mine" and not (tmp_path / "d.building").exists()
 
 
+@pytest.mark.parametrize("name", ["a::b", "[a]*", "~", "d.zip"])
+def test_whatever_a_dataset_is_called_it_can_be_replaced(
+    name: str, faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Below a folder whose name has `::` nothing was removed: a resumed job left the old manifest over new shards. Of
+    one called `~` it was the user's own files that were."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    made = make(faces, tmp_path / name)
+    assert make(faces, tmp_path / name, existing="overwrite").digest == made.digest
+    monkeypatch.chdir(tmp_path)
+    (faces / "000001.png").unlink()
+    monkeypatch.setattr(preprocess, "_commit", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        make(faces, Path(name), existing="resume")
+    assert not (tmp_path / name / "manifest.json").exists()
+
+
 @pytest.mark.parametrize("existing", ["resume", "overwrite"])
 def test_pictures_in_folders_called_as_splits_are_no_dataset(tmp_path: Path, existing: str) -> None:
     faces = write_faces(tmp_path / "photos" / "train", 4).parent
