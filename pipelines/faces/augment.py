@@ -9,6 +9,7 @@ A draw depends on (seed, image id, variant) alone.
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass, fields
 
 import cv2
@@ -27,12 +28,6 @@ class Block:
 
     range: tuple[float, float] = (0.0, 0.0)
     probability: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.probability <= 1:
-            raise FakeitError(f"augment: probability is {self.probability}; it must lie in 0 to 1")
-        if self.range[0] > self.range[1]:
-            raise FakeitError(f"augment: range {list(self.range)} runs backwards")
 
 
 @dataclass(frozen=True)
@@ -76,10 +71,29 @@ class AugmentConfig:
     def __post_init__(self) -> None:
         if self.variants < 1:
             raise FakeitError(f"augment.variants is {self.variants}; at least 1 row per image is needed")
-        for name in ("scale", "gamma", "downscale", "jpeg"):
-            block = getattr(self, name)
-            if block is not None and block.range[0] <= 0:
-                raise FakeitError(f"augment.{name}.range starts at {block.range[0]}; it must be above 0")
+        for field in fields(self):
+            block = getattr(self, field.name)
+            if isinstance(block, Block):
+                _check(field.name, block)
+
+
+_ABOVE_0 = ("scale", "gamma", "downscale", "jpeg")
+_FROM_0 = ("blur", "motion_blur", "shot_noise", "iso_noise", "patches", "bars")
+
+
+def _check(name: str, block: Block) -> None:
+    """Raises FakeitError for a block that would end in black pictures, in white ones, or in an error of OpenCV's."""
+    (low, high), said = block.range, f"augment.{name}.range is {list(block.range)}"
+    if not 0 <= block.probability <= 1:
+        raise FakeitError(f"augment.{name}.probability is {block.probability}; it must lie in 0 to 1")
+    if not math.isfinite(low) or not math.isfinite(high):
+        raise FakeitError(f"{said}; two finite numbers are needed")
+    if low > high:
+        raise FakeitError(f"{said}, which runs backwards")
+    if (name in _ABOVE_0 and low <= 0) or (name in _FROM_0 and low < 0):
+        raise FakeitError(f"{said}; it must {'be above' if name in _ABOVE_0 else 'start at'} 0")
+    if name == "brightness" and not -1 <= low <= high <= 1:
+        raise FakeitError(f"{said}; it is a share of 255, -1 to 1")
 
 
 # RGB → luma and two chroma axes (NTSC's; https://en.wikipedia.org/wiki/YIQ).

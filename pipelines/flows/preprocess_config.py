@@ -20,8 +20,10 @@ class SplitConfig:
     test: float = 0.1
 
     def __post_init__(self) -> None:
-        if min(self.val, self.test) < 0 or self.val + self.test > 1:
-            raise FakeitError(f"split.val {self.val} and split.test {self.test} must add up to at most 1")
+        if not (self.val >= 0 and self.test >= 0 and self.val + self.test <= 1):
+            raise FakeitError(
+                f"split.val {self.val} and split.test {self.test} must be 0 or more and add up to at most 1"
+            )
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class StoreConfig:
     def __post_init__(self) -> None:
         if self.rows_per_shard < 1:
             raise FakeitError(f"store.rows_per_shard is {self.rows_per_shard}; at least 1 is needed")
+        if not 0 <= self.max_rejected <= 1:
+            raise FakeitError(f"store.max_rejected is {self.max_rejected}; a share of the samples, 0 to 1, is needed")
 
 
 @dataclass(frozen=True)

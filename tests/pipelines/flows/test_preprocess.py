@@ -327,6 +327,26 @@ def test_one_line_and_exit_code_2(faces: Path, tmp_path: Path, arguments: list[s
     assert not (tmp_path / "d" / manifests.NAME).exists()
 
 
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("split.val=nan", "split.val nan and split.test 0.1 must be 0 or more and add up to at most 1"),
+        ("store.max_rejected=5", "store.max_rejected is 5.0; a share of the samples, 0 to 1"),
+        ("store.max_rejected=nan", "store.max_rejected is nan"),
+        ("augment.flip.probability=50", "augment.flip.probability is 50.0; it must lie in 0 to 1"),
+        ("augment.blur.range=[1, inf]", r"augment.blur.range is \[1.0, inf\]; two finite numbers"),
+        ("augment.hue.range=[9, -9]", r"augment.hue.range is \[9.0, -9.0\], which runs backwards"),
+        ("augment.motion_blur.range=[-3, 0]", r"augment.motion_blur.range is \[-3.0, 0.0\]; it must start at 0"),
+        ("augment.gamma.range=[0, 2]", r"augment.gamma.range is \[0.0, 2.0\]; it must be above 0"),
+        ("augment.brightness.range=[-20, 20]", r"augment.brightness.range is \[-20.0, 20.0\]; it is a share of 255"),
+    ],
+)
+def test_figures_that_mean_nothing_are_refused_by_name(override: str, words: str) -> None:
+    """5 for 5 % let every reject pass, a blur below 0 made black rows, and of 20 blocks nobody knew which was meant."""
+    with pytest.raises(FakeitError, match=rf"folder\.toml: {words}"):
+        load(ROOT / "conf/preprocess/folder.toml", PreprocessConfig, [override])
+
+
 def test_every_conf_of_preprocess_loads() -> None:
     for path in sorted((ROOT / "conf/preprocess").glob("*.toml")):
         load(path, PreprocessConfig)
