@@ -64,8 +64,14 @@ def word(name: str) -> str:
 def from_names(name: str, points: Sequence[str], where: str) -> Scheme:
     """A scheme of these names, mirror pairs by "left" and "right" in them; what is no letter or digit becomes `_`."""
     words = [word(point) for point in points]
-    pairs = [[word, twin] for word in words if (twin := word.replace("left", "right").replace("Left", "Right")) != word]
+    pairs = [[word, twin] for word in words if (twin := _twin(word)) != word]
     return _built({"name": name, "points": words, "mirror": [p for p in pairs if p[1] in words]}, where)
+
+
+def _twin(word: str) -> str:
+    for left, right in (("left", "right"), ("Left", "Right"), ("LEFT", "RIGHT")):
+        word = word.replace(left, right)
+    return word
 
 
 def _built(values: dict[str, Any], where: str) -> Scheme:

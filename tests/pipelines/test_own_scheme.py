@@ -14,6 +14,7 @@ import pytest
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.draw import write_image
 from fakeit.pipelines.landmarks import eye_corners, scheme
+from fakeit.pipelines.own_scheme import from_names
 from fakeit.pipelines.sources import open_source
 from tests.pattern_face import picture, placed
 
@@ -74,6 +75,14 @@ def test_what_is_wrong_is_named(old: str, new: str, said: str, tmp_path: Path) -
     with pytest.raises(FakeitError, match=r"wrong.toml: .*") as caught:
         scheme(str(path))
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("spelt", [("left", "right"), ("Left", "Right"), ("LEFT", "RIGHT")])
+def test_names_pair_by_left_and_right_as_tools_write_them(spelt: tuple[str, str]) -> None:
+    """Of LEFT_EYE and RIGHT_EYE no pair was made, so a mirrored picture had its left eye at the right."""
+    left, right = spelt
+    made = from_names("own", ["nose", f"{left} eye", f"{right} eye", f"{left}_ear", "cleft"], "export.json")
+    assert made.flip == (0, 2, 1, 3, 4) and (made.left_eye, made.right_eye) == ((1,), (2,))
 
 
 def test_an_unknown_scheme_says_that_files_are_schemes_too() -> None:
