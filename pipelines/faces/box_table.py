@@ -50,8 +50,9 @@ class BoxTable:
         for row in self.rows:
             found = index.find(row.name) if row.name else []
             if len(found) != 1:
-                why = row.problem or (f"could be {' or '.join(found[:2])}" if found else "no such picture")
-                matched.unmatched.append(f"{printable(row.name)} ({why})" if row.name else why)
+                why = f"could be {' or '.join(found[:2])}" if found else "no such picture"
+                told = row.problem or f"{row.where}: {why}"  # with its line: each row is one of its own
+                matched.unmatched.append(f"{printable(row.name)} ({printable(told)})" if row.name else told)
             elif row.box is None:
                 matched.problems.setdefault(found[0], row.problem)
             else:

@@ -107,7 +107,7 @@ def open_samples(config: PreprocessConfig, path: str) -> tuple[Source, Samples]:
 
 
 def _relative(image: str, path: str) -> str:
-    return image.removeprefix(path).lstrip("!/")
+    return image.removeprefix(path.rstrip("/")).removeprefix("!").lstrip("/")
 
 
 @contextmanager

@@ -49,7 +49,7 @@ class SourceConfig:
         kind: of `fakeit.pipelines.sources`.
         box: where a face is: the tight box of its "landmarks", the dataset's "annotation", a "csv", what a detector
             finds ("yunet", "mtcnn", "haar", mapped to the tight box), or the whole "image".
-        boxes: the CSV, `image,x,y,width,height` with image as relative to the input, or its name, or the sample's id.
+        boxes: the CSV, `image,x,y,width,height` with image as relative to the input, or its name.
         smallest_face: side of the smallest face that a detector looks for, as a share of the picture's shorter side;
             None: the detector's own.
         options: the kind's own, see its class.

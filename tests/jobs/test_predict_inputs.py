@@ -149,7 +149,7 @@ def test_a_wrong_box_costs_its_own_picture(row: str, wanted: str, tmp_path: Path
     )
     assert wanted in bad.problem and not bad.faces and summary.unread == 1
     assert len(whole.faces) == 1 and not whole.problem
-    assert "1 boxes without a picture: nobody.png (no such picture)" in summary.line()
+    assert f"1 boxes without a picture: nobody.png ({tmp_path}/boxes.csv:4: no such picture)" in summary.line()
 
 
 def test_what_is_asked_for(tmp_path: Path) -> None:

@@ -83,6 +83,22 @@ def test_annotation_boxes_are_checked_before_they_are_stored(tmp_path: Path) -> 
     assert "no box in the annotation" in reasons["f"]
 
 
+@pytest.mark.parametrize("as_option", [True, False])
+def test_every_box_without_a_picture_is_counted(as_option: bool, tmp_path: Path) -> None:
+    """Rows of one absent picture were counted as one, and `!a.png` was looked for as `a.png`."""
+    put(tmp_path / "f", "!a.png")
+    rows = ["!a.png,2,2,30,30", "gone.png,2,2,30,30", "gone.png,3,3,30,30"]
+    (tmp_path / "f/b.csv").write_text("\n".join(["image,x,y,width,height", *rows]) + "\n")
+    source = SourceConfig("folder", "annotation", options={"boxes": "b.csv"})
+    if not as_option:
+        source = SourceConfig("folder", "csv", str(tmp_path / "f/b.csv"))
+    made = preprocess.preprocess(
+        PreprocessConfig(source=source), str(tmp_path / "f"), str(tmp_path / "d"), runners.in_processes(0)
+    )
+    assert made.tally.line().startswith("found 3 = 1 used + 0 rejected + 2 unmatched (2 boxes without a picture: gone")
+    assert "b.csv:4: no such picture" in made.tally.line()
+
+
 def test_one_rule_says_which_face_is_the_main_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """A small face in the background that the detector is surer of is not the subject, in preprocessing either."""
     small, large = Box(10, 10, 30, 30), Box(120, 80, 160, 160)
