@@ -55,7 +55,7 @@ def _read(path: Path, including: tuple[Path, ...] = ()) -> dict[str, Any]:
     if path.resolve() in including:
         raise FakeitError(f"conf {path} includes itself, by way of {including[-1]}")
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         near = nearest(path.name, [p.name for p in path.parent.glob("*.toml")])
         raise FakeitError(f"conf {path}: no such file{near}") from error

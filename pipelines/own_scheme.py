@@ -47,7 +47,7 @@ def own_scheme(name: str) -> Scheme:
     if not name.endswith(".toml"):
         return _built(_parsed(name), f"scheme '{name[:40]}'")
     try:
-        values = tomllib.loads(Path(name).read_text(encoding="utf-8"))
+        values = tomllib.loads(Path(name).read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise FakeitError(f"scheme {name}: cannot be read ({error})") from error
     for key in values:

@@ -10,6 +10,7 @@ import pytest
 
 from fakeit.pipelines import config
 from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.landmarks import scheme
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,15 @@ def test_a_mistake_is_named_with_file_key_and_remedy(tmp_path: Path, text: str, 
     for part in [str(path), *named]:
         assert part in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_mark_of_the_byte_order_is_no_mistake(tmp_path: Path) -> None:
+    """Windows' editor writes one; the answer was "Invalid statement (at line 1, column 1)"."""
+    path = write(tmp_path, "")
+    path.write_bytes(b"\xef\xbb\xbfbatch = 3\r\n")
+    assert config.load(path, Train).batch == 3
+    path.write_bytes(b'\xef\xbb\xbfname = "own"\r\npoints = ["a", "b"]\r\n')
+    assert scheme(str(path)).names == ("a", "b")
 
 
 def test_a_missing_file_names_the_nearest(tmp_path: Path) -> None:
