@@ -178,15 +178,18 @@ class Inspection:
         """Mean points with an ellipse of two standard deviations each."""
         canvas = np.full((side, side, 3), 24, np.uint8)
         shapes = from_unit(self.shapes(), side)
+        mean = np.full(shapes.shape[1:], np.nan)
         for index in range(shapes.shape[1]):
             present = shapes[np.isfinite(shapes[:, index]).all(axis=1), index]
+            if len(present):
+                mean[index] = present.mean(axis=0)
             if len(present) > 2:
                 values, axes = np.linalg.eigh(np.cov(present.T))
                 angle = float(np.degrees(np.arctan2(axes[1, 1], axes[0, 1])))
                 size = [max(1, round(2 * float(np.sqrt(max(v, 0))))) for v in values[::-1]]
-                centre = np.rint(present.mean(axis=0)).astype(int).tolist()
+                centre = np.rint(mean[index]).astype(int).tolist()
                 cv2.ellipse(canvas, centre, size, angle, 0, 360, (90, 120, 200), 1, cv2.LINE_AA)
-        return draw_landmarks(canvas, np.nanmean(shapes, axis=0), self.scheme)
+        return draw_landmarks(canvas, mean, self.scheme)
 
     def _heat_map(self, side: int = 96) -> NDArray[np.uint8]:
         """One tile a point: where it lies in the crop, over all faces."""
@@ -238,7 +241,10 @@ def _look(sample: Sample, source: Source) -> tuple[Finding, NDArray[np.uint8]]:
     if annotation.box is not None:
         check_box(Box(*annotation.box), width, height, annotation.landmarks, f"{sample.id}: box")
     pointless = not np.isfinite(annotation.landmarks).all(axis=1).any()
-    box = Box(0, 0, width, height) if pointless else from_landmarks(annotation.landmarks)
+    try:
+        box = Box(0, 0, width, height) if pointless else from_landmarks(annotation.landmarks)
+    except Rejected as reason:
+        raise Rejected(f"{sample.id}: {reason}") from reason
     matrix = crop_from_source(box, _CROP)
     crop = Picture(pixels, "rgb").warp(matrix, _CROP.size)
     roll = float("nan")

@@ -114,6 +114,21 @@ def test_options_are_read_as_in_a_conf(tmp_path: Path, capsys: pytest.CaptureFix
         inspect_data.main(inspect_data.parser().parse_args([*asked, "every"]))
 
 
+def test_a_face_of_one_point_is_named(tmp_path: Path) -> None:
+    write_image(str(tmp_path / "a.png"), np.zeros((60, 60, 3), np.uint8))
+    (tmp_path / "p.csv").write_text("image,x0,y0,x1,y1,x2,y2,x3,y3,x4,y4\na.png,10,10,,,,,,,,\n")
+    seen = inspect(open_source("folder", str(tmp_path), scheme="five", points="p.csv"), runners.in_processes(0))
+    assert "bad: a: 1 points present, a face box needs 2" in seen.text()
+
+
+def test_a_point_that_no_face_has_is_drawn_without_a_warning(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    write_image(str(tmp_path / "a.png"), np.zeros((60, 60, 3), np.uint8))
+    (tmp_path / "p.csv").write_text("image,x0,y0,x1,y1,x2,y2,x3,y3,x4,y4\na.png,10,10,40,10,30,30,12,40,,\n")
+    seen = inspect(open_source("folder", str(tmp_path), scheme="five", points="p.csv"), runners.in_processes(0))
+    assert len(seen.draw(str(tmp_path / "out"))) == 4
+    assert not [warning for warning in recwarn if warning.category is RuntimeWarning]
+
+
 def test_pictures_without_points_can_be_looked_at(tmp_path: Path) -> None:
     for name in "ab":
         write_image(str(tmp_path / "in" / f"{name}.png"), np.full((60, 80, 3), 90, np.uint8))
