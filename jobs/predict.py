@@ -49,7 +49,10 @@ def main(arguments: argparse.Namespace) -> int:
     draw = Path(arguments.draw) if arguments.draw else None
     if draw is None and kind is None:
         draw, pictures = drawn_beside(asked, pictures)
-    video = VideoConfig(every=arguments.every, smooth=not arguments.no_smooth)
+    kept, followed = 1, VideoConfig.max_faces
+    if arguments.faces is not None:
+        kept, followed = arguments.faces, arguments.faces or sys.maxsize
+    video = VideoConfig(every=arguments.every, smooth=not arguments.no_smooth, max_faces=followed)
     read = [*(p.location for p in pictures), *filter(None, (arguments.boxes, arguments.model, arguments.adapter))]
     names, summary, problems = [p.name for p in pictures], Summary(), list[str]()
     drawn = draw / f"camera{arguments.camera}.mp4" if draw and arguments.camera is not None else None
@@ -63,7 +66,7 @@ def main(arguments: argparse.Namespace) -> int:
                 count += 1
             print(f"camera {arguments.camera}: {count} frames, {stage_line(run.milliseconds)}")
         watch = partial(progress, what="predict", unit="pictures")
-        for found in predict(landmarker, pictures, summary, boxes, arguments.faces, draw, video, watch):
+        for found in predict(landmarker, pictures, summary, boxes, kept, draw, video, watch):
             add(found)
             problems += [found.problem] if found.problem else []
     if pictures:
@@ -92,7 +95,9 @@ def parser() -> Parser:
     p.add_argument("--camera", type=int, metavar="N", help="a webcam's number")
     p.add_argument("--frames", type=at_least(1), metavar="N", help="stop a camera after N frames (else Ctrl-C)")
     p.add_argument("--boxes", metavar="CSV", help="image,x,y,width,height: tight around the points; else detected")
-    p.add_argument("--faces", type=at_least(0), default=1, metavar="N", help="the N most prominent (1; 0: all)")
+    p.add_argument(
+        "--faces", type=at_least(0), metavar="N", help="the N most prominent (of a picture 1, of a video 8; 0: all)"
+    )
     p.add_argument("--output", help=".csv, .json, or a folder for .pts; without it faces are only drawn")
     p.add_argument("--format", choices=("csv", "json", "pts", "coco"), help="where the output's ending does not say")
     p.add_argument("--draw", metavar="DIR", help="pictures and videos with points, red where the network is unsure")

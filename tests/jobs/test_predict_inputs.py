@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fakeit.jobs import predict as job
 from fakeit.model.inference.batch import Summary, predict
 from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig
 from fakeit.model.inference.output_formats import as_text, choose_format, write
@@ -24,6 +25,7 @@ from fakeit.pipelines.faces.box_table import read_boxes
 from fakeit.pipelines.faces.draw import write_image
 from fakeit.pipelines.files.image_io import read_image
 from fakeit.pipelines.files.pictures import expand
+from tests.containers import write_mp4
 from tests.pattern_face import Finder, Reader, picture, placed
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -102,6 +104,19 @@ def test_many_faces_and_the_count_that_is_kept(tmp_path: Path) -> None:
     assert np.abs(kept.faces[0].points - truths[1]).max() < 0.5
     (found,) = predict(landmarker(), expand([str(tmp_path / "two.png")]), both, faces=0)
     assert len(found.faces) == 2 and both.left_out == 0
+
+
+@pytest.mark.parametrize(("said", "faces"), [([], 9), (["--faces", "1"], 2), (["--faces", "0"], 18)])
+def test_the_count_that_is_kept_holds_for_videos_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: list[str], faces: int
+) -> None:
+    image, _ = picture([placed(130 * (n % 5), 130 * (n // 5)) for n in range(9)], 640, 260)
+    write_image(str(tmp_path / "nine.png"), image)
+    write_mp4(tmp_path / "nine.mp4", [image])
+    monkeypatch.setattr(Landmarker, "load", lambda *arguments: landmarker())
+    asked = ["--images", str(tmp_path), "--output", str(tmp_path / "o.csv"), *said]
+    job.main(job.parser().parse_args(asked))
+    assert len((tmp_path / "o.csv").read_text().splitlines()) == 1 + faces
 
 
 def test_given_boxes_are_used(tmp_path: Path) -> None:
