@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -24,9 +25,10 @@ def main(arguments: argparse.Namespace) -> None:
     from fakeit.model.inference.batch import stage_line
     from fakeit.model.inference.face_tracker import VideoConfig
     from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig
-    from fakeit.model.inference.output_formats import choose_format, write
-    from fakeit.model.inference.video import run_video
+    from fakeit.model.inference.output_formats import ResultWriter, choose_format
+    from fakeit.model.inference.video import VideoRun
     from fakeit.pipelines.errors import FakeitError
+    from fakeit.pipelines.files.outputs import Sources
     from fakeit.pipelines.landmarks import scheme
     from fakeit.pipelines.progress import counted
 
@@ -39,14 +41,19 @@ def main(arguments: argparse.Namespace) -> None:
     config = LandmarkerConfig(arguments.detector)
     landmarker = Landmarker.load(arguments.model, config, arguments.adapter, arguments.threads)
     follow = VideoConfig(every=arguments.every, smooth=not arguments.no_smooth, max_faces=arguments.faces)
-    result = run_video(landmarker, place, film, follow, limit=arguments.frames)
-    faces = sum(len(frame.faces) for frame in result.found)
-    seen = f"{counted(len(result.found), 'frame')}, {counted(faces, 'face')}"
-    print(f"{place}: {seen}, {stage_line(result.milliseconds)}")
-    if result.note:
-        print(f"  {result.note}")
+    run, frames, faces = VideoRun(landmarker, place, film, follow, limit=arguments.frames), 0, 0
+    read = Sources(filter(None, (arguments.video, arguments.model, arguments.adapter)))
+    made = ResultWriter(arguments.output, kind, landmarker.scheme, sources=read) if kind else None
+    with made or nullcontext():
+        for found in run:
+            frames += 1
+            faces += len(found.faces)
+            if made:
+                made.add(found)
+    print(f"{place}: {counted(frames, 'frame')}, {counted(faces, 'face')}, {stage_line(run.milliseconds)}")
+    if run.note:
+        print(f"  {run.note}")
     if kind is not None:
-        write(result.found, arguments.output, kind, landmarker.scheme)
         print(f"{arguments.output}: {kind}, {scheme(landmarker.scheme).title}")
     print(f"filmed in {film}")
     if kind is None:

@@ -16,11 +16,13 @@ import cv2
 import numpy as np
 import pytest
 
+from fakeit.jobs import video as video_job
 from fakeit.model.inference import batch, filters
 from fakeit.model.inference import video as videos
 from fakeit.model.inference.batch import Summary, predict
-from fakeit.model.inference.face_tracker import VideoConfig
+from fakeit.model.inference.face_tracker import FaceTracker, VideoConfig
 from fakeit.model.inference.filters import apply_filters
+from fakeit.model.inference.landmarker import Landmarker
 from fakeit.model.inference.output_formats import PARTIAL, ResultWriter, as_text, write
 from fakeit.model.inference.results import Face, ImageResult
 from fakeit.model.inference.video import VideoReader, run_video
@@ -65,6 +67,38 @@ def test_drawing_into_the_folder_of_the_inputs_is_refused(photos: Path, tmp_path
         with pytest.raises(FakeitError, match="is an input and would be destroyed"):
             run_video(landmarker(), str(photos / "talk.mp4"), folder / "talk.mp4")
     assert held(photos) == before
+
+
+def test_the_points_of_a_film_do_not_cost_it_and_stand_as_they_are_found(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`video talk.mp4 --output talk.mp4` put its points in the video's place; no frame was written before the last."""
+    made = landmarker()
+    monkeypatch.setattr(Landmarker, "load", lambda *arguments: made)
+    video, before = str(photos / "talk.mp4"), held(photos)
+
+    def filmed(output: Path) -> None:
+        said = [video, "--film", str(tmp_path / "film.mp4"), "--output", str(output), "--format", "csv"]
+        video_job.main(video_job.parser().parse_args(said))
+
+    with pytest.raises(FakeitError, match="talk.mp4: is an input and would be destroyed"):
+        filmed(photos / "talk.mp4")
+    assert held(photos) == before and not (tmp_path / "film.mp4").exists()
+    filmed(tmp_path / "o.csv")
+    rows = (tmp_path / "o.csv").read_text().splitlines()
+    assert len(rows) == 1 + len(list(VideoReader(str(tmp_path / "film.mp4"))))
+    shown, step = list[int](), FaceTracker.step
+
+    def ends(tracker: FaceTracker, pixels: np.ndarray, seconds: float) -> list[Face]:
+        shown.append(1)
+        if len(shown) == 3:
+            raise RuntimeError("the network fell over")
+        return step(tracker, pixels, seconds)
+
+    monkeypatch.setattr(FaceTracker, "step", ends)
+    with pytest.raises(RuntimeError):
+        filmed(tmp_path / "again.csv")
+    assert (tmp_path / "again.csv.partial").read_text().splitlines() == rows[:3]
 
 
 @pytest.mark.fault
