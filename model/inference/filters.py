@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 from fakeit.model.inference.batch import problem_of, stage_line
 from fakeit.model.inference.landmarker import Landmarker
 from fakeit.model.inference.results import Face
-from fakeit.model.inference.video import Edit, run_video
+from fakeit.model.inference.video import Edit, VideoRun
 from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.faces import filters
 from fakeit.pipelines.faces.draw import write_image
 from fakeit.pipelines.files.image_io import read_image
 from fakeit.pipelines.files.pictures import PictureFile, drawn_places
 from fakeit.pipelines.landmarks import convert
+from fakeit.pipelines.progress import counted
 
 Pixels = NDArray[np.uint8]
 
@@ -75,13 +76,16 @@ def apply_filters(landmarker: Landmarker, pictures: Iterable[PictureFile], edit:
             if picture.problem:
                 raise Rejected(picture.problem)
             if picture.is_video:
-                result = run_video(landmarker, picture.location, path, edit=edit)
-                yield f"{path}: {len(result.found)} frames, {stage_line(result.milliseconds)}"
+                run = VideoRun(landmarker, picture.location, path, edit=edit)
+                frames = sum(1 for _ in run)
+                yield f"{path}: {counted(frames, 'frame')}, {stage_line(run.milliseconds)}"
+                if run.note:
+                    yield f"  {run.note}"
             else:
                 pixels = read_image(picture.location)
                 faces = landmarker(pixels)
                 write_image(path, edit(pixels, faces))
-                yield f"{path}: {len(faces)} face{'s' * (len(faces) != 1)}"
+                yield f"{path}: {counted(len(faces), 'face')}"
             read += 1
         except Exception as error:  # one picture must not cost those behind it
             yield f"left out: {problem_of(error, picture, path)}"

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from fakeit.model.inference.face_tracker import FaceTracker, OneEuro, VideoConfig
+from fakeit.model.inference.filters import apply_filters, make_edit
 from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig
 from fakeit.model.inference.video import VideoReader, VideoWriter, run_video
 from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.files.pictures import expand
 from tests.pattern_face import Finder, Reader, picture, placed
 
 
@@ -95,11 +97,12 @@ def test_a_video_file_goes_through_and_plays(tmp_path: Path) -> None:
 def test_a_video_that_ends_early_says_so(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     write_video(tmp_path / "whole.avi", [random.integers(0, 255, (96, 128, 3), np.uint8) for _ in range(40)])
-    data = (tmp_path / "whole.avi").read_bytes()
+    data, out = (tmp_path / "whole.avi").read_bytes(), str(tmp_path / "worn")
     (tmp_path / "cut.avi").write_bytes(data[: len(data) // 2])
     result = run_video(landmarker(), str(tmp_path / "cut.avi"))
-    assert 0 < len(result.found) < 40
-    assert "ended after" in result.note or not result.note
+    assert 0 < len(result.found) < 40 and "ended after" in result.note
+    said = list(apply_filters(landmarker(), expand([str(tmp_path / "cut.avi")]), make_edit(landmarker(), ["hat"]), out))
+    assert said[0].startswith(f"{out}/cut.mp4: {len(result.found)} frames") and said[1].strip() == result.note
 
 
 @pytest.mark.parametrize("content", [b"", b"not a video at all" * 50])
