@@ -202,8 +202,11 @@ class TorchBackend:
 
         torch.set_num_threads(threads)
         self.network, self.metadata = load_network(path)
-        self.device = torch.device(device)
-        self.network.eval().to(self.device)
+        try:
+            self.device = torch.device(device)
+            self.network.eval().to(self.device)
+        except (RuntimeError, AssertionError) as error:  # the latter where torch was built without it
+            raise FakeitError(f"device {device}: torch does not get there ({one_line(error, 160)})") from error
 
     def run(self, crops: NDArray[np.uint8]) -> Output:
         import torch
@@ -246,7 +249,7 @@ def open_backend(path: str | Path, threads: int = 1, device: str = "cpu") -> Bac
     """The network in a file: `.onnx`, or a checkpoint of training.
 
     Raises:
-        FakeitError: no such file, or not a model.
+        FakeitError: no such file, not a model, or no such device.
     """
     file = Path(path)
     if not file.is_file():

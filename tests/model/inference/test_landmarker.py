@@ -11,6 +11,8 @@ from fakeit.model.inference.backends import ModelMetadata, Output, confidence, m
 from fakeit.model.inference.crop_reader import CropReader
 from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig, as_pixels
 from fakeit.model.inference.results import Face
+from fakeit.model.networks import NetworkConfig, build
+from fakeit.model.training import checkpoint
 from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.faces.box import Box, from_landmarks
 from fakeit.pipelines.faces.box_fit import BoxFit, fit_boxes
@@ -141,6 +143,16 @@ def test_models_that_are_none(tmp_path: Path) -> None:
         metadata_from_json('{"version": 99}', "model x")
     with pytest.raises(FakeitError, match="scheme 'face71'"):
         metadata_from_json('{"scheme": "face71", "crop": {}}', "model x")
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "gpu"])
+def test_a_device_that_is_not_there_is_named(tmp_path: Path, device: str) -> None:
+    """`--device cuda` without a GPU was called a mistake of ours."""
+    network = build(NetworkConfig(name="lenet"), 5, 3, 32)
+    stored = checkpoint.Checkpoint(network.config, CropConfig(size=32), "five", network.state_dict())
+    checkpoint.write(stored, str(tmp_path / "best.pt"))
+    with pytest.raises(FakeitError, match=f"device {device}: torch does not get there"):
+        open_backend(tmp_path / "best.pt", device=device)
 
 
 def test_the_pattern_itself_is_sound() -> None:
