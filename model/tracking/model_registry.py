@@ -12,12 +12,14 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fakeit.model.tracking.mlflow_tracker import address
+from fakeit.model.tracking.mlflow_tracker import address, give_up_soon
+from fakeit.model.tracking.trouble import trouble
 from fakeit.pipelines.config import nearest
 from fakeit.pipelines.errors import FakeitError, one_line
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
 
 SCHEME = "models:/"
 NAME = "fakeit-landmarks"
@@ -36,7 +38,7 @@ def fetch(place: str) -> Path:
         place: `models:/NAME@ALIAS` or `models:/NAME/VERSION`.
 
     Raises:
-        FakeitError: no such name, alias or version, or a version without a network of ours.
+        FakeitError: no such name, alias or version, a version without a network of ours, or no answer.
     """
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # one small file
     from mlflow.artifacts import download_artifacts
@@ -50,6 +52,7 @@ def fetch(place: str) -> Path:
     try:
         found = client.get_model_version_by_alias(name, alias) if alias else client.get_model_version(name, number)
     except MlflowException as error:
+        _check_absent(error)
         known = list(versions(name))
         there = f"registered are {', '.join(known)}{nearest(place, known)}" if known else f"no model '{name}' there"
         raise FakeitError(f"model {place}: not in {address()}; {there}") from error
@@ -70,14 +73,16 @@ def fetch(place: str) -> Path:
 
 
 def versions(name: str = NAME) -> dict[str, str]:
-    """What is registered under a name: `models:/NAME@ALIAS` (those without an alias by number) → a line about it."""
+    """What is registered under a name: `models:/NAME@ALIAS` (those without an alias by number) → a line about it.
+    Raises FakeitError: the store does not answer."""
     from mlflow.exceptions import MlflowException
 
     client = _client()
     try:
         model = client.get_registered_model(name)
         found = client.search_model_versions(f"name = '{name}'")
-    except MlflowException:
+    except MlflowException as error:
+        _check_absent(error)
         return {}
     aliases = {str(version): alias for alias, version in (model.aliases or {}).items()}
     places = {}
@@ -89,10 +94,18 @@ def versions(name: str = NAME) -> dict[str, str]:
     return places
 
 
+def _check_absent(error: MlflowException) -> None:
+    """Raises FakeitError where the store does not say that what was asked for is not there."""
+    if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+        kind, line = trouble(error)
+        raise FakeitError(f"MLflow at {address()} {kind} ({line})") from error
+
+
 def _client() -> MlflowClient:
     """A client of the store. Raises FakeitError where a local one is not there (MLflow would make an empty one)."""
     from mlflow import MlflowClient
 
+    give_up_soon()
     store = address()
     if store.startswith("sqlite:///") and not Path(store.removeprefix("sqlite:///")).is_file():
         raise FakeitError(f"registry {store}: no such file; set MLFLOW_TRACKING_URI, or start where mlflow.db lies")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +77,19 @@ def test_the_web_demo_offers_the_versions() -> None:
 def test_what_is_not_there_is_said_in_one_line(place: str, message: str) -> None:
     with pytest.raises(FakeitError, match=message):
         model_registry.fetch(place)
+
+
+@pytest.mark.parametrize("asked", [model_registry.fetch, lambda place: choices.known_models([place.split("@")[0]])])
+def test_a_store_that_does_not_answer_is_not_called_empty(
+    monkeypatch: pytest.MonkeyPatch, asked: Callable[[str], object]
+) -> None:
+    """It was asked for eight minutes, and then "no model 'fakeit-landmarks' there" was said."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.delenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", raising=False)
+    began = time.monotonic()
+    with pytest.raises(FakeitError, match="MLflow at http://127.0.0.1:9 does not answer"):
+        asked("models:/fakeit-landmarks@champion")
+    assert time.monotonic() - began < 60
 
 
 def test_no_store_is_not_made_by_asking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
