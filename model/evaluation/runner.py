@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import tempfile
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +26,7 @@ from fakeit.pipelines.files.pictures import expand
 from fakeit.pipelines.landmarks import convert
 from fakeit.pipelines.machine.extras import is_installed
 from fakeit.pipelines.progress import progress
+from fakeit.pipelines.secrets import masked
 from fakeit.pipelines.sources import Sample, read_sample
 
 LOST = "no face found, of the pictures"
@@ -245,17 +246,26 @@ def _mappable(source: str, target: str) -> bool:
 
 
 def log(result: Result, uri: str) -> str:
-    """Figures, the page and the worst faces into MLflow; a line that says where."""
-    from fakeit.model.tracking.mlflow_tracker import MlflowTracker, TrackingConfig
+    """Figures, the page and the worst faces into MLflow; a line that says where. Raises FakeitError: it takes none."""
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric, Param
 
-    with tempfile.TemporaryDirectory() as folder:
-        run = MlflowTracker(
-            TrackingConfig(uri=uri, experiment="fakeit-evaluate", model=False), Path(folder), result.name
-        )
-        run.start(dict(result.facts), [])
-        run.metrics(0, result.figures)
-        run.text("report.html", result.html)
+    from fakeit.model.tracking.mlflow_tracker import address, experiment_id, give_up_soon
+    from fakeit.model.tracking.trouble import trouble
+
+    give_up_soon()
+    place, now = address(uri), int(time.time() * 1000)
+    figures = [Metric(name, value, now, 0) for name, value in result.figures.items() if np.isfinite(value)]
+    try:
+        client = MlflowClient(tracking_uri=place)
+        experiment, tags = experiment_id(client, "fakeit-evaluate"), {"mlflow.source.name": "jobs/evaluate.py"}
+        run = client.create_run(experiment, run_name=result.name, tags=tags).info.run_id
+        client.log_batch(run, figures, [Param(name, masked(text)[:500]) for name, text in result.facts.items() if text])
+        client.log_text(run, result.html, "report.html")
         if result.worst is not None:
-            run.picture("worst.png", result.worst)
-        run.finish("FINISHED")
-    return f"MLflow run {run.run_id} at {uri}"
+            client.log_image(run, result.worst, artifact_file="worst.png")
+        client.set_terminated(run)
+    except Exception as error:  # mlflow, its database and its transport raise classes without a common base
+        kind, line = trouble(error)
+        raise FakeitError(f"MLflow at {place} {kind} ({line}); --report and --json write files") from error
+    return f"MLflow run {run} at {place}"

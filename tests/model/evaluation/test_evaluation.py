@@ -16,7 +16,15 @@ from fakeit.jobs import evaluate
 from fakeit.model.evaluation import metrics, predictions, scoring
 from fakeit.model.evaluation.predictions import nearest_box
 from fakeit.model.evaluation.protocols import PROTOCOLS, protocol
-from fakeit.model.evaluation.runner import BenchmarkConfig, agreement_on, benchmark, fit_adapter_on, fit_boxes_on, log
+from fakeit.model.evaluation.runner import (
+    BenchmarkConfig,
+    Result,
+    agreement_on,
+    benchmark,
+    fit_adapter_on,
+    fit_boxes_on,
+    log,
+)
 from fakeit.model.evaluation.scoring import common_scheme
 from fakeit.model.inference.adapter import stored_names
 from fakeit.model.inference.backends import ModelMetadata, Output
@@ -261,14 +269,24 @@ def test_agreement_of_an_exact_model_is_high(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_mlflow_holds_figures_and_page(patches: None, tmp_path: Path) -> None:
+def test_mlflow_holds_figures_and_page(patches: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from mlflow import MlflowClient
 
     result = benchmark(landmarker(), BenchmarkConfig("patches", boxes=("true",), limit=4), "reader")
     uri = f"sqlite:///{tmp_path / 'm.db'}"
-    line = log(result, uri)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)  # wins, and is what is told
+    line = log(result, "http://127.0.0.1:9")
+    assert line.endswith(f" at {uri}")
     run = MlflowClient(tracking_uri=uri).get_run(line.split()[2])
     assert run.data.metrics["true_boxes/nme"] == pytest.approx(result.figures["true_boxes/nme"])
+
+
+def test_where_mlflow_takes_nothing_no_run_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run "None" was said to be there, and the figures to stand in a temporary folder that was gone."""
+    result = Result("reader on patches", "", "<p>", {"true_boxes/nme": 1.0}, {"model": "m"}, None)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with pytest.raises(FakeitError, match=r"MLflow at http://127.0.0.1:9 does not answer \(.*--report and --json"):
+        log(result, "http://127.0.0.1:9")
 
 
 def test_names() -> None:
