@@ -19,6 +19,7 @@ TORCH := 2.13.0
 # Once set up with GPU=1, an environment stays so until `make setup GPU=0`.
 GPU ?= $(shell cat $(STAMPS)/gpu 2>/dev/null || echo 0)
 FLAVOUR := $(if $(filter 1,$(GPU)),gpu,cpu)
+TORCH_STAMP := $(STAMPS)/torch-$(TORCH)$(if $(filter gpu,$(FLAVOUR)),-gpu)
 DATA ?=
 PYTEST ?=
 
@@ -39,24 +40,25 @@ $(STAMPS)/venv: scripts/venv.sh
 	@mkdir -p $(@D) && touch $@
 
 # First and by itself: as another package's need, pip may fetch several GB of CUDA packages on a machine without a GPU.
+# For a GPU whatever is there gives way, since to pip 2.13.0+cpu is a 2.13.0.
 # No file is installed that is not one of those whose SHA-256 stands in the locks, whichever index it comes from.
 HASHED := install -qq --no-deps --require-hashes
-$(STAMPS)/torch-$(TORCH): $(STAMPS)/venv requirements-torch.lock
+$(TORCH_STAMP): $(STAMPS)/venv requirements-torch.lock
 	@echo "installing torch $(TORCH)"
 	@$(if $(filter cpu,$(FLAVOUR)),$(BIN)/pip $(HASHED) -r <(grep '+cpu ' requirements-torch.lock) 2>/dev/null ||) \
-		$(BIN)/pip $(HASHED) -r <(grep '^torch==$(TORCH) ' requirements-torch.lock)
+		$(BIN)/pip $(HASHED) $(if $(filter gpu,$(FLAVOUR)),--force-reinstall) -r <(grep '^torch==$(TORCH) ' requirements-torch.lock)
 	@! grep -qs '^Requires-Dist: nvidia' $(VENV)/lib/python3.*/site-packages/torch-*.dist-info/METADATA || $(BIN)/pip install -qq torch==$(TORCH)
-	@rm -f $(STAMPS)/torch-* && touch $@
+	@rm -f $(STAMPS)/torch-* && touch $@ && echo $(GPU) >$(STAMPS)/gpu
 
-$(STAMPS)/packages: $(STAMPS)/torch-$(TORCH) $(LOCK) requirements-no-deps.lock
+$(STAMPS)/packages: $(TORCH_STAMP) $(LOCK) requirements-no-deps.lock
 	@echo "installing the packages of $(LOCK)"
 	@$(BIN)/pip $(HASHED) -r $(LOCK) -r requirements-no-deps.lock
 	@touch $@
 
-$(STAMPS)/horovod-$(FLAVOUR): $(STAMPS)/packages $(STAMPS)/torch-$(TORCH) scripts/horovod.sh scripts/launchers.sh
+$(STAMPS)/horovod-$(FLAVOUR): $(STAMPS)/packages $(TORCH_STAMP) scripts/horovod.sh scripts/launchers.sh
 	@scripts/horovod.sh $(VENV) $(FLAVOUR)
 	@scripts/launchers.sh $(VENV)
-	@rm -f $(STAMPS)/horovod-* && touch $@ && echo $(GPU) >$(STAMPS)/gpu
+	@rm -f $(STAMPS)/horovod-* && touch $@
 
 # `fakeit` as a command, and `import fakeit` from any folder: this checkout, as it is edited.
 $(STAMPS)/editable: $(STAMPS)/packages pyproject.toml

@@ -208,3 +208,22 @@ def test_pins_lie_inside_what_the_check_allows(stack: Stack) -> None:
     pins = locked(stack)
     for requirement in stack.requirements:
         assert mismatch(requirement, pins[requirement.package]) == ""
+
+
+@pytest.mark.parametrize(("has", "asked", "wanted"), [("", "1", True), ("", "", False), ("-gpu", "", False)])
+def test_a_gpu_asked_for_later_changes_torch_too(tmp_path: Path, has: str, asked: str, wanted: bool) -> None:
+    """GPU=1 after a set-up without it went straight to Horovod, which found that torch was made without CUDA."""
+    for name in ("Makefile", "scripts", "pyproject.toml", *(path.name for path in ROOT.glob("requirements*.lock"))):
+        (tmp_path / name).symlink_to(ROOT / name)
+    stamps = tmp_path / ".venv" / "stamps"
+    stamps.mkdir(parents=True)
+    (stamps / "gpu").write_text("1" if has else "0")
+    version = locked(CLASSIC)["torch"]
+    for name in ("venv", f"torch-{version}{has}", "packages", f"horovod-{has[1:] or 'cpu'}", "editable"):
+        (stamps / name).touch()
+        time.sleep(0.01)
+    variables = {name: value for name, value in os.environ.items() if name != "GPU"}
+    said = ["make", "-n", "setup", *([f"GPU={asked}"] if asked else [])]
+    done = subprocess.run(said, cwd=tmp_path, env=variables, capture_output=True, text=True, check=True).stdout
+    assert ("--force-reinstall -r <(grep '^torch==" in done) is wanted
+    assert ("scripts/horovod.sh" in done) is wanted
