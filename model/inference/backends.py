@@ -18,6 +18,7 @@ from fakeit.pipelines.config import from_stored, to_dict
 from fakeit.pipelines.dense_points import dense_mirror
 from fakeit.pipelines.errors import FakeitError, one_line
 from fakeit.pipelines.faces.crop import CropConfig
+from fakeit.pipelines.files.storage import write_atomically
 from fakeit.pipelines.landmarks import scheme
 from fakeit.pipelines.machine.extras import is_installed, remedy
 
@@ -107,13 +108,14 @@ def metadata_from_json(text: str, where: str) -> ModelMetadata:
 
 
 def write_metadata(path: Path, metadata: ModelMetadata) -> None:
-    """Writes what a model's user must know of it into its ONNX file; needs the package onnx."""
+    """Writes what a model's user must know of it into its ONNX file, whole or not at all; needs the package onnx."""
     import onnx
 
     model = onnx.load(str(path))
     onnx.helper.set_model_props(model, {METADATA_KEY: metadata.to_json()})
     model.producer_name = "fakeit"
-    onnx.save(model, str(path))
+    with write_atomically(str(path)) as file:
+        file.write(model.SerializeToString())
 
 
 class Backend(Protocol):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -234,6 +236,23 @@ def test_onnx_without_our_metadata_is_refused(tmp_path: Path) -> None:
     onnx.save(model, str(tmp_path / "bare.onnx"))
     with pytest.raises(FakeitError, match="metadata"):
         OnnxBackend(tmp_path / "bare.onnx")
+
+
+@pytest.mark.fault
+def test_a_disk_that_fills_up_does_not_cost_a_model_that_gets_other_metadata(tmp_path: Path) -> None:
+    """`evaluate --fit-confidence` left the half of the file that there was room for."""
+    export(network(), ModelMetadata("face70", CropConfig(size=64, margin=0.3)), tmp_path / "mine.onnx")
+    before = (tmp_path / "mine.onnx").read_bytes()
+    code = (
+        "import pathlib, resource, signal, sys; from fakeit.model.inference import backends\n"
+        "path, room = pathlib.Path(sys.argv[1]), int(sys.argv[2]); known = backends.OnnxBackend(path).metadata\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))\n"
+        "backends.write_metadata(path, known)"
+    )
+    asked = [sys.executable, "-c", code, str(tmp_path / "mine.onnx"), str(len(before) // 2)]
+    done = subprocess.run(asked, cwd=Path(__file__).parents[2], capture_output=True, text=True)
+    assert "File too large" in done.stderr
+    assert (tmp_path / "mine.onnx").read_bytes() == before and len(list(tmp_path.iterdir())) == 1
 
 
 def test_calibration_crops_are_cut_out_of_roomier_ones(tmp_path: Path) -> None:
