@@ -174,6 +174,8 @@ def fit_adapter_on(landmarker: Landmarker, config: BenchmarkConfig, name: str, m
     """Fits a label adapter on a source with true boxes and stores it beside the model; a line on how it went."""
     if name in BUILT_IN:
         raise FakeitError(f"adapter '{name}' is built in; choose another name to fit one")
+    if Path(name).name != name:
+        raise FakeitError(f"adapter '{name}': is no name of a file; it is stored beside the model, as in ibug68")
     chosen, collected = _in_true_boxes(landmarker, config, mirrored=True)
     adapter, left = scoring.fit_label_adapter(collected, name, f"{chosen.name} ({len(collected.samples)} faces)")
     path = adapter_path(model_file(model), name)

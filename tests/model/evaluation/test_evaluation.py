@@ -240,6 +240,12 @@ def test_an_adapter_of_a_registered_model_lies_beside_its_fetched_file(
     assert said.startswith(str(tmp_path)) and stored_names(tmp_path / "run.onnx") == ["mine"]
 
 
+def test_an_adapter_that_cannot_be_called_so_is_refused_before_anything_is_read() -> None:
+    """`--fit-adapter a/b` was a trace after all faces had been gone through."""
+    with pytest.raises(FakeitError, match="adapter 'a/b': is no name of a file"):
+        fit_adapter_on(landmarker(), BenchmarkConfig("patches", "/absent"), "a/b", None)
+
+
 def test_faces_the_detector_misses_are_counted(patches: None) -> None:
     made = landmarker()
     made._detector = type("Blind", (), {"detect": lambda self, image: []})()
