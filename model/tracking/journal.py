@@ -56,7 +56,7 @@ class Journal:
 
     def _read(self) -> tuple[list[dict[str, Any]], State]:
         text = self.path.read_text() if self.path.exists() else ""
-        whole = [line for line in text.splitlines() if line.endswith("}")]
+        whole = [line for line in text.splitlines() if line.endswith("}}")]  # the figures' own brace and the line's
         if text != "".join(f"{line}\n" for line in whole):  # a write was cut short: the next line must not join it
             with write_atomically(str(self.path)) as file:
                 file.write("".join(f"{line}\n" for line in whole).encode())

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fakeit.model.tracking.journal import JOURNAL
+from fakeit.model.tracking.journal import JOURNAL, Journal
 from fakeit.model.tracking.mlflow_tracker import DatasetInfo, MlflowTracker, NoOpTracker, TrackingConfig, make
 from fakeit.pipelines.errors import FakeitError
 
@@ -87,6 +87,18 @@ def test_what_a_server_missed_is_sent_when_it_is_back(
     made.metrics(4, {"train_loss": 0.2})
     assert made.run_id is not None
     assert [step for step, _ in points(server, made.run_id)] == [1, 2, 3, 4]
+
+
+@pytest.mark.fault
+def test_a_journal_that_is_cut_at_any_byte_goes_on(tmp_path: Path) -> None:
+    """Cut behind the figures' brace a line looked whole, and the resume ended in a trace."""
+    for epoch in (1, 2):
+        Journal(tmp_path, resume=True).add(epoch, {"train_loss": 0.5 / epoch})
+    written = (tmp_path / JOURNAL).read_text()
+    for length in range(len(written.splitlines()[0]) + 1, len(written)):
+        (tmp_path / JOURNAL).write_text(written[:length])
+        whole = length == len(written) - 1  # but for the end of its line
+        assert [line["epoch"] for line in Journal(tmp_path, resume=True).lines] == [1, 2][: 1 + whole]
 
 
 @pytest.mark.fault
