@@ -15,7 +15,7 @@ from fakeit.model.evaluation import html_report, predictions, scoring
 from fakeit.model.evaluation.predictions import Boxes, PredictionSet
 from fakeit.model.evaluation.protocols import EvaluationProtocol, open_protocol, protocol
 from fakeit.model.evaluation.scoring import Evaluation
-from fakeit.model.inference.adapter import BUILT_IN, adapter_path
+from fakeit.model.inference.adapter import BUILT_IN, ByGeometry, adapter_path
 from fakeit.model.inference.backends import AS_TOLD, write_metadata
 from fakeit.model.inference.landmarker import Landmarker, model_file
 from fakeit.pipelines.errors import FakeitError, Rejected
@@ -122,7 +122,8 @@ def score(landmarker: Landmarker, collected: PredictionSet, normaliser: str, vid
             raise
     if landmarker.adapter is not None:
         points, truth, name, note = scoring.with_adapter(collected, landmarker.adapter)
-        title, fit = f"{boxes}, {note}", landmarker.adapter.sigma_fit
+        fit = None if isinstance(landmarker.adapter, ByGeometry) else landmarker.adapter.sigma_fit  # as faces have it
+        title = f"{boxes}, {note}"
         made.append(scoring.evaluate(collected, points, truth, name, normaliser, title, video, fit))
     return made
 
