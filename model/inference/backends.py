@@ -100,8 +100,9 @@ def metadata_from_json(text: str, where: str) -> ModelMetadata:
         values = json.loads(text)
     except json.JSONDecodeError as error:
         raise FakeitError(f"{where}: its '{METADATA_KEY}' metadata is not JSON ({error})") from error
-    if isinstance(values, dict) and values.get("version", 0) > FORMAT:
-        raise FakeitError(f"{where}: written by a newer fakeit (format {values['version']}, this one reads {FORMAT})")
+    version = values.get("version") if isinstance(values, dict) else None
+    if isinstance(version, int) and version > FORMAT:
+        raise FakeitError(f"{where}: written by a newer fakeit (format {version}, this one reads {FORMAT})")
     metadata = from_stored(values, ModelMetadata, f"{where}: metadata")
     scheme(metadata.scheme)  # raises for an unknown one
     return metadata

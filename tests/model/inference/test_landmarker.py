@@ -141,6 +141,8 @@ def test_models_that_are_none(tmp_path: Path) -> None:
             open_backend(tmp_path / name)
     with pytest.raises(FakeitError, match="newer"):
         metadata_from_json('{"version": 99}', "model x")
+    with pytest.raises(FakeitError, match="version' is '99', expected a whole number"):
+        metadata_from_json('{"version": "99", "scheme": "face70", "crop": {}}', "model x")
     with pytest.raises(FakeitError, match="scheme 'face71'"):
         metadata_from_json('{"scheme": "face71", "crop": {}}', "model x")
 
