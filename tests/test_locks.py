@@ -76,3 +76,21 @@ def test_the_list_for_a_checker_holds_every_pin() -> None:
     names = (re.match(r"[\w.-]+", pin) for pin in project["dependencies"])
     asked = {advisories.normal(name[0]) for name in names if name}
     assert asked - {"tomli"} <= set(pinned)  # which Python 3.11 holds itself
+
+
+def test_a_relocking_that_breaks_off_leaves_the_lock_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no hashes were to be had the new lock stood without any, and `make setup` refused it."""
+    (tmp_path / "requirements.lock").write_text("# why\nzipp==3 --hash=sha256:0\n")
+    (tmp_path / "build" / "relock-classic").mkdir(parents=True)
+
+    def run(*command: str) -> str:
+        if "lock_hashes" in command[1]:
+            raise SystemExit("error: no file for zipp==4 at any index")
+        return "zipp==4\n"
+
+    for name, value in {"ROOT": tmp_path, "install": lambda *_: None, "run": run}.items():
+        monkeypatch.setattr(relock, name, value)
+    monkeypatch.setattr("sys.argv", ["relock.py", "classic", "--no-tests"])
+    with pytest.raises(SystemExit, match="no file for zipp"):
+        relock.main()
+    assert (tmp_path / "requirements.lock").read_text() == "# why\nzipp==3 --hash=sha256:0\n"

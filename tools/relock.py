@@ -4,8 +4,7 @@
     python tools/relock.py classic|modern [--no-tests] [--keep]        (make relock [STACK=modern])
 
 Names come from pyproject.toml, limits from held-STACK.txt beside this file. The lock is written first and put back when
-the tests fail. Prints what moved, and what stays behind the index
-with the package that holds it back.
+the tests or anything else fails. Prints what moved, and what stays behind the index with the package that holds it.
 """
 
 from __future__ import annotations
@@ -139,15 +138,17 @@ def main() -> int:
     lock = lock_of(arguments.stack)
     saved = lock.read_text()
     install(arguments.stack, venv)
-    print("moved:", *(write(arguments.stack, venv) or ["nothing"]), sep="\n  ")
-    print("behind the index:", *(behind(arguments.stack, venv) or ["nothing"]), sep="\n  ")
-    code = 0
-    if not arguments.no_tests:
+    code = 1
+    try:
+        print("moved:", *(write(arguments.stack, venv) or ["nothing"]), sep="\n  ")
+        print("behind the index:", *(behind(arguments.stack, venv) or ["nothing"]), sep="\n  ")
         command = [str(venv / "bin" / "python"), "-m", "pytest", "-m", "not slow and not gpu"]
-        code = subprocess.run(command, cwd=ROOT, env={**os.environ, "FAKEIT_VENV": str(venv)}).returncode
+        environment = {**os.environ, "FAKEIT_VENV": str(venv)}
+        code = 0 if arguments.no_tests else subprocess.run(command, cwd=ROOT, env=environment).returncode
+    finally:  # also where hashes or the index are not to be had, and on Ctrl-C
         if code:
             lock.write_text(saved)
-            print("the tests failed: the lock is as it was", file=sys.stderr)
+            print("not all went well: the lock is as it was", file=sys.stderr)
     if not arguments.keep:
         shutil.rmtree(venv, ignore_errors=True)
     return code
