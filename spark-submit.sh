@@ -11,12 +11,13 @@ fail() { echo "error: $*" >&2; exit 2; }
 
 cluster=local master='' more_code='' more_archives='' passed=()
 while (($#)); do
+    case $1 in --cluster | --master | --py-files | --archives) [ $# -ge 2 ] || fail "$1 needs a value" ;; esac
     case $1 in
         --cluster=* | --master=* | --py-files=* | --archives=* | --deploy-mode=*) set -- "${1%%=*}" "${1#*=}" "${@:2}"; continue ;;
-        --cluster) [ $# -ge 2 ] || fail "--cluster needs a name"; cluster=$2; shift ;;
-        --master) master=${2:-}; passed+=("$1" "${2:-}"); shift ;;
-        --py-files) more_code=",${2:-}"; shift ;;  # beside ours, not instead
-        --archives) more_archives=",${2:-}"; shift ;;
+        --cluster) cluster=$2; shift ;;
+        --master) master=$2; passed+=("$1" "$2"); shift ;;
+        --py-files) more_code=",$2"; shift ;;  # beside ours, not instead
+        --archives) more_archives=",$2"; shift ;;
         *.py) passed+=("$@"); break ;;  # the job; what follows is the job's own
         *) passed+=("$1") ;;
     esac

@@ -156,6 +156,9 @@ def test_spark_submit_names_what_is_wrong(tmp_path: Path) -> None:
     assert unknown.stderr == "error: no conf/spark/yarm.conf; there are: kubernetes local standalone yarn\n"
     assert "--cluster NAME" in submit("--help").stdout
     assert submit().returncode == 2
+    for option in ("--cluster", "--master", "--py-files", "--archives"):  # but for the first: 1, without a word
+        alone = submit(option)
+        assert (alone.returncode, alone.stderr) == (2, f"error: {option} needs a value\n")
     wrong_java = submit("jobs/preprocess.py", JAVA_HOME=str(tmp_path))
     assert wrong_java.returncode == 2 and "holds no Java" in wrong_java.stderr
     shutil.copy(ROOT / "spark-submit.sh", tmp_path)
