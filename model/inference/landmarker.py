@@ -63,6 +63,10 @@ class LandmarkerConfig:
     detect_side: int = 960
     upright: float = 15.0
 
+    def __post_init__(self) -> None:
+        if self.refine < 0 or self.detect_side < 8:
+            raise FakeitError(f"refine is {self.refine}, detect_side {self.detect_side}; at least 0 and 8 pixels")
+
 
 class Landmarker:
     """Finds faces and their points. Not thread-safe: one per thread."""
@@ -143,7 +147,10 @@ class Landmarker:
 
         Raises:
             Rejected: a picture cannot be read, told when its turn comes; `fakeit predict` goes on instead.
+            FakeitError: `size` is below 1.
         """
+        if size < 1:
+            raise FakeitError(f"batch: size is {size}; 1 or more pictures go through the network at once")
         waiting = iter(images)
         while block := list(islice(waiting, size)):
             pictures, refused = [], None

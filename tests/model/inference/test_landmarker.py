@@ -147,6 +147,16 @@ def test_models_that_are_none(tmp_path: Path) -> None:
         metadata_from_json('{"scheme": "face71", "crop": {}}', "model x")
 
 
+def test_figures_by_which_nothing_would_be_found_are_refused() -> None:
+    """`batch(pictures, size=0)` gave nothing back for any picture, `detect_side=0` found no face in any, silently."""
+    for wrong in ({"detect_side": 0}, {"refine": -1}):
+        with pytest.raises(FakeitError, match="at least 0 and 8 pixels"):
+            LandmarkerConfig(**wrong)
+    image, _ = picture([placed(100, 100)])
+    with pytest.raises(FakeitError, match="size is 0"):
+        list(landmarker().batch([image], size=0))
+
+
 @pytest.mark.parametrize("device", ["cuda:99", "gpu"])
 def test_a_device_that_is_not_there_is_named(tmp_path: Path, device: str) -> None:
     """`--device cuda` without a GPU was called a mistake of ours."""
