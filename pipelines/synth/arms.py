@@ -1,4 +1,4 @@
-"""Arms that hang: MakeHuman's people hold theirs apart by 45 degrees, which makes a body a cone, and a toddler's arms end
+"""Arms that hang: MakeHuman's people hold theirs apart by 45 degrees, so that bodies are cones and a toddler's arms end
 in the picture.
 """
 
