@@ -2,8 +2,8 @@
 
 How deep points lie was asked of photographs and of scans: AFW's and HELEN-train's labels of faces that are turned every
 way give a mean face in three dimensions (pose and shape by turns, weak perspective; Tomasi and Kanade, Shape and motion
-from image streams under orthography, 1992), and ICT's mean face is one of scans. The table goes half-way between the
-two, and up or down to where upright photographs have the mouth.
+from image streams under orthography, 1992), and ICT's mean face is one of scans. Both say so; the table takes points to
+where scans have them in depth, and up or down to where upright photographs have the mouth (docs/LOG.md, 2026-12-01).
 """
 
 from __future__ import annotations
