@@ -23,7 +23,7 @@ from fakeit.model.export import export
 from fakeit.model.inference.backends import load_network
 from fakeit.model.tracking import model_registry
 from fakeit.model.tracking.mlflow_tracker import MlflowTracker, TrackingConfig, address, experiment_id, tracked_by
-from fakeit.model.tracking.trouble import Refused, trouble
+from fakeit.model.tracking.trouble import Refused, in_words
 from fakeit.model.training import checkpoint
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.secrets import masked
@@ -106,9 +106,8 @@ class ComparisonTracker:
         try:
             self.client.log_batch(run, metrics=now, params=params)
         except Exception as error:  # mlflow, its database and its transport raise classes without a common base
-            kind, line = trouble(error)
-            told = f"warning: MLflow at {self.uri} {kind} ({line}); it lacks the final figures of {cell.id}, which the"
-            print(masked(f"{told} next launch sends"), file=sys.stderr, flush=True)
+            told = f"it lacks the final figures of {cell.id}, which the next launch sends"
+            print(masked(f"warning: {in_words(self.uri, error)}; {told}"), file=sys.stderr, flush=True)
             return False
         return True
 

@@ -254,7 +254,7 @@ def log(result: Result, uri: str) -> str:
     from mlflow.entities import Metric, Param
 
     from fakeit.model.tracking.mlflow_tracker import address, experiment_id, give_up_soon
-    from fakeit.model.tracking.trouble import trouble
+    from fakeit.model.tracking.trouble import in_words
 
     give_up_soon()
     place, now = address(uri), int(time.time() * 1000)
@@ -269,6 +269,5 @@ def log(result: Result, uri: str) -> str:
             client.log_image(run, result.worst, artifact_file="worst.png")
         client.set_terminated(run)
     except Exception as error:  # mlflow, its database and its transport raise classes without a common base
-        kind, line = trouble(error)
-        raise FakeitError(f"MLflow at {place} {kind} ({line}); --report and --json write files") from error
+        raise FakeitError(f"{in_words(place, error)}; --report and --json write files") from error
     return f"MLflow run {run} at {place}"

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from fakeit.model.tracking.curves import loss_curves
 from fakeit.model.tracking.journal import JOURNAL, Journal, State
 from fakeit.model.tracking.run_artifacts import log_model
-from fakeit.model.tracking.trouble import REFUSES, Refused, trouble
+from fakeit.model.tracking.trouble import REFUSES, Refused, in_words, trouble
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.secrets import masked
 
@@ -211,10 +211,9 @@ class MlflowTracker:
             self._warn(error)
 
     def _warn(self, error: Exception) -> None:
-        kind, line = trouble(error)
+        kind, _ = trouble(error)
         if kind != self._trouble:
-            told = masked(f"warning: MLflow at {self.uri} {kind} ({line}); training goes on")
-            print(told, file=sys.stderr, flush=True)
+            print(masked(f"warning: {in_words(self.uri, error)}; training goes on"), file=sys.stderr, flush=True)
         self._trouble = kind
 
     def _open(self) -> tuple[MlflowClient, str]:

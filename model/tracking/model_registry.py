@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fakeit.model.tracking.mlflow_tracker import address, give_up_soon
-from fakeit.model.tracking.trouble import trouble
+from fakeit.model.tracking.trouble import in_words
 from fakeit.pipelines.config import nearest
 from fakeit.pipelines.errors import FakeitError, one_line
 
@@ -97,8 +97,7 @@ def versions(name: str = NAME) -> dict[str, str]:
 def _check_absent(error: MlflowException) -> None:
     """Raises FakeitError where the store does not say that what was asked for is not there."""
     if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-        kind, line = trouble(error)
-        raise FakeitError(f"MLflow at {address()} {kind} ({line})") from error
+        raise FakeitError(in_words(address(), error)) from error
 
 
 def _client() -> MlflowClient:

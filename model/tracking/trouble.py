@@ -25,3 +25,9 @@ def trouble(error: Exception) -> tuple[str, str]:
     if isinstance(error, OSError) or "OperationalError" in type(error).__name__:  # requests' errors are OSErrors
         return SILENT, line
     return FAILS, f"{type(error).__name__}: {line}"
+
+
+def in_words(address: str, error: Exception) -> str:
+    """What is wrong with the server at `address`, to begin a warning or an error with."""
+    kind, line = trouble(error)
+    return f"MLflow at {address} {kind} ({line})"
