@@ -121,7 +121,9 @@ def _glasses(wardrobe: Wardrobe, anchors: Floats, dark: bool, random: np.random.
     wide, high, power = random.uniform(2.1, 2.9), random.uniform(1.5, 2.3), random.uniform(0.5, 1)
     thick = random.uniform(0.05, 0.2)
     look = wardrobe.look(colour, GLASSES, 0.0, 1.6)
-    rimless, edge = random.random() < 0.12, wardrobe.look(_LENS_EDGE, GLASSES, 0.0, 1.6)
+    around, width = look, thick
+    if random.random() < 0.12:  # rimless
+        around, width = wardrobe.look(_LENS_EDGE, GLASSES, 0.0, 1.6), 0.04
     tint = random.random(3) * 0.04 if dark else np.full(3, 0.3)
     wardrobe.tint = np.array([*tint, random.uniform(0.75, 0.97) if dark else random.uniform(0, 0.06)], np.float32)
     angle = np.linspace(0, 2 * np.pi, 28, endpoint=False)
@@ -135,7 +137,7 @@ def _glasses(wardrobe: Wardrobe, anchors: Floats, dark: bool, random: np.random.
         z = front - 0.045 * np.maximum(0, np.abs(x) - 1.5) ** 2 + 0.06 * (y - middle[1])
         lens = np.stack([x, y, z], axis=1).astype(np.float32)
         lenses.append(lens)
-        wardrobe.tube(lens, 0.04 if rimless else thick, edge if rimless else look, closed=True)
+        wardrobe.tube(lens, width, around, closed=True)
     wardrobe.tube(np.linspace(lenses[0][0], lenses[1][14], 6) + np.array([0, 0.25, 0.1], np.float32), thick, look)
     for lens, outer, ear in ((lenses[0], 14, 0), (lenses[1], 0, 16)):
         out = np.array([np.sign(anchors[ear, 0]) * 0.5, 0, 0], np.float32)
