@@ -3,7 +3,7 @@
 # and start it again: what is done is not done again. Real faces are named as for jobs/compare.py:
 #   benchmarks/comparisons.sh OUTPUT [--photographs AFW:300w=DIR] [--real YTF:youtube_faces=DIR] …
 # FACES=110000 as many are rendered · PAGES="dataset_sizes mixing" these pages only · RENDER=1 the renderer's ingredients too
-# SCALE=reduced_ the pages that one CPU core can (FACES=22500 is enough) · WORKERS=N trainings side by side, each on its own
+# SCALE=reduced_ the pages that one CPU core can (FACES=27000 is enough) · WORKERS=N trainings side by side, each on its own
 # cores or GPU (default: one a GPU, else one)
 set -uo pipefail
 [ $# -ge 1 ] && [ "${1#-}" = "$1" ] || { sed -n '2,7s/^# //p' "$0"; exit 2; }
