@@ -13,11 +13,11 @@ from fakeit.pipelines.files.text_files import lines_of, read_text
 
 LARGEST = 1e30  # beyond, a number is no place in a picture, and float32 has none for it
 Subset = Literal["train", "common", "challenging", "private"]
-_HEADER = re.compile(r"^[ \t]*(version|n_points)[ \t]*:.*$", re.IGNORECASE | re.MULTILINE)
+_HEADER = re.compile(r"[ \t]*(version|n_points)[ \t]*:", re.IGNORECASE)
 
 
 def read_pts(location: str, count: int) -> NDArray[np.float32]:
-    """Reads a `.pts` file, also one without braces or without its last line's end.
+    """Reads a `.pts` file, with any system's line ends, also one without braces or without its last line's end.
 
     iBUG counts pixels from 1, as Matlab does (https://ibug.doc.ic.ac.uk/resources/facial-point-annotations/); here the
     centre of the first pixel is 0.
@@ -32,8 +32,8 @@ def read_pts(location: str, count: int) -> NDArray[np.float32]:
         text = read_text(location)
     except OSError as error:
         raise Rejected(f"{location}: cannot be read ({error})") from error
-    body = _HEADER.sub("", text).replace("{", " ").replace("}", " ")
-    lines = [(number, line) for number, line in enumerate(lines_of(body), 1) if line.strip()]
+    body = ("" if _HEADER.match(line) else line.replace("{", " ").replace("}", " ") for line in lines_of(text))
+    lines = [(number, line) for number, line in enumerate(body, 1) if line.strip()]
     if len(lines) > 10 * count:
         raise Rejected(f"{location}: {len(lines):,} points, expected {count}")
     points = np.array([parse_numbers(line.split(), 2, f"{location}:{number}") for number, line in lines], np.float32)

@@ -112,7 +112,7 @@ def test_bad_points_are_named(tmp_path: Path, text: str, reason: str) -> None:
         source.read(source.samples()[0])
 
 
-def test_pts_without_braces_or_last_newline(tmp_path: Path) -> None:
+def test_pts_without_braces_or_last_newline_or_with_other_ends(tmp_path: Path) -> None:
     rows = "\n".join(f"{i + 1} {i + 2}" for i in range(68))
     whole = tmp_path / "a.pts"
     whole.write_text(f"version: 1\nn_points: 68\n{{\n{rows}\n}}\n")
@@ -120,6 +120,9 @@ def test_pts_without_braces_or_last_newline(tmp_path: Path) -> None:
     bare.write_text(f"version: 1\nn_points: 68\n{rows}")
     assert np.array_equal(read_pts(str(whole), 68), read_pts(str(bare), 68))
     assert read_pts(str(whole), 68)[0].tolist() == [0.0, 1.0]  # counted from 1 in the file
+    for ends in ("\r", "\r\n"):
+        bare.write_bytes(whole.read_bytes().replace(b"\n", ends.encode()))
+        assert np.array_equal(read_pts(str(whole), 68), read_pts(str(bare), 68))
     bare.write_text(rows + "\n9")
     with pytest.raises(Rejected, match="b.pts:69"):
         read_pts(str(bare), 68)
