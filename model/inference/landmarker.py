@@ -29,7 +29,7 @@ from fakeit.model.inference.found import Faces
 from fakeit.model.inference.results import Face
 from fakeit.model.tracking import catalogue, model_registry
 from fakeit.pipelines.errors import FakeitError, Rejected
-from fakeit.pipelines.faces.box import Box
+from fakeit.pipelines.faces.box import Box, check_sides
 from fakeit.pipelines.faces.box_fit import BoxFit, box_fit
 from fakeit.pipelines.faces.crop import Picture
 from fakeit.pipelines.faces.detect import detector
@@ -136,7 +136,7 @@ class Landmarker:
             boxes: where the faces are, tight around their points, source pixels; None: the detector looks.
 
         Raises:
-            Rejected: the file or the array is not a picture.
+            Rejected: the file or the array is not a picture, or a box is none (`predict_boxes`).
         """
         name, pixels = _opened(image)
         found = self.predict_boxes(pixels, self.detect(pixels) if boxes is None else boxes)
@@ -218,7 +218,12 @@ class Landmarker:
             pixels: (H, W, 3) uint8 RGB.
             boxes: tight around the points, source pixels.
             refine: passes after the first, cropped by the points before; None: as configured.
+
+        Raises:
+            Rejected: a box that is not finite, or a side of it below 2 pixels.
         """
+        for number, box in enumerate(boxes):
+            check_sides(box, f"box {number}")
         return self.predict_many([pixels], [boxes], refine)[0]
 
     def predict_many(

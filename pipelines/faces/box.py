@@ -85,6 +85,18 @@ def check_points(landmarks: NDArray[np.floating]) -> None:
         from_landmarks(landmarks)
 
 
+def check_sides(box: Box, what: str) -> None:
+    """Refuses what is a box of no face in any picture. Raises Rejected as `check_box`, naming `what`."""
+    if not np.isfinite([box.x, box.y, box.width, box.height]).all():
+        raise Rejected(f"{what} is {_said(box)}; four finite numbers are needed")
+    if min(box.width, box.height) < SMALLEST:
+        raise Rejected(f"{what} is {_said(box)}; width and height must be {SMALLEST:.0f} pixels or more")
+
+
+def _said(box: Box) -> str:
+    return f"x {box.x:.6g}, y {box.y:.6g}, width {box.width:.6g}, height {box.height:.6g}"
+
+
 def check_box(box: Box, width: int, height: int, landmarks: NDArray[np.floating], what: str) -> Box:
     """The one check of boxes, wherever they come from: of a file, a list, an annotation or a detector.
 
@@ -98,11 +110,8 @@ def check_box(box: Box, width: int, height: int, landmarks: NDArray[np.floating]
         Rejected: not finite, no wider or higher than a pixel, mostly outside the picture, with right and bottom where
             width and height are meant, or far from the points.
     """
-    said = f"{what} is x {box.x:.6g}, y {box.y:.6g}, width {box.width:.6g}, height {box.height:.6g}"
-    if not np.isfinite([box.x, box.y, box.width, box.height]).all():
-        raise Rejected(f"{said}; four finite numbers are needed")
-    if min(box.width, box.height) < SMALLEST:
-        raise Rejected(f"{said}; width and height must be {SMALLEST:.0f} pixels or more")
+    check_sides(box, what)
+    said = f"{what} is {_said(box)}"
     whole = Box(-0.5, -0.5, float(width), float(height))
     covered = max(0.0, min(box.x + box.width, whole.x + width) - max(box.x, whole.x)) * max(
         0.0, min(box.y + box.height, whole.y + height) - max(box.y, whole.y)

@@ -19,7 +19,7 @@ from fakeit.jobs import predict as job
 from fakeit.model.inference.batch import Summary, predict
 from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig
 from fakeit.model.inference.output_formats import as_text, choose_format, write
-from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.faces.box import Box, from_landmarks
 from fakeit.pipelines.faces.box_table import read_boxes
 from fakeit.pipelines.faces.draw import write_image
@@ -223,6 +223,17 @@ def test_a_box_outside_the_picture_gives_points_and_no_error() -> None:
     made = landmarker()
     faces = made.predict_boxes(np.zeros((60, 60, 3), np.uint8), [Box(500, 500, 40, 40), Box(-90, 10, 5000, 4000)])
     assert len(faces) == 2 and all(np.isfinite(f.points).all() for f in faces)
+
+
+@pytest.mark.parametrize(
+    ("box", "words"),
+    [((float("nan"), 1, 50, 50), "box 1 is x nan.*four finite"), ((9, 9, 40, 0), "height 0; width and height must be")],
+)
+def test_a_box_that_is_none_is_refused_instead_of_giving_points(
+    box: tuple[float, float, float, float], words: str
+) -> None:
+    with pytest.raises(Rejected, match=words):
+        landmarker()(np.zeros((60, 60, 3), np.uint8), [Box(9, 9, 40, 40), Box(*box)])
 
 
 @pytest.mark.parametrize(
