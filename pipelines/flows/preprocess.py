@@ -100,8 +100,7 @@ def open_samples(config: PreprocessConfig, path: str) -> tuple[Source, Samples]:
     for sample in samples:
         name = _relative(sample.image, path)
         boxes = tuple((b.x, b.y, b.width, b.height) for b in matched.boxes.get(name, ()))
-        problem = sample.problem or ("" if boxes else matched.problems.get(name, ""))
-        boxed.append(replace(sample, boxes=boxes, problem=problem))
+        boxed.append(replace(sample, boxes=boxes, problem=sample.problem or matched.problems.get(name, "")))
     left = [Unmatched("boxes without a picture", name) for name in matched.unmatched]
     return source, SampleList(boxed, [*unmatched_of(samples), *left])
 

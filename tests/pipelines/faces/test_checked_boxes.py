@@ -99,6 +99,20 @@ def test_every_box_without_a_picture_is_counted(as_option: bool, tmp_path: Path)
     assert "b.csv:4: no such picture" in made.tally.line()
 
 
+@pytest.mark.parametrize("as_option", [True, False])
+def test_a_wrong_row_beside_a_good_one_costs_its_picture_and_is_told(as_option: bool, tmp_path: Path) -> None:
+    put(tmp_path / "f", "a.png", "b.png")
+    rows = ["a.png,2,2,30,30", "a.png,2,2,nan,30", "b.png,2,2,30,30"]
+    (tmp_path / "f/b.csv").write_text("\n".join(["image,x,y,width,height", *rows]) + "\n")
+    source = SourceConfig("folder", "annotation", options={"boxes": "b.csv"})
+    if not as_option:
+        source = SourceConfig("folder", "csv", str(tmp_path / "f/b.csv"))
+    config = PreprocessConfig(source=source, store=StoreConfig(max_rejected=0.5))
+    made = preprocess.preprocess(config, str(tmp_path / "f"), str(tmp_path / "d"), runners.in_processes(0))
+    assert made.tally.line().startswith("found 2 = 1 used + 1 rejected + 0 unmatched")
+    assert "b.csv:3: a box needs a width" in made.manifest.rejected[0].reason
+
+
 def test_one_rule_says_which_face_is_the_main_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """A small face in the background that the detector is surer of is not the subject, in preprocessing either."""
     small, large = Box(10, 10, 30, 30), Box(120, 80, 160, 160)
