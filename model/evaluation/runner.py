@@ -21,7 +21,6 @@ from fakeit.model.inference.landmarker import Landmarker, model_file
 from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.faces.box import from_landmarks
 from fakeit.pipelines.faces.box_fit import fit_boxes, store
-from fakeit.pipelines.files.image_io import read_image
 from fakeit.pipelines.files.pictures import expand
 from fakeit.pipelines.landmarks import convert
 from fakeit.pipelines.machine.extras import is_installed
@@ -150,12 +149,12 @@ def agreement_on(landmarker: Landmarker, folder: str, limit: int | None) -> dict
     table: dict[str, list[float]] = {}
     for file in progress(expand([folder])[:limit], "evaluate", "pictures"):
         try:
-            pixels = read_image(file.location)
+            seen = landmarker(file.location)
         except Rejected:
             continue
-        table.setdefault("mirrored", []).append(scoring.agreement(landmarker, pixels))
+        table.setdefault("mirrored", []).append(scoring.agreement(landmarker, seen))
         for angle in TURNS:
-            table.setdefault(f"turned by {angle:+.0f}°", []).append(scoring.agreement(landmarker, pixels, angle))
+            table.setdefault(f"turned by {angle:+.0f}°", []).append(scoring.agreement(landmarker, seen, angle))
     if not table:
         raise FakeitError(f"{folder}: no picture could be read")
     lost = {f"{k}: {LOST}": 100 * float(np.mean(np.isnan(v))) for k, v in table.items() if np.isnan(v).any()}

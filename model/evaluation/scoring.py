@@ -16,6 +16,7 @@ from fakeit.model.inference.adapter import JAW_CONTOUR, Adapter, identity, sampl
 from fakeit.model.inference.adapter_fit import fit_adapter
 from fakeit.model.inference.backends import NEAR, SigmaFit, confidence
 from fakeit.model.inference.calibration import Reliability, fit_sigma, reliability
+from fakeit.model.inference.found import Faces
 from fakeit.model.inference.landmarker import Landmarker
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.landmarks import convert, mapping, scheme
@@ -232,28 +233,31 @@ def _videos(
     }
 
 
-def agreement(landmarker: Landmarker, pixels: NDArray[np.uint8], angle: float | None = None) -> float:
+def agreement(landmarker: Landmarker, seen: Faces, angle: float | None = None) -> float:
     """How well a model agrees with itself on a picture without labels: its points on the mirrored (angle None) or
-    turned picture, brought back, against its points on the picture as it is.
+    turned picture, brought back, against those that it has `seen` on the picture as it is.
 
     Returns:
         Mean distance over the distance of the outer eye corners, percent; NaN where either has no face.
     """
     import cv2
 
-    height, width = pixels.shape[:2]
+    if not seen:
+        return float("nan")
+    height, width = seen.pixels.shape[:2]
     if angle is None:
-        changed = np.ascontiguousarray(pixels[:, ::-1])
+        changed = np.ascontiguousarray(seen.pixels[:, ::-1])
     else:
         matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle, 1.0)
-        changed = np.asarray(cv2.warpAffine(pixels, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE), np.uint8)
-    first, second = landmarker(pixels), landmarker(changed)
-    if not first or not second:
+        turned = cv2.warpAffine(seen.pixels, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
+        changed = np.asarray(turned, np.uint8)
+    again = landmarker(changed)
+    if not again:
         return float("nan")
-    points, back = first[0].points, second[0].points
+    points, back = seen[0].points, again[0].points
     if angle is None:
-        back = (np.array([width - 1, 0]) + back * np.array([-1, 1]))[list(scheme(first[0].scheme).flip)]
+        back = (np.array([width - 1, 0]) + back * np.array([-1, 1]))[list(scheme(seen.scheme).flip)]
     else:
         back = (back - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T
-    length = metrics.normaliser(points[None], first[0].scheme, "inter-ocular")[0]
+    length = metrics.normaliser(points[None], seen.scheme, "inter-ocular")[0]
     return 100 * float(np.linalg.norm(points - back, axis=1).mean() / length)

@@ -270,8 +270,10 @@ def test_agreement_of_an_exact_model_is_high(tmp_path: Path) -> None:
     image, _ = picture([placed(80, 60, 1.6, 5)], 360, 340)
     write_image(str(tmp_path / "1.png"), image)
     # A mirrored pattern is read mirrored, so only turns can agree here.
-    table = agreement_on(landmarker(), str(tmp_path), None)
+    made = landmarker()
+    table = agreement_on(made, str(tmp_path), None)
     assert all(table[f"turned by {a:+.0f}°"] < 2 for a in (-10, -5, 5, 10))
+    assert made._detector.calls == 6  # once as it is, mirrored, turned four times
 
 
 @pytest.mark.slow
