@@ -11,7 +11,7 @@ from typing import Any
 
 from fakeit.pipelines.config import nearest
 from fakeit.pipelines.errors import FakeitError
-from fakeit.pipelines.sources import KINDS, Sample, Source, open_source
+from fakeit.pipelines.sources import KINDS, SampleList, Source, open_source
 
 
 @dataclass(frozen=True)
@@ -74,15 +74,16 @@ def protocol(name: str) -> EvaluationProtocol:
     raise FakeitError(f"protocol '{name}' is unknown; known are {', '.join(known)}{nearest(name, known)}")
 
 
-def open_protocol(chosen: EvaluationProtocol, path: str) -> tuple[Source, list[Sample]]:
-    """The source of a benchmark at `path` and the samples that belong to it.
+def open_protocol(chosen: EvaluationProtocol, path: str) -> tuple[Source, SampleList]:
+    """The source of a benchmark at `path`, the samples that belong to it and what at `path` is none.
 
     Raises:
         FakeitError: nothing there, or nothing that belongs to it.
     """
     source = open_source(chosen.kind, path, **chosen.options)
-    samples = [s for s in source.samples() if all(s.attributes.get(k) in values for k, values in chosen.wanted.items())]
+    found = source.samples()
+    samples = [s for s in found if all(s.attributes.get(k) in values for k, values in chosen.wanted.items())]
     if not samples:
         wanted = ", ".join(f"{k} {' or '.join(map(str, v))}" for k, v in chosen.wanted.items())
         raise FakeitError(f"{path}: holds no sample of protocol '{chosen.name}' ({wanted})")
-    return source, samples
+    return source, SampleList(samples, found.unmatched)

@@ -26,7 +26,7 @@ from fakeit.pipelines.landmarks import convert
 from fakeit.pipelines.machine.extras import is_installed
 from fakeit.pipelines.progress import progress
 from fakeit.pipelines.secrets import masked
-from fakeit.pipelines.sources import Sample, read_sample
+from fakeit.pipelines.sources import Sample, read_sample, summary
 
 LOST = "no face found, of the pictures"
 TURNS = (-10.0, -5.0, 5.0, 10.0)
@@ -82,20 +82,24 @@ def benchmark(landmarker: Landmarker, config: BenchmarkConfig, model: str) -> Re
         "detector": f"{landmarker.config.detector}, {landmarker.config.refine} passes after the first",
     }
     evaluations: list[Evaluation] = []
+    left: dict[str, str] = {}
     worst = None
     if config.source:
         chosen = protocol(config.source)
-        source, samples = open_protocol(chosen, config.path)
-        samples = samples[: config.limit]
+        source, found = open_protocol(chosen, config.path)
+        samples = found[: config.limit]
         facts |= {"benchmark": f"{chosen.name}: {len(samples)} faces of {config.path}", "about": chosen.about}
         for boxes in config.boxes:
             collected = predictions.collect(landmarker, source, _shown(samples), boxes)
             evaluations += score(landmarker, collected, chosen.normaliser, chosen.video)
             if worst is None:
                 worst = html_report.worst_sheet(evaluations[-1], collected, source)
-            if collected.rejected:
-                facts["not read"] = f"{len(collected.rejected)}; the first: {collected.rejected[0]}"
-    agreements = agreement_on(landmarker, config.unlabelled, config.limit) if config.unlabelled else {}
+            left |= {"not read": _counted(collected.rejected), "no sample": summary(found.unmatched)}
+    agreements: dict[str, float] = {}
+    if config.unlabelled:
+        agreements, unread = agreement_on(landmarker, config.unlabelled, config.limit)
+        left["not read of unlabelled"] = _counted(unread)
+    left = {what: told for what, told in left.items() if told}
     figures = {f"{_key(e.title)}/{k}": v for e in evaluations for k, v in e.scores.flat().items()}
     figures |= {f"{_key(e.title)}/ece_{w}": r.ece for e in evaluations for w, r in e.reliability.items()}
     figures |= {f"{_key(e.title)}/by/{_key(k)}": s.nme for e in evaluations for k, s in e.groups.items()}
@@ -103,6 +107,8 @@ def benchmark(landmarker: Landmarker, config: BenchmarkConfig, model: str) -> Re
     lines = [html_report.table_text(evaluations)] if evaluations else []
     lines += [r.line(f"{e.title}, {what}") for e in evaluations for what, r in e.reliability.items()]
     lines += [f"agreement, {name}: {value:.2f} %{_of(name)}" for name, value in agreements.items()]
+    lines += [f"{what}: {told}" for what, told in left.items()]
+    facts |= left
     title = f"{Path(model).name} on {config.source or config.unlabelled}"
     html = ""
     if is_installed("matplotlib"):  # the base does without the page
@@ -131,6 +137,11 @@ def _shown(samples: Sequence[Sample]) -> Iterator[Sample]:
     return progress(samples, "evaluate", "faces")
 
 
+def _counted(rejected: Sequence[str]) -> str:
+    """How many could not be read, and why the first; "" where all could."""
+    return f"{len(rejected):,}; the first: {rejected[0]}" if rejected else ""
+
+
 def _of(name: str) -> str:
     """What an agreement's per cent are of."""
     return "" if name.endswith(LOST) else " of the eyes' distance"
@@ -143,22 +154,26 @@ def _key(title: str) -> str:
     return "".join(c if c.isalnum() or c in "-." else "_" for c in title)
 
 
-def agreement_on(landmarker: Landmarker, folder: str, limit: int | None) -> dict[str, float]:
-    """Change → median agreement over the pictures of a folder, percent of the eyes' distance; and how many of the
-    pictures, in percent, had no face that was found."""
+def agreement_on(landmarker: Landmarker, folder: str, limit: int | None) -> tuple[dict[str, float], list[str]]:
+    """Change → median agreement over the pictures of a folder, percent of the eyes' distance, and how many of the
+    pictures, in percent, had no face that was found; and why some could not be read."""
     table: dict[str, list[float]] = {}
+    unread: list[str] = []
     for file in progress(expand([folder])[:limit], "evaluate", "pictures"):
         try:
+            if file.problem:
+                raise Rejected(file.problem)
             seen = landmarker(file.location)
-        except Rejected:
+        except Rejected as error:
+            unread.append(str(error))
             continue
         table.setdefault("mirrored", []).append(scoring.agreement(landmarker, seen))
         for angle in TURNS:
             table.setdefault(f"turned by {angle:+.0f}°", []).append(scoring.agreement(landmarker, seen, angle))
     if not table:
-        raise FakeitError(f"{folder}: no picture could be read")
+        raise FakeitError(f"{folder}: no picture could be read ({_counted(unread)})")
     lost = {f"{k}: {LOST}": 100 * float(np.mean(np.isnan(v))) for k, v in table.items() if np.isnan(v).any()}
-    return {k: float(np.nanmedian(v)) for k, v in table.items() if not np.isnan(v).all()} | lost
+    return {k: float(np.nanmedian(v)) for k, v in table.items() if not np.isnan(v).all()} | lost, unread
 
 
 def _in_true_boxes(
@@ -168,6 +183,10 @@ def _in_true_boxes(
     chosen = protocol(config.source)
     source, samples = open_protocol(chosen, config.path)
     return chosen, predictions.collect(landmarker, source, _shown(samples[: config.limit]), "true", mirrored)
+
+
+def _unread(collected: PredictionSet) -> str:
+    return f"\nnot read: {_counted(collected.rejected)}" if collected.rejected else ""
 
 
 def fit_adapter_on(landmarker: Landmarker, config: BenchmarkConfig, name: str, model: str | None) -> str:
@@ -183,7 +202,7 @@ def fit_adapter_on(landmarker: Landmarker, config: BenchmarkConfig, name: str, m
     return (
         f"{path}: {adapter.source} to {adapter.target}, fitted on {adapter.faces} faces of {chosen.name}; "
         f"cross-validated, {100 * left:.0f} % of the error is left (strength {adapter.strength}); labels lie "
-        f"{adapter.shift:+.2f} pixels to the right, {adapter.sigma_fit}"
+        f"{adapter.shift:+.2f} pixels to the right, {adapter.sigma_fit}{_unread(collected)}"
     )
 
 
@@ -202,7 +221,7 @@ def fit_confidence_on(landmarker: Landmarker, config: BenchmarkConfig, model: st
     after = scoring.evaluate(collected, points, truth, name, chosen.normaliser, "", sigma_fit=fit)
     write_metadata(path, replace(landmarker.metadata, sigma_fit=fit))
     eces = " → ".join(f"{e.reliability['confidence'].ece:.3f}" for e in (before, after))
-    return f"{path}: {fit}; ECE of the confidence {eces} on {len(collected.samples)} faces"
+    return f"{path}: {fit}; ECE of the confidence {eces} on {len(collected.samples)} faces{_unread(collected)}"
 
 
 def fit_boxes_on(landmarker: Landmarker, config: BenchmarkConfig) -> str:

@@ -36,7 +36,7 @@ from fakeit.pipelines.faces.box import Box
 from fakeit.pipelines.faces.crop import CropConfig, eye_angle
 from fakeit.pipelines.faces.draw import write_image
 from fakeit.pipelines.landmarks import scheme
-from fakeit.pipelines.sources import KINDS, Annotation, Sample, annotate
+from fakeit.pipelines.sources import KINDS, Annotation, Sample, SampleList, Unmatched, annotate
 from tests.pattern_face import POINTS_68, Finder, Reader, picture, placed
 
 
@@ -48,11 +48,12 @@ class Patches:
     count: int = 12
     scheme: str = "ibug68"
 
-    def samples(self) -> list[Sample]:
-        return [
+    def samples(self) -> SampleList:
+        made = (
             Sample(f"{i}", f"{i}.png", attributes={"occluded": i % 2, "subset": "ab"[i % 3 == 0]})
             for i in range(self.count)
-        ]
+        )
+        return SampleList(made, [Unmatched("points without a picture", "gone.pts")])
 
     def _drawn(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         i = int(sample.id)
@@ -199,6 +200,8 @@ def test_both_ways_of_finding_faces(patches: None) -> None:
     for wanted in ("<svg", "data:image/jpeg", "occluded", "yaw 0–15°", "jaw", "7.pts: damaged"):
         assert wanted in result.html
     assert json.loads(result.json)["figures"]
+    said = "not read: 1; the first: 7.pts: damaged\nno sample: 1 points without a picture: gone.pts"
+    assert result.text.endswith(said)  # the table alone said 11 faces of 12 and nothing of the others
 
 
 def test_true_boxes_are_turned_by_the_eyes_where_training_turned_crops() -> None:
@@ -238,6 +241,7 @@ def test_an_adapter_of_a_registered_model_lies_beside_its_fetched_file(
     monkeypatch.setattr(model_registry, "fetch", lambda place: tmp_path / "run.onnx")
     said = fit_adapter_on(landmarker(), BenchmarkConfig("patches"), "mine", "models:/fakeit-landmarks@champion")
     assert said.startswith(str(tmp_path)) and stored_names(tmp_path / "run.onnx") == ["mine"]
+    assert said.endswith("\nnot read: 1; the first: 7.pts: damaged")
 
 
 def test_an_adapter_that_cannot_be_called_so_is_refused_before_anything_is_read() -> None:
@@ -271,9 +275,9 @@ def test_agreement_of_an_exact_model_is_high(tmp_path: Path) -> None:
     write_image(str(tmp_path / "1.png"), image)
     # A mirrored pattern is read mirrored, so only turns can agree here.
     made = landmarker()
-    table = agreement_on(made, str(tmp_path), None)
+    table, unread = agreement_on(made, str(tmp_path), None)
     assert all(table[f"turned by {a:+.0f}°"] < 2 for a in (-10, -5, 5, 10))
-    assert made._detector.calls == 6  # once as it is, mirrored, turned four times
+    assert made._detector.calls == 6 and not unread  # once as it is, mirrored, turned four times
 
 
 @pytest.mark.slow
@@ -318,9 +322,11 @@ def test_pictures_without_a_face_are_per_cent_of_the_pictures(tmp_path: Path) ->
     for index in range(4):
         image = picture([placed(60, 60, 1.5)] * (index != 3), 400, 360)[0]
         write_image(str(tmp_path / f"{index}.png"), image)
+    (tmp_path / "4.png").write_bytes(b"no picture")
     said = benchmark(landmarker(), BenchmarkConfig("", "", (), None, str(tmp_path)), "m").text
     assert "agreement, mirrored: no face found, of the pictures: 25.00 %\n" in said.replace(": 25", ": 25") + "\n"
     assert "of the eyes' distance" in said
+    assert f"not read of unlabelled: 1; the first: {tmp_path}/4.png: not an image" in said
 
 
 def test_no_folder_for_the_report_is_told_before_anything_is_scored(tmp_path: Path) -> None:
