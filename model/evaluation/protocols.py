@@ -11,6 +11,7 @@ from typing import Any
 
 from fakeit.pipelines.config import nearest
 from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.landmarks import scheme
 from fakeit.pipelines.sources import KINDS, SampleList, Source, open_source
 
 
@@ -78,9 +79,13 @@ def open_protocol(chosen: EvaluationProtocol, path: str) -> tuple[Source, Sample
     """The source of a benchmark at `path`, the samples that belong to it and what at `path` is none.
 
     Raises:
-        FakeitError: nothing there, or nothing that belongs to it.
+        FakeitError: nothing there, or nothing that belongs to it, or pictures without points.
     """
     source = open_source(chosen.kind, path, **chosen.options)
+    if not scheme(source.scheme).count:
+        raise FakeitError(
+            f"{path}: source '{chosen.kind}' gives no points to score by; --unlabelled takes such pictures"
+        )
     found = source.samples()
     samples = [s for s in found if all(s.attributes.get(k) in values for k, values in chosen.wanted.items())]
     if not samples:

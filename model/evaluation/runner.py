@@ -87,6 +87,7 @@ def benchmark(landmarker: Landmarker, config: BenchmarkConfig, model: str) -> Re
     if config.source:
         chosen = protocol(config.source)
         source, found = open_protocol(chosen, config.path)
+        scoring.check_comparable(about.scheme, source.scheme, landmarker.adapter)
         samples = found[: config.limit]
         facts |= {"benchmark": f"{chosen.name}: {len(samples)} faces of {config.path}", "about": chosen.about}
         for boxes in config.boxes:

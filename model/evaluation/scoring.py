@@ -70,6 +70,21 @@ def common_scheme(model: str, truth: str) -> str:
     raise FakeitError(f"points of {model} and {truth} have no scheme in common; an adapter can bridge them")
 
 
+def check_comparable(model: str, truth: str, adapter: Adapter | None) -> None:
+    """Refuses, before any face is read, labels of scheme `truth` that neither a model's points (scheme `model`) nor
+    its adapter's can be held against. Raises FakeitError naming both."""
+    if adapter is None:
+        common_scheme(model, truth)
+        return
+    try:
+        mapping(truth, adapter.target)
+    except FakeitError as error:
+        fitting = f"evaluate without it, or with an adapter to {truth}"
+        raise FakeitError(
+            f"adapter '{adapter.name}' gives {adapter.target}, the labels are {truth}; {fitting}"
+        ) from error
+
+
 def without_adapter(collected: PredictionSet) -> tuple[Floats, Floats, str]:
     """Predictions and truth in a common scheme, without a fitted adapter: (N, K, 2) twice, and the scheme. Where that
     is `ibug68`, whose jaw is an outline, and the network gives dense points, its jaw is that outline too."""

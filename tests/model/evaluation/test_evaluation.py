@@ -26,7 +26,7 @@ from fakeit.model.evaluation.runner import (
     log,
 )
 from fakeit.model.evaluation.scoring import common_scheme
-from fakeit.model.inference.adapter import stored_names
+from fakeit.model.inference.adapter import BUILT_IN, stored_names
 from fakeit.model.inference.backends import ModelMetadata, Output
 from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig
 from fakeit.model.tracking import model_registry
@@ -231,6 +231,19 @@ def test_an_adapter_removes_the_labels_habit(patches: None) -> None:
 
     without, with_one = score(made, held, "inter-ocular")
     assert with_one.scores.nme < 0.5 * without.scores.nme and "cross-validated" in with_one.title
+
+
+def test_labels_that_no_points_can_be_held_against_are_refused_before_any_face_is_read(
+    patches: None, tmp_path: Path
+) -> None:
+    """After all predictions were made: cannot be mapped, or none could be read; 0 points present."""
+    made = landmarker()
+    made.adapter = BUILT_IN["wflw98"]
+    with pytest.raises(FakeitError, match="adapter 'wflw98' gives wflw98, the labels are ibug68; evaluate without"):
+        benchmark(made, BenchmarkConfig("patches"), "reader")
+    assert made.backend.runs == 0  # type: ignore[attr-defined]
+    with pytest.raises(FakeitError, match="source 'ffhq' gives no points to score by; --unlabelled"):
+        benchmark(made, BenchmarkConfig("ffhq", str(tmp_path)), "reader")
 
 
 def test_an_adapter_of_a_registered_model_lies_beside_its_fetched_file(
