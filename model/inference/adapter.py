@@ -227,8 +227,11 @@ def beside(asked: str | Path, model: Path) -> Adapter:
         return BUILT_IN[str(asked)]
     if str(asked).endswith(".npz"):
         return load_adapter(asked)
-    path, known = adapter_path(model, str(asked)), [*stored_names(model), *BUILT_IN]
+    known = [*stored_names(model), *BUILT_IN]
+    there = f"beside this model: {', '.join(known)}"
+    if Path(asked).name != str(asked):
+        raise FakeitError(f"adapter '{asked}': neither a name nor the path of an .npz ({there})")
+    path = adapter_path(model, str(asked))
     if not path.is_file():
-        there = f"beside this model: {', '.join(known)}"
         raise FakeitError(f"adapter '{asked}': {path} is missing ({there}){nearest(str(asked), known)}")
     return load_adapter(path)

@@ -179,6 +179,8 @@ def test_stored_beside_the_model_and_found_by_name(tmp_path: Path) -> None:
     assert (again.shift, again.sigma_fit, len(again.usual)) == (adapter.shift, adapter.sigma_fit, 0)
     with pytest.raises(FakeitError, match="did you mean 'ibug68'"):
         beside("ibug86", model)
+    with pytest.raises(FakeitError, match="adapter 'mine/ibug68': neither a name nor the path of an .npz .*: ibug68"):
+        beside("mine/ibug68", model)  # a ValueError of pathlib's
     (tmp_path / "broken.npz").write_bytes(b"PK no")
     with pytest.raises(FakeitError, match="broken.npz"):
         load_adapter(tmp_path / "broken.npz")
