@@ -22,7 +22,7 @@ from fakeit.model.inference.results import Face, ImageResult
 from fakeit.pipelines.config import nearest
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.files.file_names import OutputNames, is_picture, is_video, unique_stems
-from fakeit.pipelines.files.outputs import Sources, inside
+from fakeit.pipelines.files.outputs import Sources, inside, refuse_file
 from fakeit.pipelines.files.storage import is_url, write_atomically
 from fakeit.pipelines.landmarks import scheme
 
@@ -61,7 +61,8 @@ class ResultWriter:
             sources: what must not be written over.
 
         Raises:
-            FakeitError: the output is a source, or cannot be written.
+            FakeitError: the output is a source, or a folder where a file is wanted or the other way round, or cannot be
+                written.
         """
         self.output, self.kind, self.scheme = output, kind, scheme_name
         self._sources = sources or Sources(())
@@ -76,6 +77,7 @@ class ResultWriter:
         self._file: IO[str] | None = None
         self._beside: IO[str] | None = None  # COCO's annotations, which stand behind all images
         if kind == "pts":
+            refuse_file(output)
             for name in self._first.values():
                 self._sources.check_annotation(os.path.join(output, name))
             return

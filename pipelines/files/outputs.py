@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.files.file_names import climbs
@@ -31,7 +32,9 @@ class Sources:
                     self._folders.add(_identity(os.path.dirname(place) or "."))
 
     def check(self, output: str, what: str = "output") -> None:
-        """Refuses to write over a source. Raises FakeitError."""
+        """Refuses to write a file over a source, or where a folder is. Raises FakeitError."""
+        if os.path.isdir(output):  # told now, not after hours
+            raise FakeitError(f"{what} {output}: is a folder; name a file")
         identity = _identity(output)
         if identity is not None and identity in self._files:
             source = self._files[identity]
@@ -63,6 +66,14 @@ def inside(folder: str, name: str) -> str:
     if climbs(name) or (real != top and not real.startswith(top.rstrip(os.sep) + os.sep)):
         raise FakeitError(f"name {name!r}: leads out of {folder}; nothing is written there")
     return path
+
+
+def refuse_file(folder: str) -> None:
+    """Refuses an output folder that is a file, or lies below one. Raises FakeitError."""
+    place = next((place for place in (Path(folder), *Path(folder).parents) if place.exists()), None)
+    if place is not None and not place.is_dir():
+        found = "" if place == Path(folder) else f"{place} "
+        raise FakeitError(f"output {folder}: {found}is a file; name a folder")
 
 
 def refuse_overlap(output: str, inputs: Iterable[str]) -> None:

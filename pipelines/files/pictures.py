@@ -16,7 +16,7 @@ from pathlib import Path
 
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.files.file_names import PICTURES, WRITABLE, OutputNames, climbs, is_picture, is_video, printable
-from fakeit.pipelines.files.outputs import Sources, inside
+from fakeit.pipelines.files.outputs import Sources, inside, refuse_file
 from fakeit.pipelines.files.storage import exists, is_archive, is_url, join_member, split_member
 from fakeit.pipelines.files.walking import HIDDEN, UNREADABLE, list_inputs
 
@@ -149,10 +149,9 @@ def drawn_places(pictures: Sequence[PictureFile], folder: str) -> dict[str, str]
     """Name → the path in `folder` that it is written to once it is drawn on.
 
     Raises:
-        FakeitError: the folder is a file, or a path is that of a picture or leads out of the folder.
+        FakeitError: the folder is a file or below one, or a path is that of a picture or leads out of the folder.
     """
-    if os.path.exists(folder) and not os.path.isdir(folder):
-        raise FakeitError(f"output {folder}: is a file; name a folder")
+    refuse_file(folder)
     places = {name: inside(folder, drawn) for name, drawn in drawn_names(pictures).items()}
     sources = Sources(picture.location for picture in pictures)
     for place in places.values():

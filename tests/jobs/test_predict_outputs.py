@@ -124,6 +124,21 @@ def test_a_disk_that_takes_nothing_ends_filters_and_drawing_in_one_line(
         list(apply_filters(landmarker(), pictures, lambda pixels, faces: pixels, str(tmp_path / "a file")))
 
 
+def test_a_file_for_a_folder_and_a_folder_for_a_file_are_told_before_the_first_picture(
+    photos: Path, tmp_path: Path
+) -> None:
+    """The one cost each picture, said to be unreadable; the other was told when all had been found."""
+    (tmp_path / "file").touch()
+    with pytest.raises(FakeitError, match=r"output .*file/drawn: .*/file is a file; name a folder"):
+        next(predict(landmarker(), expand([str(photos)]), Summary(), draw=tmp_path / "file" / "drawn"))
+    with pytest.raises(FakeitError, match=r"output .*/file: is a file; name a folder"):
+        ResultWriter(str(tmp_path / "file"), "pts", "face70")
+    with pytest.raises(FakeitError, match=r"output .*/o.csv: is a folder; name a file"):
+        ResultWriter(str(make(tmp_path / "o.csv")), "csv", "face70")
+    with pytest.raises(FakeitError, match=r"video .*/o.mp4: is a folder; name a file"):
+        run_video(landmarker(), str(photos / "talk.mp4"), make(tmp_path / "o.mp4"))
+
+
 def test_where_pictures_are_drawn_is_settled_before_the_first(photos: Path, tmp_path: Path) -> None:
     """A link that leads out of the folder ended `predict` and `filters` in the middle."""
     (make(tmp_path / "in" / "b") / "1.png").write_bytes((photos / "a.png").read_bytes())
