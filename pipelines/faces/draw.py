@@ -48,12 +48,10 @@ def draw_landmarks(
         if all(present[i] for i in indices):
             line = fixed[list(indices)].astype(np.int32).reshape(1, -1, 2)
             cv2.polylines(canvas, line, closed, tuple(c // 2 + 90 for c in colour), unit, cv2.LINE_AA, _SUBPIXEL)
+    shares = np.clip(np.ones(len(points)) if confidence is None else confidence, 0, 1).astype(np.float64)[:, None]
+    shades = np.rint(RED + shares * np.subtract(colour, RED)).astype(int).tolist()
     for index in np.flatnonzero(present):
-        shade = colour
-        if confidence is not None:
-            share = float(np.clip(confidence[index], 0, 1))
-            red, green, blue = (round(r + share * (c - r)) for r, c in zip(RED, colour, strict=True))
-            shade = (red, green, blue)
+        shade = shades[index]
         centre = (int(fixed[index, 0]), int(fixed[index, 1]))
         cv2.circle(canvas, centre, round(1.3 * unit * (1 << _SUBPIXEL)), shade, -1, cv2.LINE_AA, _SUBPIXEL)
     return canvas
