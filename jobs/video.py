@@ -36,7 +36,7 @@ def main(arguments: argparse.Namespace) -> None:
         raise FakeitError("say either a video or --camera")
     place = arguments.camera if arguments.video is None else arguments.video
     named = Path(f"camera{place}.mp4" if isinstance(place, int) else place)
-    film = Path(arguments.film) if arguments.film else named.with_name(f"{named.stem}.points.mp4")
+    film = Path(arguments.film) if arguments.film else named.parent / f"{named.stem}.points.mp4"
     kind = choose_format(arguments.output, arguments.format) if arguments.output else None
     config = LandmarkerConfig(arguments.detector)
     landmarker = Landmarker.load(arguments.model, config, arguments.adapter, arguments.threads)

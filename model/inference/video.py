@@ -33,6 +33,8 @@ class VideoReader:
     def __init__(self, place: str | int) -> None:
         self.place = place
         self.name = f"camera {place}" if isinstance(place, int) else f"video {place}"
+        if isinstance(place, str) and Path(place).is_dir():
+            raise FakeitError(f"{self.name}: is a folder; name a file, or give the folder to fakeit predict --draw")
         if isinstance(place, str) and not Path(place).is_file():
             far = split_member(place) or is_url(place)
             raise FakeitError(f"{self.name}: no such file{'; unpack or fetch it first' if far else ''}")

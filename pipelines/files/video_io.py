@@ -6,6 +6,7 @@ from the container too: phones' frame rates vary, and a frame's number times an 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,7 +21,8 @@ _TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_C
 
 
 def silence() -> None:
-    """Keeps OpenCV from writing to stderr by itself; the function moved between 4.11 and 4.14."""
+    """Keeps OpenCV and its FFmpeg from writing to stderr; OpenCV's function moved between 4.11 and 4.14."""
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # read as the first video is opened
     (getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel)(0)
 
 

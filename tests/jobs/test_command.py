@@ -115,6 +115,16 @@ def test_what_cannot_be_is_refused_in_a_line(words: list[str], said: str) -> Non
 
 
 @pytest.mark.parametrize(
+    ("place", "said"), [(".", "error: video .: is a folder; name a file"), ("a.mp4", "error: video a.mp4: not a video")]
+)
+def test_no_video_is_one_line(place: str, said: str, tmp_path: Path) -> None:
+    """The folder here was a ValueError of pathlib's, and FFmpeg said its own before ours."""
+    (tmp_path / "a.mp4").write_text("no video")
+    ran = fakeit("video", place, cwd=tmp_path)
+    assert ran.returncode == 2 and ran.stderr.startswith(said) and ran.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
     ("words", "said"),
     [
         (["--port", "80000"], "argument --port: '80000' is no whole number from 1 to 65535"),
