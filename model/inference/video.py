@@ -186,6 +186,8 @@ class VideoRun:
                     break
             keep = True
         except KeyboardInterrupt:
+            if not isinstance(self._frames.place, int):
+                raise
             keep = True  # the usual end of a camera
         finally:
             if self._writer:

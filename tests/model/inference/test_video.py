@@ -11,8 +11,10 @@ import pytest
 from fakeit.model.inference.face_tracker import FaceTracker, OneEuro, VideoConfig
 from fakeit.model.inference.filters import apply_filters, make_edit
 from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig
+from fakeit.model.inference.results import Face
 from fakeit.model.inference.video import VideoReader, VideoWriter, run_video
 from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.files import video_io
 from fakeit.pipelines.files.pictures import expand
 from tests.pattern_face import Finder, Reader, picture, placed
 
@@ -114,6 +116,25 @@ def test_what_is_no_video_is_one_line(tmp_path: Path, content: bytes) -> None:
         run_video(landmarker(), str(tmp_path / "absent.mp4"))
 
 
+def test_an_interrupt_ends_a_camera_well_and_a_file_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`predict` of a folder went on with the next picture, and said that the video had ended early."""
+    write_video(tmp_path / "in.mp4", [moving(f)[0] for f in range(8)])
+    shown, step, capture = list[int](), FaceTracker.step, cv2.VideoCapture
+
+    def interrupted(tracker: FaceTracker, pixels: np.ndarray, seconds: float) -> list[Face]:
+        shown.append(1)
+        if len(shown) % 4 == 0:
+            raise KeyboardInterrupt
+        return step(tracker, pixels, seconds)
+
+    monkeypatch.setattr(FaceTracker, "step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_video(landmarker(), str(tmp_path / "in.mp4"), tmp_path / "out.mp4")
+    assert not (tmp_path / "out.mp4").exists()
+    monkeypatch.setattr(video_io.cv2, "VideoCapture", lambda *_: capture(str(tmp_path / "in.mp4")))
+    assert len(run_video(landmarker(), 0, tmp_path / "out.mp4").found) == 3 and (tmp_path / "out.mp4").exists()
+
+
 def test_a_camera_that_is_not_there() -> None:
     with pytest.raises(FakeitError, match="camera 97"):
         run_video(landmarker(), 97)
@@ -151,8 +172,6 @@ def test_real_clips_open(shared: Path) -> None:
 def test_opencv_is_silenced_wherever_it_keeps_the_switch(monkeypatch: pytest.MonkeyPatch) -> None:
     """4.11 has cv2.setLogLevel, 4.14 cv2.utils.logging.setLogLevel."""
     from types import SimpleNamespace
-
-    from fakeit.pipelines.files import video_io
 
     asked: list[int] = []
     newer = SimpleNamespace(utils=SimpleNamespace(logging=SimpleNamespace(setLogLevel=asked.append)))
