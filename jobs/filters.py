@@ -26,7 +26,8 @@ def main(arguments: argparse.Namespace) -> None:
 
     landmarker = Landmarker.load(arguments.model, LandmarkerConfig(arguments.detector), arguments.adapter)
     edit = make_edit(landmarker, arguments.filter, arguments.swap)
-    for line in apply_filters(landmarker, expand(arguments.images, sys.stdin), edit, arguments.output):
+    pictures = expand(arguments.images, sys.stdin)
+    for line in apply_filters(landmarker, pictures, edit, arguments.output, arguments.swap):
         print(line)
 
 

@@ -61,15 +61,17 @@ def points_68(face: Face) -> NDArray[np.float32]:
     return np.asarray(convert(face.points, face.scheme, "ibug68"), np.float32)
 
 
-def apply_filters(landmarker: Landmarker, pictures: Iterable[PictureFile], edit: Edit, output: str) -> Iterator[str]:
+def apply_filters(
+    landmarker: Landmarker, pictures: Iterable[PictureFile], edit: Edit, output: str, swap_with: str | None = None
+) -> Iterator[str]:
     """Writes every picture and video, edited, into a folder; yields a line on each.
 
     Raises:
-        FakeitError: before anything is read, where the folder is the inputs' own; where it cannot be written to; at the
-            end, where none could be read.
+        FakeitError: before anything is read, where the folder is the inputs' own, or a picture would take the place of
+            the one to swap with; where it cannot be written to; at the end, where none could be read.
     """
     pictures = list(pictures)
-    places, read = drawn_places(pictures, output), 0
+    places, read = drawn_places(pictures, output, [swap_with] if swap_with else []), 0
     for picture in pictures:
         path = places[picture.name]
         try:

@@ -145,15 +145,20 @@ def drawn_names(pictures: Iterable[PictureFile]) -> dict[str, str]:
     return made
 
 
-def drawn_places(pictures: Sequence[PictureFile], folder: str) -> dict[str, str]:
+def drawn_places(pictures: Sequence[PictureFile], folder: str, read: Iterable[str] = ()) -> dict[str, str]:
     """Name → the path in `folder` that it is written to once it is drawn on.
 
+    Args:
+        pictures: that are drawn on.
+        folder: for what comes out.
+        read: what the job reads besides.
+
     Raises:
-        FakeitError: the folder is a file or below one, or a path is that of a picture or leads out of the folder.
+        FakeitError: the folder is a file or below one, or a path is that of something read or leads out of the folder.
     """
     refuse_file(folder)
     places = {name: inside(folder, drawn) for name, drawn in drawn_names(pictures).items()}
-    sources = Sources(picture.location for picture in pictures)
+    sources = Sources([*(picture.location for picture in pictures), *read])
     for place in places.values():
         sources.check(place)
     return places

@@ -24,7 +24,7 @@ from fakeit.model.inference.face_tracker import FaceTracker, VideoConfig
 from fakeit.model.inference.filters import apply_filters
 from fakeit.model.inference.landmarker import Landmarker
 from fakeit.model.inference.output_formats import PARTIAL, ResultWriter, as_text, write
-from fakeit.model.inference.results import Face, ImageResult
+from fakeit.model.inference.results import Face, ImageResult, draw_faces
 from fakeit.model.inference.video import VideoReader, run_video
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.box import Box
@@ -122,6 +122,14 @@ def test_a_disk_that_takes_nothing_ends_filters_and_drawing_in_one_line(
     (tmp_path / "a file").touch()
     with pytest.raises(FakeitError, match="a file: is a file; name a folder"):
         list(apply_filters(landmarker(), pictures, lambda pixels, faces: pixels, str(tmp_path / "a file")))
+
+
+def test_the_face_to_swap_with_is_an_input_too(photos: Path, tmp_path: Path) -> None:
+    other = make(tmp_path / "out") / "a.png"
+    other.write_bytes((photos / "b.png").read_bytes())
+    with pytest.raises(FakeitError, match="out/a.png: is an input and would be destroyed"):
+        next(apply_filters(landmarker(), expand([str(photos / "a.png")]), draw_faces, str(other.parent), str(other)))
+    assert other.read_bytes() == (photos / "b.png").read_bytes()
 
 
 def test_a_file_for_a_folder_and_a_folder_for_a_file_are_told_before_the_first_picture(
