@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from fakeit.model.inference.head_pose import HeadPose
     from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig
     from fakeit.model.inference.results import Face
+    from fakeit.pipelines.faces.box import Box
 
 __version__ = "0.3.0.dev0"  # the one place; how a release is cut: CONTRIBUTING.md
-__all__ = ["Face", "Faces", "HeadPose", "Landmarker", "LandmarkerConfig"]
-_PLACES = {"HeadPose": "head_pose", "Landmarker": "landmarker", "LandmarkerConfig": "landmarker"}
-_PLACES |= {"Face": "results", "Faces": "found"}
+__all__ = ["Box", "Face", "Faces", "HeadPose", "Landmarker", "LandmarkerConfig"]
+_PLACES = {"Box": "pipelines.faces.box", "Face": "model.inference.results", "Faces": "model.inference.found"}
+_PLACES |= {"HeadPose": "model.inference.head_pose", "Landmarker": "model.inference.landmarker"}
+_PLACES |= {"LandmarkerConfig": _PLACES["Landmarker"]}
 
 
 def __getattr__(name: str) -> Any:
@@ -25,5 +27,5 @@ def __getattr__(name: str) -> Any:
     if name in _PLACES:
         from importlib import import_module
 
-        return getattr(import_module(f"fakeit.model.inference.{_PLACES[name]}"), name)
+        return getattr(import_module(f"fakeit.{_PLACES[name]}"), name)
     raise AttributeError(f"module 'fakeit' has no attribute '{name}'")

@@ -221,8 +221,11 @@ class Landmarker:
 
         Raises:
             Rejected: a box that is not finite, or a side of it below 2 pixels.
+            FakeitError: something else than a `Box`.
         """
         for number, box in enumerate(boxes):
+            if not isinstance(box, Box):
+                raise FakeitError(f"box {number} is {box!r}; expected fakeit.Box(x, y, width, height)")
             check_sides(box, f"box {number}")
         return self.predict_many([pixels], [boxes], refine)[0]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import fakeit
 from fakeit.model.inference.backends import ModelMetadata, Output, confidence, metadata_from_json, open_backend
 from fakeit.model.inference.crop_reader import CropReader
 from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig, as_pixels
@@ -69,6 +70,13 @@ def test_nothing_there() -> None:
     assert landmarker()(np.zeros((200, 200, 3), np.uint8)) == []
     assert landmarker()(np.zeros((1, 1, 3), np.uint8)) == []
     assert landmarker().predict_boxes(np.zeros((50, 50, 3), np.uint8), []) == []
+
+
+def test_what_users_need_is_had_from_the_package_and_a_tuple_is_no_box() -> None:
+    """The pages said `Box(…)` and nowhere where it comes from; a tuple was an AttributeError."""
+    assert fakeit.Box is Box and all(getattr(fakeit, name).__name__ == name for name in fakeit.__all__)
+    with pytest.raises(FakeitError, match=r"box 0 is \(1, 2, 30, 40\); expected fakeit.Box\(x, y, width, height\)"):
+        landmarker()(np.zeros((50, 50, 3), np.uint8), [(1, 2, 30, 40)])  # type: ignore[list-item]
 
 
 def test_a_face_cut_by_the_border() -> None:
