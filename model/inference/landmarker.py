@@ -21,6 +21,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from fakeit.model.inference.adapter import Adapter, beside
 from fakeit.model.inference.backends import Backend, ModelMetadata, Output, open_backend
@@ -38,6 +39,7 @@ from fakeit.pipelines.faces.locate import most_prominent_first
 from fakeit.pipelines.files.image_io import read_image
 
 BOX = catalogue.the_box()
+AnyPicture = NDArray[Any] | Image.Image | str | Path
 
 
 @dataclass(frozen=True)
@@ -128,11 +130,12 @@ class Landmarker:
         """The numbering of the points that come out."""
         return self.adapter.target if self.adapter else self.metadata.scheme
 
-    def __call__(self, image: NDArray[Any] | str | Path, boxes: Sequence[Box] | None = None) -> Faces:
+    def __call__(self, image: AnyPicture, boxes: Sequence[Box] | None = None) -> Faces:
         """The faces of one picture, the most prominent first.
 
         Args:
-            image: uint8 RGB (H, W, 3), grey, RGBA or 16 bits a channel; or a file's path.
+            image: uint8 RGB (H, W, 3), grey, RGBA or 16 bits a channel; a picture of Pillow's, as it lies; or a file's
+                path, turned as its camera says.
             boxes: where the faces are, tight around their points, source pixels; None: the detector looks.
 
         Raises:
@@ -142,7 +145,7 @@ class Landmarker:
         found = self.predict_boxes(pixels, self.detect(pixels) if boxes is None else boxes)
         return Faces(found, pixels, self.scheme, name)
 
-    def batch(self, images: Iterable[NDArray[Any] | str | Path], size: int = 32) -> Iterator[Faces]:
+    def batch(self, images: Iterable[AnyPicture], size: int = 32) -> Iterator[Faces]:
         """The faces of many pictures, one `Faces` each, in order; `size` pictures go through the network at once.
 
         Raises:
@@ -279,7 +282,7 @@ def model_file(model: str | Path | None) -> Path:
     return catalogue.locate(model) if model else BOX
 
 
-def _opened(image: NDArray[Any] | str | Path) -> tuple[str, NDArray[np.uint8]]:
+def _opened(image: AnyPicture) -> tuple[str, NDArray[np.uint8]]:
     """A picture's file name, "" for an array, and its pixels (H, W, 3). Raises Rejected."""
     if isinstance(image, str | Path):
         return Path(image).name, read_image(str(image))
@@ -294,12 +297,15 @@ def shrunk(pixels: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def as_pixels(image: NDArray[Any]) -> NDArray[np.uint8]:
-    """Any common array of a picture as (H, W, 3) uint8 RGB: grey is repeated, alpha dropped, 16 bits scaled to 8.
+def as_pixels(image: NDArray[Any] | Image.Image) -> NDArray[np.uint8]:
+    """Any common array of a picture as (H, W, 3) uint8 RGB: grey is repeated, alpha dropped, 16 bits scaled to 8. Of
+    Pillow's pictures the mode says what numbers mean: as arrays, palettes and inks are not told from colours.
 
     Raises:
         Rejected: another shape or dtype.
     """
+    if isinstance(image, Image.Image) and image.mode[0] not in "IF":  # 16 bits and more are numbers as they stand
+        image = np.asarray(image.convert("RGB"))
     pixels = np.asarray(image)
     if pixels.ndim == 2:
         pixels = pixels[..., None]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import fakeit
 from fakeit.model.inference.backends import ModelMetadata, Output, confidence, metadata_from_json, open_backend
@@ -98,6 +99,15 @@ def test_common_arrays_are_pictures(array: np.ndarray, shape: tuple[int, ...]) -
     assert as_pixels(array).shape == shape and as_pixels(array).dtype == np.uint8
     if array.dtype == np.uint16:
         assert as_pixels(array).max() == 255
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "LA", "RGBA", "P", "CMYK", "YCbCr", "HSV", "1"])
+def test_a_picture_of_pillows_means_what_its_mode_says(mode: str) -> None:
+    """Palettes, inks and other colour spaces went to the network as if they were RGB."""
+    drawn = picture([placed(240, 80, 1.6)])[0]
+    held = Image.fromarray(drawn).convert(mode)
+    assert np.array_equal(as_pixels(held), np.asarray(held.convert("RGB")))
+    assert landmarker()(held).pixels.shape == drawn.shape
 
 
 @pytest.mark.parametrize("array", [np.zeros((4, 5, 3)), np.zeros(3, np.uint8), np.zeros((0, 5, 3), np.uint8)])
