@@ -20,6 +20,7 @@ from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.faces.box import Box, from_landmarks
 from fakeit.pipelines.faces.box_fit import box_fit
 from fakeit.pipelines.faces.crop import Picture, eye_angle
+from fakeit.pipelines.faces.locate import holds
 from fakeit.pipelines.landmarks import scheme
 from fakeit.pipelines.sources import HIDDEN, Sample, Source, read_sample
 
@@ -94,7 +95,7 @@ def collect(
             annotation, pixels = read_sample(source, sample)
             truth = annotation.landmarks
             true_box = training_box(truth, source.scheme, landmarker.metadata.scheme)
-            box = true_box if boxes == "true" else nearest_box(landmarker.detect(pixels), true_box)
+            box = true_box if boxes == "true" else nearest_box(landmarker.detect(pixels), true_box, truth)
         except Rejected as error:
             rejected.append(str(error))
             continue
@@ -162,7 +163,8 @@ def training_box(truth: NDArray[np.floating], source: str, model: str) -> Box:
     return box_fit(f"points of {source}", model).apply(box) if source in few and model not in few else box
 
 
-def nearest_box(found: Sequence[Box], true: Box) -> Box | None:
-    """The box that overlaps the true one most, or None where none does by a tenth."""
+def nearest_box(found: Sequence[Box], true: Box, truth: NDArray[np.floating]) -> Box | None:
+    """The box that overlaps the true one of the points (K, 2) most, or None where none does by a tenth, nor holds the
+    points: a few points' own box is but a part of the face."""
     best = max(found, key=true.overlap, default=None)
-    return best if best is not None and true.overlap(best) > 0.1 else None
+    return best if best is not None and (true.overlap(best) > 0.1 or holds(best, truth)) else None

@@ -234,7 +234,7 @@ def fit_boxes_on(landmarker: Landmarker, config: BenchmarkConfig) -> str:
         try:
             annotation, pixels = read_sample(source, sample)
             truth = annotation.landmarks
-            box = predictions.nearest_box(landmarker.detector_boxes(pixels), from_landmarks(truth))
+            box = predictions.nearest_box(landmarker.detector_boxes(pixels), from_landmarks(truth), truth)
         except Rejected:
             continue
         if box is not None:

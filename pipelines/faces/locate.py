@@ -60,12 +60,12 @@ def choose(boxes: Sequence[Box], landmarks: NDArray[np.floating], what: str) -> 
         return boxes[0]
     true = from_landmarks(landmarks)
     best = max(boxes, key=true.overlap)
-    if true.overlap(best) < LEAST_OVERLAP and not _holds(best, landmarks):
+    if true.overlap(best) < LEAST_OVERLAP and not holds(best, landmarks):
         raise Rejected(f"{what} has {len(boxes)} faces here, none of them where the points are")
     return best
 
 
-def _holds(box: Box, landmarks: NDArray[np.floating]) -> bool:
+def holds(box: Box, landmarks: NDArray[np.floating]) -> bool:
     """Whether nearly all points lie in `box`: of a scheme with few points their own box is but a part of the face."""
     present = landmarks[np.isfinite(landmarks).all(axis=1)]
     inside = (present >= (box.x, box.y)) & (present <= (box.x + box.width, box.y + box.height))

@@ -32,7 +32,7 @@ from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig
 from fakeit.model.tracking import model_registry
 from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.faces import box_fit
-from fakeit.pipelines.faces.box import Box
+from fakeit.pipelines.faces.box import Box, from_landmarks
 from fakeit.pipelines.faces.crop import CropConfig, eye_angle
 from fakeit.pipelines.faces.draw import write_image
 from fakeit.pipelines.landmarks import scheme
@@ -326,8 +326,13 @@ def test_names() -> None:
 
 def test_nearest_box() -> None:
     boxes = [Box(0, 0, 10, 10), Box(52, 50, 40, 40)]
-    assert nearest_box(boxes, Box(50, 50, 40, 40)) == boxes[1]
-    assert nearest_box(boxes, Box(200, 200, 40, 40)) is None and nearest_box([], Box(0, 0, 1, 1)) is None
+    face = np.array([[50.0, 50], [90, 90]])
+    assert nearest_box(boxes, from_landmarks(face), face) == boxes[1]
+    assert nearest_box(boxes, from_landmarks(face + 150), face + 150) is None
+    assert nearest_box([], from_landmarks(face), face) is None
+    eyes = np.array([[60.0, 60], [70, 61], [np.nan, 0]])  # of a scheme of few points: their box is a part of the face's
+    assert nearest_box(boxes, from_landmarks(eyes), eyes) == boxes[1]
+    assert nearest_box(boxes, from_landmarks(eyes + 100), eyes + 100) is None
 
 
 def test_pictures_without_a_face_are_per_cent_of_the_pictures(tmp_path: Path) -> None:
