@@ -27,6 +27,7 @@ def main(arguments: argparse.Namespace) -> None:
     from fakeit.model.evaluation import runner
     from fakeit.model.evaluation.runner import BenchmarkConfig
     from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig
+    from fakeit.pipelines.config import key_values
     from fakeit.pipelines.errors import FakeitError
     from fakeit.pipelines.files.outputs import Sources
 
@@ -39,8 +40,9 @@ def main(arguments: argparse.Namespace) -> None:
             raise FakeitError(f"output {place}: there is no folder {Path(place).parent}")
     config = LandmarkerConfig(arguments.detector, arguments.refine, arguments.flip)
     landmarker = Landmarker.load(arguments.model, config, arguments.adapter, arguments.threads)
+    boxes, options = tuple(arguments.boxes), key_values(arguments.option)
     what = BenchmarkConfig(
-        arguments.source or "", arguments.input or "", tuple(arguments.boxes), arguments.limit, arguments.unlabelled
+        arguments.source or "", arguments.input or "", boxes, arguments.limit, arguments.unlabelled, options
     )
     if arguments.fit_boxes:
         print(runner.fit_boxes_on(landmarker, what))
@@ -70,6 +72,7 @@ def parser() -> Parser:
     p.add_argument("--model", help="a name (fakeit models), checkpoint, .onnx or models:/NAME@ALIAS; else the box")
     p.add_argument("--source", help="300w-common|challenging|full|private, wflw, 300vw, aflw-5, kaggle; any source")
     p.add_argument("--input", metavar="PATH", help="where the source's files are")
+    p.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="an option of the source")
     p.add_argument("--unlabelled", metavar="DIR", help="faces without points: agreement under flips and turns")
     p.add_argument("--boxes", nargs="+", default=["true", "detector"], choices=("true", "detector"))
     p.add_argument("--detector", default=detector_names.DEFAULT, help=detector_names.KNOWN)

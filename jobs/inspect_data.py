@@ -7,7 +7,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from typing import Any
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -30,15 +29,12 @@ def main(arguments: argparse.Namespace) -> None:
             )
         )
         return
-    from fakeit.pipelines.config import set_key
+    from fakeit.pipelines.config import key_values
     from fakeit.pipelines.flows.inspection import inspect
     from fakeit.pipelines.machine import runners
     from fakeit.pipelines.sources import open_source
 
-    options: dict[str, Any] = {}
-    for option in arguments.option:
-        set_key(options, option)
-    source = open_source(arguments.kind, arguments.input, **options)
+    source = open_source(arguments.kind, arguments.input, **key_values(arguments.option))
     inspection = inspect(source, runners.in_processes(arguments.workers), arguments.limit)
     print(inspection.text())
     for path in inspection.draw(arguments.output):

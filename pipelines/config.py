@@ -77,6 +77,14 @@ def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def key_values(said: Iterable[str]) -> dict[str, Any]:
+    """What a list of `key=value` says, as `set_key` reads each."""
+    values: dict[str, Any] = {}
+    for each in said:
+        set_key(values, each)
+    return values
+
+
 def set_key(values: dict[str, Any], override: str) -> None:
     """Sets what `dotted.key=value` says in nested tables; the value is TOML, or plain words. Raises FakeitError."""
     key, equals, text = override.partition("=")

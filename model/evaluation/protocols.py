@@ -83,9 +83,8 @@ def open_protocol(chosen: EvaluationProtocol, path: str) -> tuple[Source, Sample
     """
     source = open_source(chosen.kind, path, **chosen.options)
     if not scheme(source.scheme).count:
-        raise FakeitError(
-            f"{path}: source '{chosen.kind}' gives no points to score by; --unlabelled takes such pictures"
-        )
+        remedy = "--option points=… names a folder's, --unlabelled takes pictures without"
+        raise FakeitError(f"{path}: source '{chosen.kind}' gives no points to score by; {remedy}")
     found = source.samples()
     samples = [s for s in found if all(s.attributes.get(k) in values for k, values in chosen.wanted.items())]
     if not samples:

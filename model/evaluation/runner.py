@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,7 @@ from fakeit.pipelines.landmarks import convert
 from fakeit.pipelines.machine.extras import is_installed
 from fakeit.pipelines.progress import progress
 from fakeit.pipelines.secrets import masked
-from fakeit.pipelines.sources import Sample, read_sample, summary
+from fakeit.pipelines.sources import Sample, SampleList, Source, read_sample, summary
 
 LOST = "no face found, of the pictures"
 TURNS = (-10.0, -5.0, 5.0, 10.0)
@@ -42,6 +43,7 @@ class BenchmarkConfig:
         boxes: the ways faces are found.
         limit: the first samples only.
         unlabelled: folder of faces for the agreement figures.
+        options: of the source, beside the protocol's own.
     """
 
     source: str = ""
@@ -49,6 +51,14 @@ class BenchmarkConfig:
     boxes: tuple[Boxes, ...] = ("true", "detector")
     limit: int | None = None
     unlabelled: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def open(self) -> tuple[EvaluationProtocol, Source, SampleList]:
+        """The protocol, its source and the samples. Raises FakeitError as `open_protocol`."""
+        chosen = protocol(self.source)
+        chosen = replace(chosen, options={**chosen.options, **self.options})
+        source, found = open_protocol(chosen, self.path)
+        return chosen, source, SampleList(found[: self.limit], found.unmatched)
 
 
 @dataclass(frozen=True)
@@ -85,17 +95,15 @@ def benchmark(landmarker: Landmarker, config: BenchmarkConfig, model: str) -> Re
     left: dict[str, str] = {}
     worst = None
     if config.source:
-        chosen = protocol(config.source)
-        source, found = open_protocol(chosen, config.path)
+        chosen, source, samples = config.open()
         scoring.check_comparable(about.scheme, source.scheme, landmarker.adapter)
-        samples = found[: config.limit]
         facts |= {"benchmark": f"{chosen.name}: {len(samples)} faces of {config.path}", "about": chosen.about}
         for boxes in config.boxes:
             collected = predictions.collect(landmarker, source, _shown(samples), boxes)
             evaluations += score(landmarker, collected, chosen.normaliser, chosen.video)
             if worst is None:
                 worst = html_report.worst_sheet(evaluations[-1], collected, source)
-            left |= {"not read": _counted(collected.rejected), "no sample": summary(found.unmatched)}
+            left |= {"not read": _counted(collected.rejected), "no sample": summary(samples.unmatched)}
     agreements: dict[str, float] = {}
     if config.unlabelled:
         agreements, unread = agreement_on(landmarker, config.unlabelled, config.limit)
@@ -181,9 +189,8 @@ def _in_true_boxes(
     landmarker: Landmarker, config: BenchmarkConfig, mirrored: bool = False
 ) -> tuple[EvaluationProtocol, PredictionSet]:
     """The benchmark, and what is said of its faces in true boxes: what a fit is made from."""
-    chosen = protocol(config.source)
-    source, samples = open_protocol(chosen, config.path)
-    return chosen, predictions.collect(landmarker, source, _shown(samples[: config.limit]), "true", mirrored)
+    chosen, source, samples = config.open()
+    return chosen, predictions.collect(landmarker, source, _shown(samples), "true", mirrored)
 
 
 def _unread(collected: PredictionSet) -> str:
@@ -227,10 +234,9 @@ def fit_confidence_on(landmarker: Landmarker, config: BenchmarkConfig, model: st
 
 def fit_boxes_on(landmarker: Landmarker, config: BenchmarkConfig) -> str:
     """Fits the map from the detector's boxes to tight ones for every scheme the labels give, and stores it."""
-    chosen = protocol(config.source)
-    source, samples = open_protocol(chosen, config.path)
+    _, source, samples = config.open()
     found, truths = [], []
-    for sample in _shown(samples[: config.limit]):
+    for sample in _shown(samples):
         try:
             annotation, pixels = read_sample(source, sample)
             truth = annotation.landmarks
@@ -242,7 +248,7 @@ def fit_boxes_on(landmarker: Landmarker, config: BenchmarkConfig) -> str:
             truths.append(truth)
     if len(found) < 10:
         raise FakeitError(f"{config.path}: the detector found {len(found)} of its faces; a fit needs 10 or more")
-    lines = [f"{landmarker.config.detector}: {len(found)} of {len(samples[: config.limit])} faces found"]
+    lines = [f"{landmarker.config.detector}: {len(found)} of {len(samples)} faces found"]
     for target in _schemes_from(source.scheme):
         fit = fit_boxes(found, [from_landmarks(convert(t, source.scheme, target)) for t in truths])
         store(landmarker.config.detector, target, fit)

@@ -242,7 +242,7 @@ def test_labels_that_no_points_can_be_held_against_are_refused_before_any_face_i
     with pytest.raises(FakeitError, match="adapter 'wflw98' gives wflw98, the labels are ibug68; evaluate without"):
         benchmark(made, BenchmarkConfig("patches"), "reader")
     assert made.backend.runs == 0  # type: ignore[attr-defined]
-    with pytest.raises(FakeitError, match="source 'ffhq' gives no points to score by; --unlabelled"):
+    with pytest.raises(FakeitError, match="source 'ffhq' gives no points to score by; --option"):
         benchmark(made, BenchmarkConfig("ffhq", str(tmp_path)), "reader")
 
 
@@ -345,6 +345,21 @@ def test_pictures_without_a_face_are_per_cent_of_the_pictures(tmp_path: Path) ->
     assert "agreement, mirrored: no face found, of the pictures: 25.00 %\n" in said.replace(": 25", ": 25") + "\n"
     assert "of the eyes' distance" in said
     assert f"not read of unlabelled: 1; the first: {tmp_path}/4.png: not an image" in said
+
+
+def test_a_folder_is_scored_by_the_points_that_its_options_name(tmp_path: Path) -> None:
+    """`--source folder` was any source by the help and could not be said: its options had no way in."""
+    image, (true,) = picture([placed(80, 60, 1.6)], 360, 340)
+    write_image(str(tmp_path / "1.png"), image)
+    names = ",".join(f"{axis}{point}" for point in range(70) for axis in "xy")
+    (tmp_path / "p.csv").write_text(f"image,{names}\n1.png,{','.join(map(str, true.ravel()))}\n")
+    config = BenchmarkConfig("folder", str(tmp_path), options={"scheme": "face70", "points": "p.csv"})
+    assert benchmark(landmarker(), config, "reader").figures["true_boxes/nme"] < 1
+    asked = evaluate.parser().parse_args(
+        ["--source", "300vw", "--input", str(tmp_path), "--option", "evry=2", "--model", "nano"]
+    )
+    with pytest.raises(FakeitError, match="source '300vw': unknown key 'evry'; did you mean 'every'"):
+        evaluate.main(asked)
 
 
 def test_no_folder_for_the_report_is_told_before_anything_is_scored(tmp_path: Path) -> None:
