@@ -59,6 +59,9 @@ class Parser(argparse.ArgumentParser):
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         self._given = list(sys.argv[1:] if args is None else args)
+        for before, word in zip(["", *self._given], self._given, strict=False):
+            if not word or re.fullmatch(r"--[\w-]+=", word):  # else it would count as not said
+                self.error(f"{word.rstrip('=') or before or 'the first argument'}: an empty text (a variable not set?)")
         parsed, unknown = self.parse_known_args(args, namespace)
         if unknown:
             self.error(self._unknown(unknown[0]))

@@ -55,6 +55,8 @@ def test_a_list_in_several_parts_is_all_of_them() -> None:
         (["--out", "x"], "--output"),
         (["--output", "x", "--count", "three"], "three"),
         (["--output", "x", "stray"], "stray"),
+        (["--output", "", "--count", "3"], "error: --output: an empty text (a variable not set?)"),
+        (["--count", "3", "--output="], "error: --output: an empty text"),
         (["--count", "3"], "the following arguments are required: --output; as in job --output A --count 3"),
     ],
 )
