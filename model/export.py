@@ -85,8 +85,10 @@ def export(
     """
     nchw = layout == "nchw"
     if precision == "int8":
-        if crops is None or nchw or (calibration is None and len(crops) < 2):
-            raise FakeitError("int8 needs crops to calibrate its ranges on and others to judge it on, and uint8 input")
+        if nchw:
+            raise FakeitError("precision int8 has no layout nchw, whose input is float; nhwc takes pixels as they are")
+        if crops is None or (calibration is None and len(crops) < 2):
+            raise FakeitError("precision int8 needs crops of a dataset (--dataset): for its ranges, and to judge it")
         if calibration is None:
             calibration, crops = crops[::2], crops[1::2]
     network = network.eval().cpu().float()

@@ -138,8 +138,10 @@ def test_int8_is_a_quarter_and_near(tmp_path: Path) -> None:
     small = export(net, recipe(), tmp_path / "8.onnx", "int8", crops(32))
     assert small.bytes < 0.5 * whole.bytes
     assert small.parity < 6.0  # of 64 pixels, by an untrained network
-    with pytest.raises(FakeitError, match="calibrate"):
+    with pytest.raises(FakeitError, match=r"precision int8 needs crops of a dataset \(--dataset\)"):
         export(net, recipe(), tmp_path / "x.onnx", "int8")
+    with pytest.raises(FakeitError, match="precision int8 has no layout nchw"):
+        export(net, recipe(), tmp_path / "x.onnx", "int8", crops(32), "nchw")
     assert not (tmp_path / "x.onnx").exists()
 
 
