@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from fakeit.pipelines.config import nearest
 from fakeit.pipelines.errors import FakeitError, Rejected
+from fakeit.pipelines.faces.box import check_inside, check_points
 from fakeit.pipelines.files.storage import open_binary, read_head, split_member
 from fakeit.pipelines.landmarks import KAGGLE_NAMES
 from fakeit.pipelines.sources import VISIBLE, Annotation, Sample, SampleList, Unmatched
@@ -30,6 +31,7 @@ from fakeit.pipelines.sources.point_files import LARGEST
 SIDE = 96
 HEADER = 1 << 16  # bytes that hold the columns' names
 WHOLE = (-0.5, -0.5, float(SIDE), float(SIDE))  # the whole picture as a box, source pixels
+MISSING = (b"", b"na", b"nan", b"null")  # as the original, R, pandas and databases write it, in small letters
 _GOLDEN = 0.6180339887498949
 Gaps = Literal["mask", "drop", "forward"]
 
@@ -39,7 +41,7 @@ class Row:
     """Where one line lies in its file, and what fills its gaps.
 
     Attributes:
-        number: 1 for the first line below the header.
+        number: 1 for the first line below the header; blank lines are not counted.
         start: byte where the line begins.
         length: bytes, without the line's end.
         forward: 30 coordinates carried down from the lines above (NaN: none yet), or None where gaps stay gaps.
@@ -128,6 +130,11 @@ class Kaggle:
             return _annotation(np.full((15, 2), np.nan, np.float32) if points is None else points)
         values = _coordinates(_line(sample.image, row), sample.image, row.number, _column_order(sample.image))
         annotation = _annotation(values.reshape(-1, 2).astype(np.float32))
+        try:
+            check_points(annotation.landmarks)
+            check_inside(annotation.landmarks, SIDE, SIDE)
+        except Rejected as reason:  # here, where the row is known: all samples lie in one file
+            raise Rejected(f"{sample.image}, row {row.number}: {reason}") from reason
         if row.forward is None:
             return annotation
         filled = np.array(row.forward, np.float32).reshape(-1, 2)
@@ -143,7 +150,7 @@ class Kaggle:
         """The ImageId of a row of test.csv, as the lookup knows it. Raises Rejected."""
         row: Row = sample.annotation
         place = _header(sample.image).index("ImageId")
-        word = _line(sample.image, row).split(b",")[place].strip()
+        word = self._fields(sample)[place]
         if not word.isdigit():
             found = repr(word[:20].decode("utf-8", "replace"))
             raise Rejected(f"{sample.image}, row {row.number}: ImageId is {found}, expected a whole number")
@@ -151,12 +158,16 @@ class Kaggle:
 
     def image(self, sample: Sample) -> NDArray[np.uint8]:
         row: Row = sample.annotation
-        where = f"{sample.image}, row {row.number}"
-        fields = _line(sample.image, row).split(b",")
-        header = _header(sample.image)
+        pixels = self._fields(sample)[_header(sample.image).index("Image")]
+        return np.repeat(parse_pixels(pixels, f"{sample.image}, row {row.number}")[..., None], 3, axis=2)
+
+    @staticmethod
+    def _fields(sample: Sample) -> list[bytes]:
+        row: Row = sample.annotation
+        fields, header = _fields(_line(sample.image, row)), _header(sample.image)
         if len(fields) != len(header):
-            raise Rejected(f"{where}: {len(fields)} columns, expected {len(header)}")
-        return np.repeat(parse_pixels(fields[header.index("Image")], where)[..., None], 3, axis=2)
+            raise Rejected(f"{sample.image}, row {row.number}: {len(fields)} columns, expected {len(header)}")
+        return fields
 
 
 def parse_pixels(text: bytes, where: str) -> NDArray[np.uint8]:
@@ -198,6 +209,11 @@ def _line(file: str, row: Row) -> bytes:
         raise Rejected(f"{file}, row {row.number}: cannot be read ({error})") from error
 
 
+def _fields(line: bytes) -> list[bytes]:
+    """The fields of one line; none of this competition's holds a comma, so that quotes are no more than decoration."""
+    return [field.strip().strip(b'"') for field in line.split(b",")]
+
+
 def _rows(file: str) -> Iterator[tuple[Row, bytes]]:
     data = read_file(file)
     start = data.find(b"\n") + 1 or len(data)
@@ -205,10 +221,10 @@ def _rows(file: str) -> Iterator[tuple[Row, bytes]]:
     while start < len(data):
         end = data.find(b"\n", start)
         end = len(data) if end < 0 else end
-        length = end - start - (data[end - 1 : end] == b"\r")
-        if length > 0:
+        line = data[start:end].rstrip()
+        if line:
             number += 1
-            yield Row(number, start, length), data[start : start + length]
+            yield Row(number, start, len(line)), line
         start = end + 1
     if number == 0:
         raise FakeitError(f"{file}: no rows")
@@ -216,7 +232,7 @@ def _rows(file: str) -> Iterator[tuple[Row, bytes]]:
 
 @lru_cache(maxsize=4)
 def _header(file: str) -> tuple[str, ...]:
-    """The columns' names. Raises FakeitError when one is missing or unknown."""
+    """The columns' names. Raises FakeitError when one is missing, unknown or there twice."""
     try:
         line = read_head(file, HEADER).split(b"\n", 1)[0].decode("utf-8-sig", "replace")  # not 200 MB for one line
     except OSError as error:
@@ -230,6 +246,8 @@ def _header(file: str) -> tuple[str, ...]:
     for name in names:
         if name not in needed:
             raise FakeitError(f"{file}, header: unknown column '{name[:40]}'{nearest(name, needed)}")
+        if names.count(name) > 1:
+            raise FakeitError(f"{file}, header: column '{name}' is there {names.count(name)} times, expected once")
     return names
 
 
@@ -241,19 +259,20 @@ def _column_order(file: str) -> tuple[int, ...]:
 
 def _coordinates(line: bytes, file: str, number: int, order: tuple[int, ...]) -> NDArray[np.float64]:
     """(30,) coordinates, NaN where empty."""
-    fields = line.split(b",")
+    fields = _fields(line)
     if len(fields) != len(order) + 1:
         raise Rejected(f"{file}, row {number}: {len(fields)} columns, expected {len(order) + 1}")
     values = np.full(len(order), np.nan)
     for index, place in enumerate(order):
-        word = fields[place].strip()
+        word = fields[place]
         try:
-            values[index] = float(word) if word else np.nan
+            values[index] = np.nan if word.lower() in MISSING else float(word)
+            known = np.isnan(values[index]) or abs(values[index]) < LARGEST
         except ValueError:
+            known = False
+        if not known:
             found = repr(word[:40].decode("utf-8", "replace"))
             raise Rejected(
                 f"{file}, row {number}: column '{COORDINATES[index]}' is {found}, expected a number or nothing"
-            ) from None
-        if abs(values[index]) > LARGEST:
-            raise Rejected(f"{file}, row {number}: column '{COORDINATES[index]}' is infinite")
+            )
     return values

@@ -64,10 +64,11 @@ def read_lookup(file: str) -> list[LookupEntry]:
     """IdLookupTable.csv: which coordinate of which test picture each line of a submission is.
 
     Raises:
-        FakeitError: a missing column, an unknown feature (with the nearest), a number that is none; file and row.
+        FakeitError: a missing column, an unknown feature (with the nearest), a number that is none, a RowId that two
+            rows have, no row; file and row.
     """
     known = {name: index for index, name in enumerate(COORDINATES)}
-    entries = []
+    entries, rows = list[LookupEntry](), dict[int, int]()
     for number, (row_id, image_id, feature) in enumerate(read_table(file, ("RowId", "ImageId", "FeatureName")), 1):
         if feature not in known:
             raise FakeitError(f"{file}, row {number}: unknown feature '{feature}'{nearest(feature, known)}")
@@ -75,23 +76,29 @@ def read_lookup(file: str) -> list[LookupEntry]:
             entries.append(LookupEntry(int(row_id), int(image_id), known[feature]))
         except ValueError as error:
             raise FakeitError(f"{file}, row {number}: RowId and ImageId must be whole numbers ({error})") from error
+        before = rows.setdefault(entries[-1].row_id, number)
+        if before != number:
+            raise FakeitError(f"{file}, row {number}: RowId {row_id} is row {before}'s already; each may be there once")
+    if not entries:
+        raise FakeitError(f"{file}: no rows")
     return entries
 
 
 def read_table(file: str, columns: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """The named columns of a small CSV file, row by row. Raises FakeitError with file and row."""
-    lines = read_file(file).decode("utf-8-sig", "replace").splitlines()
-    header = [name.strip() for name in lines[0].split(",")] if lines else []
+    """The named columns of a small CSV file, row by row; blank lines are none. Raises FakeitError with file and row."""
+    text = read_file(file).decode("utf-8-sig", "replace")
+    table = ([field.strip().strip('"') for field in line.split(",")] for line in text.splitlines())
+    lines = [fields for fields in table if any(fields)]
+    header = lines[0] if lines else []
     places = []
     for name in columns:
         if name not in header:
             raise FakeitError(f"{file}: column '{name}' is missing{nearest(name, header)} (found {', '.join(header)})")
         places.append(header.index(name))
-    for number, line in enumerate(lines[1:], 1):
-        fields = line.split(",")
+    for number, fields in enumerate(lines[1:], 1):
         if not max(places) < len(fields) <= len(header):  # the real lookup leaves out its empty last column
             raise FakeitError(f"{file}, row {number}: {len(fields)} columns, expected {len(header)}")
-        yield tuple(fields[place].strip() for place in places)
+        yield tuple(fields[place] for place in places)
 
 
 def read_file(file: str) -> bytes:

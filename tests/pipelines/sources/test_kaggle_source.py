@@ -16,7 +16,7 @@ from fakeit.pipelines.flows import preprocess
 from fakeit.pipelines.flows.preprocess_config import PreprocessConfig
 from fakeit.pipelines.landmarks import KAGGLE_NAMES
 from fakeit.pipelines.machine import runners
-from fakeit.pipelines.sources import open_source
+from fakeit.pipelines.sources import open_source, read_sample
 from fakeit.pipelines.sources.kaggle import Kaggle
 from fakeit.pipelines.sources.kaggle_tables import COORDINATES, read_lookup
 from fakeit.pipelines.store.shards import read_shard
@@ -137,8 +137,13 @@ def _damage(folder: Path, target: Path, change: Callable[[list[str]], list[str]]
             lambda row: "abc," + row.split(",", 1)[1],
             "column 'left_eye_center_x' is 'abc', expected a number",
         ),
+        (
+            lambda row: "1e31," + row.split(",", 1)[1],
+            "column 'left_eye_center_x' is '1e31', expected a number",
+        ),
+        (lambda row: "300," + row.split(",", 1)[1], "row 2: point 0 at (300,"),
     ],
-    ids=["short row", "9215 pixels", "letters in pixels", "256", "letters"],
+    ids=["short row", "9215 pixels", "letters in pixels", "256", "letters", "too large", "far outside"],
 )
 def test_a_bad_row_is_one_line_with_file_and_row(
     made: tuple[Path, dict[str, np.ndarray]], tmp_path: Path, change: Callable[[str], str], message: str
@@ -147,12 +152,56 @@ def test_a_bad_row_is_one_line_with_file_and_row(
     good, bad = 0, []
     for sample in source.samples():
         try:
-            source.read(sample), source.image(sample)
+            read_sample(source, sample)
             good += 1
         except Rejected as reason:
             bad.append(str(reason))
     assert good == 59 and len(bad) == 1
     assert message in bad[0] and "training.csv, row 2" in bad[0] and "\n" not in bad[0]
+
+
+def _quoted(line: str) -> str:
+    return ",".join(f'"{field}"' for field in line.split(","))
+
+
+def _gaps_said(said: str) -> Callable[[str], str]:
+    return lambda text: "\n".join(
+        ",".join(field or said for field in line.split(",")) for line in text.split("\n")[:-1]
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text.replace("\n", "\r\n"),
+        lambda text: text.rstrip("\n"),
+        lambda text: text + "\n  \t\n\r\n",
+        lambda text: "\ufeff" + text,
+        lambda text: "\n".join(map(_quoted, text.splitlines())),
+        *map(_gaps_said, ("NA", "NaN", "null", '""', " ")),
+    ],
+    ids=["Windows", "no end", "blank lines", "mark", "quotes", "NA", "NaN", "null", "empty quotes", "blanks"],
+)
+def test_what_other_programs_make_of_the_file_is_the_same_set(
+    made: tuple[Path, dict[str, np.ndarray]], tmp_path: Path, change: Callable[[str], str]
+) -> None:
+    """Quotes, R's NA and a last line of blanks were rejected, row by row."""
+    folder, truth = made
+    for name in ("training.csv", "test.csv"):
+        (tmp_path / name).write_bytes(change((folder / name).read_text()).encode())
+    source, test = Kaggle(str(tmp_path)), Kaggle(str(tmp_path / "test.csv"))
+    read = [read_sample(source, sample) for sample in source.samples()]
+    np.testing.assert_allclose([annotation.landmarks for annotation, _ in read], truth["points"], rtol=1e-6)
+    assert (np.stack([picture[..., 0] for _, picture in read]) == truth["images"]).all()
+    assert [test.image_id(sample) for sample in test.samples()] == [1, 2, 3, 4]
+    assert (test.image(test.samples()[3])[..., 0] == truth["images"][3]).all()
+
+
+def test_a_column_that_is_there_twice_is_named(made: tuple[Path, dict[str, np.ndarray]], tmp_path: Path) -> None:
+    """Each of 7,049 rows was rejected for its 32 columns instead."""
+    source = _damage(made[0], tmp_path / "bad", lambda ls: [f"nose_tip_x,{ls[0]}", *(f"1,{row}" for row in ls[1:])])
+    with pytest.raises(FakeitError, match="training.csv, header: column 'nose_tip_x' is there 2 times, expected once"):
+        source.samples()
 
 
 def test_a_missing_column_is_named(made: tuple[Path, dict[str, np.ndarray]], tmp_path: Path) -> None:
@@ -173,6 +222,31 @@ def test_an_unknown_feature_in_the_lookup_is_named(tmp_path: Path) -> None:
     table.write_text("RowId,ImageId,FeatureName,Location\n1,1,nose_tip_x,\n2,1,nose_tip_z,\n")
     with pytest.raises(FakeitError, match=r"IdLookupTable.csv, row 2: unknown feature 'nose_tip_z'; did you mean"):
         read_lookup(str(table))
+
+
+LOOKUP_TEXT = "RowId,ImageId,FeatureName,Location\n1,1,nose_tip_x,\n2,1,nose_tip_y,\n"
+
+
+@pytest.mark.parametrize("text", [
+    LOOKUP_TEXT + "\n", LOOKUP_TEXT.replace("\n", "\r\n") + "\r\n", LOOKUP_TEXT + "  \n,,,\n",
+    "\n".join(map(_quoted, LOOKUP_TEXT.splitlines())),
+    '"RowId","ImageId","FeatureName"\n1,1,"nose_tip_x"\n2,1,"nose_tip_y"',
+])  # fmt: skip
+def test_a_lookup_with_blank_lines_or_quotes_is_taken(tmp_path: Path, text: str) -> None:
+    """A blank last line was "row 3: 1 columns, expected 4"."""
+    (tmp_path / "IdLookupTable.csv").write_bytes(text.encode())
+    asked = [(e.row_id, e.image_id, COORDINATES[e.coordinate]) for e in read_lookup(f"{tmp_path}/IdLookupTable.csv")]
+    assert asked == [(1, 1, "nose_tip_x"), (2, 1, "nose_tip_y")]
+
+
+@pytest.mark.parametrize("text, message", [
+    (LOOKUP_TEXT + "1,2,nose_tip_x,\n", "row 3: RowId 1 is row 1's already"),
+    (LOOKUP_TEXT.splitlines()[0] + "\n", "IdLookupTable.csv: no rows"),
+])  # fmt: skip
+def test_a_lookup_that_would_make_a_void_submission_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "IdLookupTable.csv").write_text(text)
+    with pytest.raises(FakeitError, match=message):
+        read_lookup(str(tmp_path / "IdLookupTable.csv"))
 
 
 def test_the_real_lookup_table(shared: Path) -> None:
