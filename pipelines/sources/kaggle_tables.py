@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fakeit.pipelines.config import nearest
 from fakeit.pipelines.errors import FakeitError
-from fakeit.pipelines.files.storage import join_member, read_bytes
+from fakeit.pipelines.files.storage import is_archive, join_member, read_bytes
 from fakeit.pipelines.files.walking import list_inputs
 from fakeit.pipelines.landmarks import KAGGLE_NAMES
 
@@ -26,10 +26,17 @@ def member(path: str, name: str) -> str:
             return path
         path = path.rsplit("/", 1)[0] if "/" in path else "."
     files = list_inputs(path).files
-    found = [f for f in files if f == name] or [f for f in files if f.endswith("/" + name)]
-    if not found:
-        raise FakeitError(f"input {path}: no {name} in it; is it the folder of Kaggle's Facial Keypoints Detection?")
-    return join_member(path, found[0])
+    packed = name.removesuffix(".csv") + ".zip"  # as Kaggle delivers the two large files
+    for wanted in (name, packed):
+        found = [f for f in files if f == wanted] or [f for f in files if f.endswith("/" + wanted)]
+        if len(found) > 1:
+            raise FakeitError(f"input {path}: holds {found[0]} and {found[1]}; name the folder of one of them")
+        if found and wanted == packed and is_archive(path):
+            raise FakeitError(f"input {path}: {found[0]} is an archive in an archive; unpack {path} into a folder")
+        if found:
+            place = join_member(path, found[0])
+            return member(place, name) if wanted == packed else place
+    raise FakeitError(f"input {path}: no {name} in it; is it the folder of Kaggle's Facial Keypoints Detection?")
 
 
 def read_solution(root: str, name: str) -> dict[int, NDArray[np.float32]]:

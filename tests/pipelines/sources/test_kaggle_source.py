@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from fakeit.pipelines.landmarks import KAGGLE_NAMES
 from fakeit.pipelines.machine import runners
 from fakeit.pipelines.sources import open_source, read_sample
 from fakeit.pipelines.sources.kaggle import Kaggle
-from fakeit.pipelines.sources.kaggle_tables import COORDINATES, read_lookup
+from fakeit.pipelines.sources.kaggle_tables import COORDINATES, member, read_lookup
 from fakeit.pipelines.store.shards import read_shard
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -247,6 +248,32 @@ def test_a_lookup_that_would_make_a_void_submission_is_refused(tmp_path: Path, t
     (tmp_path / "IdLookupTable.csv").write_text(text)
     with pytest.raises(FakeitError, match=message):
         read_lookup(str(tmp_path / "IdLookupTable.csv"))
+
+
+def test_the_folder_as_kaggle_delivers_it(made: tuple[Path, dict[str, np.ndarray]], tmp_path: Path) -> None:
+    """The two large files come as training.zip and test.zip; the folder was refused: "no training.csv in it"."""
+    folder, truth = made
+    kaggle = tmp_path / "kaggle"
+    kaggle.mkdir()
+    for name in ("training", "test"):
+        with zipfile.ZipFile(kaggle / f"{name}.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.write(folder / f"{name}.csv", f"{name}.csv")
+    source = Kaggle(str(kaggle))
+    assert len(source.samples()) == 60
+    assert (source.image(source.samples()[7])[..., 0] == truth["images"][7]).all()
+    assert member(str(kaggle), "test.csv") == f"{kaggle}/test.zip!/test.csv"
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        archive.write(kaggle / "training.zip", "training.zip")
+    with pytest.raises(FakeitError, match="training.zip is an archive in an archive; unpack .*all.zip"):
+        Kaggle(str(tmp_path / "all.zip")).samples()
+
+
+def test_two_files_of_one_name_are_not_chosen_from(made: tuple[Path, dict[str, np.ndarray]], tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "training.csv").write_bytes((made[0] / "training.csv").read_bytes())
+    with pytest.raises(FakeitError, match="holds a/training.csv and b/training.csv; name the folder of one"):
+        Kaggle(str(tmp_path)).samples()
 
 
 def test_the_real_lookup_table(shared: Path) -> None:
