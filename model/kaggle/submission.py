@@ -39,14 +39,18 @@ def test_points(members: Sequence[Member], test_file: str, target: str = "kaggle
     """Image id → (15, 2) predicted points, pixels of the picture.
 
     Raises:
-        FakeitError: a row of the file cannot be read: a submission without it would be void.
+        FakeitError: a row of the file cannot be read: a submission without it would be void; two have one ImageId.
     """
     source = Kaggle(test_file)
     with must_be_readable():
         samples = source.samples()
-        pictures = [source.image(sample) for sample in samples]
         ids = [source.image_id(sample) for sample in samples]
-        points, _ = predict(members, pictures, target)
+        rows = dict[int, int]()
+        for number, image_id in enumerate(ids, 1):
+            before = rows.setdefault(image_id, number)
+            if before != number:
+                raise FakeitError(f"{test_file}, row {number}: ImageId {image_id} is row {before}'s already")
+        points, _ = predict(members, [source.image(sample) for sample in samples], target)
     return dict(zip(ids, points, strict=True))
 
 

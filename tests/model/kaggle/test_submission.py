@@ -159,6 +159,15 @@ def test_training_rows_that_cannot_be_read_are_left_out_and_test_rows_are_named(
         test_points([Member(Constant(np.full((15, 2), 0.5)), flip=False)], str(broken / "test.csv"))
 
 
+def test_two_pictures_of_one_id_are_refused(tmp_path: Path) -> None:
+    """The last one's points were handed in for both, without a word."""
+    write_set(tmp_path)
+    file = tmp_path / "test.csv"
+    file.write_text(file.read_text().replace("\n3,", "\n1,"))
+    with pytest.raises(FakeitError, match=r"test.csv, row 3: ImageId 1 is row 1's already"):
+        test_points([Member(Constant(np.full((15, 2), 0.5)), flip=False)], str(file))
+
+
 @pytest.mark.fault
 def test_an_adapter_is_fitted_on_the_pictures_that_can_be_read(tmp_path: Path) -> None:
     source = Kaggle(str(_set_with_a_broken_row(tmp_path / "set", "training.csv")))
