@@ -29,15 +29,13 @@ def main(arguments: argparse.Namespace) -> None:
     from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig
     from fakeit.pipelines.config import key_values
     from fakeit.pipelines.errors import FakeitError
-    from fakeit.pipelines.files.outputs import Sources
+    from fakeit.pipelines.files.outputs import check_file
 
     if (arguments.source is None or arguments.input is None) and arguments.unlabelled is None:
         raise FakeitError("say --source and --input, or --unlabelled")
     check([*["matplotlib"] * bool(arguments.report), *["mlflow", "matplotlib"] * bool(arguments.mlflow)])
     for place in filter(None, (arguments.report, arguments.json)):
-        Sources(filter(None, (arguments.model, arguments.input, arguments.unlabelled))).check(place)
-        if not Path(place).absolute().parent.is_dir():  # told now, not after minutes of scoring
-            raise FakeitError(f"output {place}: there is no folder {Path(place).parent}")
+        check_file(place, (arguments.model, arguments.input, arguments.unlabelled))
     config = LandmarkerConfig(arguments.detector, arguments.refine, arguments.flip)
     landmarker = Landmarker.load(arguments.model, config, arguments.adapter, arguments.threads)
     boxes, options = tuple(arguments.boxes), key_values(arguments.option)

@@ -18,8 +18,11 @@ EXAMPLE = """example:
 
 def main(arguments: argparse.Namespace) -> None:
     from fakeit.model.kaggle.ensemble import fit_labels, open_member
+    from fakeit.pipelines.files.outputs import check_file
     from fakeit.pipelines.sources import open_source
+    from fakeit.pipelines.sources.kaggle_tables import member
 
+    check_file(arguments.output, (member(arguments.input, "training.csv"), arguments.model))
     source = open_source("kaggle", arguments.input)
     least = arguments.min_points
     samples = [s for s in source.samples() if s.split == "train" and s.attributes.get("points", 0) >= least]

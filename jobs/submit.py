@@ -19,14 +19,17 @@ EXAMPLE = """example:
 def main(arguments: argparse.Namespace) -> None:
     from fakeit.model.kaggle.ensemble import open_member, weighted
     from fakeit.model.kaggle.submission import score, score_by_labels, submit, test_points, write_submission
+    from fakeit.pipelines.files.outputs import check_file
     from fakeit.pipelines.sources.kaggle_tables import member, read_lookup
 
     members = [open_member(text, flip=not arguments.no_flip) for text in arguments.model]
     if arguments.weight:
         members = weighted(members, arguments.weight)
-    lookup_file = member(arguments.input, "IdLookupTable.csv") if arguments.lookup is None else arguments.lookup
+    lookup_file = arguments.lookup or member(arguments.input, "IdLookupTable.csv")
+    test_file = member(arguments.input, "test.csv")
+    check_file(arguments.output, (test_file, lookup_file, arguments.solution, *arguments.model))
     lookup = read_lookup(lookup_file)
-    points = test_points(members, member(arguments.input, "test.csv"))
+    points = test_points(members, test_file)
     submission = submit(points, lookup, lookup_file)
     write_submission(arguments.output, submission)
     print(f"{arguments.output}: {len(submission.values):,} rows for {len(points):,} pictures, ", end="")

@@ -48,6 +48,14 @@ class Sources:
             raise FakeitError(f"output {output}: stands already, beside the pictures themselves; choose another folder")
 
 
+def check_file(output: str, inputs: Iterable[str | None]) -> None:
+    """Refuses a file to write that is one of the inputs, or whose folder is missing: told before the work, not after
+    it. Raises FakeitError."""
+    Sources(filter(None, inputs)).check(output)
+    if not is_url(output) and not os.path.isdir(os.path.dirname(output) or "."):
+        raise FakeitError(f"output {output}: there is no folder {os.path.dirname(output)}")
+
+
 def _identity(location: str) -> object:
     """What a location leads to; None where nothing is, so that nothing can be destroyed."""
     if is_url(location):

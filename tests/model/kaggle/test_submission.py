@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +168,30 @@ def test_two_pictures_of_one_id_are_refused(tmp_path: Path) -> None:
     file.write_text(file.read_text().replace("\n3,", "\n1,"))
     with pytest.raises(FakeitError, match=r"test.csv, row 3: ImageId 1 is row 1's already"):
         test_points([Member(Constant(np.full((15, 2), 0.5)), flip=False)], str(file))
+
+
+@pytest.mark.parametrize(
+    "job, named", [("submit", "test.csv"), ("submit", "IdLookupTable.csv"), ("fit_labels", "training.csv")]
+)
+def test_no_job_writes_over_what_it_reads(tmp_path: Path, job: str, named: str) -> None:
+    """`submit --output KAGGLE/test.csv` put the submission in the place of the pictures."""
+    write_set(tmp_path)
+    lookup_file(tmp_path)
+    before = (tmp_path / named).read_bytes()
+    arguments = [
+        "--model",
+        str(ROOT / "model/box/nano.onnx"),
+        "--input",
+        str(tmp_path),
+        "--output",
+        str(tmp_path / named),
+    ]
+    ended = subprocess.run([sys.executable, f"jobs/{job}.py", *arguments], cwd=ROOT, capture_output=True, text=True)
+    assert ended.returncode == 2 and "is an input and would be destroyed" in ended.stderr
+    assert (tmp_path / named).read_bytes() == before
+    arguments[-1] = str(tmp_path / "missing/out.csv")
+    ended = subprocess.run([sys.executable, f"jobs/{job}.py", *arguments], cwd=ROOT, capture_output=True, text=True)
+    assert ended.returncode == 2 and "there is no folder" in ended.stderr
 
 
 @pytest.mark.fault
