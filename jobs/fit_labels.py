@@ -40,7 +40,7 @@ def main(arguments: argparse.Namespace) -> None:
 
 def parser() -> Parser:
     p = Parser(description=__doc__, epilog=EXAMPLE)
-    p.add_argument("--model", required=True, help="a checkpoint or ONNX file")
+    p.add_argument("--model", required=True, help="a name (fakeit models), checkpoint or .onnx")
     p.add_argument("--input", required=True, help="folder with training.csv")
     p.add_argument("--output", required=True, help="adapter file (.npz) to write")
     p.add_argument("--images", type=at_least(0), default=0, help="use so many pictures (default: all)")

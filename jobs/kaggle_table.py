@@ -41,8 +41,8 @@ def parser() -> Parser:
     p = Parser(description=__doc__, epilog=EXAMPLE)
     p.add_argument("--input", required=True, help="folder of the competition's files")
     p.add_argument("--solution", required=True, help="true values in the form of a submission")
-    p.add_argument("--run", nargs=2, action="append", default=[], metavar=("NAME", "FILES"),
-                   help="a name, and a model (FILE or FILE=ADAPTER) or several with commas: their mean")  # fmt: skip
+    p.add_argument("--run", nargs=2, action="append", default=[], metavar=("NAME", "MODELS"),
+                   help="a name, and a model (MODEL or MODEL=ADAPTER) or several with commas: their mean")  # fmt: skip
     p.add_argument("--flip", action="store_true", help="also ask about the mirrored picture")
     return p
 

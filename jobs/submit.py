@@ -44,7 +44,10 @@ def main(arguments: argparse.Namespace) -> None:
 
 def parser() -> Parser:
     p = Parser(description=__doc__, epilog=EXAMPLE)
-    p.add_argument("--model", action="append", required=True, metavar="FILE[=ADAPTER]", help="again for an ensemble")
+    p.add_argument(
+        "--model", action="append", required=True, metavar="MODEL[=ADAPTER]",
+        help="a name (fakeit models), checkpoint or .onnx; again for an ensemble",
+    )  # fmt: skip
     p.add_argument("--weight", action="append", type=float, metavar="W", help="of each model's vote, in their order")
     p.add_argument("--no-flip", action="store_true", help="do not ask about the mirrored picture too")
     p.add_argument("--input", required=True, help="folder with test.csv and IdLookupTable.csv")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from fakeit.model.inference.adapter import Adapter, identity, load_adapter
 from fakeit.model.inference.adapter_fit import Seen, fit_adapter
 from fakeit.model.inference.backends import Backend, open_backend
-from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig
+from fakeit.model.inference.landmarker import Landmarker, LandmarkerConfig, model_file
 from fakeit.pipelines.errors import FakeitError, Rejected
 from fakeit.pipelines.faces.box import Box
 from fakeit.pipelines.faces.locate import whole
@@ -46,9 +45,9 @@ class Member:
 
 
 def open_member(text: str, flip: bool = True) -> Member:
-    """`MODEL` or `MODEL=ADAPTER.npz` → a member. Raises FakeitError."""
+    """`MODEL` or `MODEL=ADAPTER.npz` → a member; the model is named as for `Landmarker.load`. Raises FakeitError."""
     model, _, adapter = text.partition("=")
-    return Member(open_backend(Path(model)), load_adapter(adapter) if adapter else None, flip=flip)
+    return Member(open_backend(model_file(model)), load_adapter(adapter) if adapter else None, flip=flip)
 
 
 def predict(
@@ -103,9 +102,10 @@ def _guess(picture: NDArray[np.uint8]) -> Box:
 
 
 def weighted(members: Sequence[Member], weights: Sequence[float]) -> list[Member]:
-    """The members with other votes. Raises FakeitError unless there is a positive weight for each."""
-    if len(weights) != len(members) or min(weights, default=1.0) <= 0:
-        raise FakeitError(f"{len(weights)} weights for {len(members)} models; one above 0 is needed for each")
+    """The members with other votes. Raises FakeitError unless there is a positive, finite weight for each."""
+    if len(weights) != len(members) or not all(0 < weight < np.inf for weight in weights):
+        said = ", ".join(f"{weight:g}" for weight in weights)
+        raise FakeitError(f"--weight {said} for {len(members)} models; one number above 0 is needed for each")
     return [replace(member, weight=weight) for member, weight in zip(members, weights, strict=True)]
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fakeit.model.inference.adapter import Adapter
 from fakeit.model.inference.backends import ModelMetadata, Output
-from fakeit.model.kaggle.ensemble import Member, fit_labels, predict
+from fakeit.model.kaggle.ensemble import Member, fit_labels, open_member, predict, weighted
 from fakeit.model.kaggle.submission import mean_points, score, score_by_labels, submit, test_points, write_submission
 from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.faces.crop import CropConfig
@@ -192,6 +192,20 @@ def test_no_job_writes_over_what_it_reads(tmp_path: Path, job: str, named: str) 
     arguments[-1] = str(tmp_path / "missing/out.csv")
     ended = subprocess.run([sys.executable, f"jobs/{job}.py", *arguments], cwd=ROOT, capture_output=True, text=True)
     assert ended.returncode == 2 and "there is no folder" in ended.stderr
+
+
+def test_a_model_is_named_as_everywhere() -> None:
+    """`--model box` was "no such file"."""
+    assert open_member("nano").backend.metadata.scheme == "face70"
+    with pytest.raises(FakeitError, match="did you mean 'nano'"):
+        open_member("nanp")
+
+
+@pytest.mark.parametrize("weights", [[0.0], [float("nan")], [float("inf")], [1.0, 2.0]])
+def test_weights_are_numbers_above_0(weights: list[float]) -> None:
+    """A weight of nan was told after the prediction, as a prediction that is nan."""
+    with pytest.raises(FakeitError, match="--weight .* for 1 models; one number above 0 is needed for each"):
+        weighted([Member(Constant(np.full((15, 2), 0.5)))], weights)
 
 
 @pytest.mark.fault
