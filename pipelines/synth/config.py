@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -16,6 +17,19 @@ def _share(section: str, **values: float) -> None:
             raise FakeitError(f"{section}.{name} is {value}; a probability lies in 0 to 1")
 
 
+def _spread(section: str, **values: float) -> None:
+    for name, value in values.items():
+        if not 0 <= value < math.inf:
+            raise FakeitError(f"{section}.{name} is {value}; expected a finite number of at least 0")
+
+
+def _range(section: str, least: float, most: float = math.inf, **values: tuple[float, float]) -> None:
+    bounds = f"at least {least:g}" if most == math.inf else f"{least:g} to {most:g}"
+    for name, (low, high) in values.items():
+        if not (least <= low <= high <= most and high < math.inf):
+            raise FakeitError(f"{section}.{name} is {[low, high]}; expected two numbers, {bounds}, the smaller first")
+
+
 @dataclass(frozen=True)
 class HeadConfig:
     """Which head, and how far identities spread."""
@@ -26,6 +40,10 @@ class HeadConfig:
     stretch_sd: float = 0.045  # of width, height and depth of the whole head
     brow_sd: float = 0.22  # cm, how far brows sit above or below their mean place
     brow_ends_sd: float = 0.2  # how far they reach beyond their mean ends, in quarters of their length
+
+    def __post_init__(self) -> None:
+        _spread("head", identity_sd=self.identity_sd, stretch_sd=self.stretch_sd)
+        _spread("head", brow_sd=self.brow_sd, brow_ends_sd=self.brow_ends_sd)
 
 
 @dataclass(frozen=True)
@@ -42,8 +60,11 @@ class PeopleConfig:
 
     def __post_init__(self) -> None:
         _share("people", babies=self.babies, children=self.children, old=self.old, female=self.female)
-        if self.babies + self.children + self.old > 1 or min(self.origins) <= 0:
-            raise FakeitError("people: babies, children and old add up to 1 at most, and origins are above 0")
+        _spread("people", build_sd=self.build_sd, detail_sd=self.detail_sd)
+        if self.babies + self.children + self.old > 1 or not all(0 < often < math.inf for often in self.origins):
+            raise FakeitError(
+                "people: babies, children and old add up to 1 at most, and origins are above 0 and finite"
+            )
 
 
 @dataclass(frozen=True)
@@ -59,6 +80,9 @@ class ExpressionConfig:
 
     def __post_init__(self) -> None:
         _share("expression", neutral=self.neutral, smile=self.smile, blink=self.blink)
+        _spread("expression", jaw_open_sd=self.jaw_open_sd, units=self.units)
+        for degrees in self.gaze_sd:
+            _spread("expression", gaze_sd=degrees)
 
 
 @dataclass(frozen=True)
@@ -70,6 +94,11 @@ class CameraConfig:
     roll_sd: float = 9.0
     crop: Range = (0.25, 1.0)  # share of a telephone's picture that the face's picture is: with its lens, the distance
     frame: Range = (31.0, 44.0)  # cm of the face's plane that the picture shows
+
+    def __post_init__(self) -> None:
+        _spread("camera", yaw_sd=self.yaw_sd, pitch_sd=self.pitch_sd, roll_sd=self.roll_sd)
+        _range("camera", 0.01, 1.0, crop=self.crop)
+        _range("camera", 1.0, frame=self.frame)
 
 
 @dataclass(frozen=True)
@@ -83,6 +112,7 @@ class SkinConfig:
 
     def __post_init__(self) -> None:
         _share("skin", makeup=self.makeup, beard=self.beard)
+        _range("skin", 0.0, texture=self.texture)
         if not 0 <= self.tones[0] <= self.tones[1] <= 1:
             raise FakeitError(f"skin.tones is {list(self.tones)}; two numbers in 0 (lightest) to 1, the lighter first")
 
@@ -142,6 +172,9 @@ class LightConfig:
 
     def __post_init__(self) -> None:
         _share("light", shadows=self.shadows, measured=self.measured)
+        _spread("light", exposure_sd=self.exposure_sd)
+        _range("light", 0.0, ambient=self.ambient)
+        _range("light", 1, lights=self.lights)
 
 
 @dataclass(frozen=True)
@@ -150,12 +183,15 @@ class BackgroundConfig:
 
     place: float = 0.75  # share of faces lit by a panorama that stand in it
     plain: float = 0.15
-    shapes: tuple[int, int] = (2, 25)
+    shapes: tuple[int, int] = (2, 25)  # how many, from the first number to below the second
     others: float = 0.08  # another face behind this one, smaller
     folder: str = ""  # pictures to use instead, one face in two
 
     def __post_init__(self) -> None:
         _share("background", place=self.place, plain=self.plain, others=self.others)
+        if not 0 <= self.shapes[0] < self.shapes[1]:
+            found = list(self.shapes)
+            raise FakeitError(f"background.shapes is {found}; from the first number, at least 0, to below the second")
 
 
 @dataclass(frozen=True)
@@ -177,6 +213,7 @@ class EffectConfig:
     def __post_init__(self) -> None:
         _share("effects", depth_blur=self.depth_blur, motion_blur=self.motion_blur, grey=self.grey)
         _share("effects", vignette=self.vignette, jpeg=self.jpeg, twice=self.twice, sharpen=self.sharpen)
+        _range("effects", 0.0, blur=self.blur, contrast=self.contrast, saturation=self.saturation, noise=self.noise)
 
 
 @dataclass(frozen=True)
