@@ -13,6 +13,7 @@ import time
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from typing import Any
 
 import cv2
 import numpy as np
@@ -26,6 +27,7 @@ from fakeit.pipelines.flows.face_attempts import Attempt, folder_of, put_in_plac
 from fakeit.pipelines.machine.code_version import code_version
 from fakeit.pipelines.machine.runners import Runner
 from fakeit.pipelines.progress import ProgressBar
+from fakeit.pipelines.synth.background import pictures_below
 from fakeit.pipelines.synth.config import SynthesisConfig
 from fakeit.pipelines.synth.face import Face, render
 from fakeit.pipelines.synth.heads import load_head
@@ -62,11 +64,13 @@ def synthesize(
     runner may run a task twice at once, so faces get their names at the end. Returns the seconds it took.
 
     Raises:
-        FakeitError: a bad count or size, no head model, or an output that holds faces of another conf.
+        FakeitError: a bad count or size, no head model, no background, or an output that holds faces of another conf.
     """
     if count < 1 or not 32 <= size <= 2048:
         raise FakeitError(f"--count {count} --size {size}: at least 1 face, of 32 to 2048 pixels")
-    load_head(config.head.kind, config.head.file)  # a missing model is told here, not by an executor
+    load_head(config.head.kind, config.head.file)  # what is missing is told here, not by an executor,
+    if config.background.folder:  # and before the output is claimed for this conf
+        pictures_below(config.background.folder)
     started = time.monotonic()
     make_folder(output)
     if aside:
@@ -101,18 +105,38 @@ def _claim(output: str, config: SynthesisConfig, size: int, seed: int, folders: 
     record["folders"] = folders
     location = join(output, RECORD)
     if exists(location):
-        found = {"folders": False} | json.loads(read_bytes(location))
+        found = _read_record(location)
         for key in ("digest", "size", "seed", "folders"):
             if found[key] != record[key]:
+                differs = _first_difference(found["conf"], record["conf"]) if key == "digest" else None
+                name, there, wanted = differs or (key, found[key], record[key])
                 raise FakeitError(
-                    f"output {output} holds faces made with {key} {found[key]}, not {record[key]}; "
-                    f"choose another folder"
+                    f"output {output} holds faces made with {name} {there}, not {wanted}; choose another folder"
                 )
         return
     if any(name.endswith(".png") for name in list_files(output)):
         raise FakeitError(f"output {output} holds pictures that were not made by this job; choose another folder")
     with write_atomically(location) as file:
         file.write(json.dumps(record, indent=1).encode())
+
+
+def _read_record(location: str) -> dict[str, Any]:
+    try:
+        record = {"folders": False} | json.loads(read_bytes(location))
+        return {key: record[key] for key in ("conf", "digest", "size", "seed", "folders")}
+    except (TypeError, ValueError, KeyError) as error:
+        found = f"{type(error).__name__}: {error}"
+        raise FakeitError(f"{location}: no record of how faces were made ({found}); choose another folder") from error
+
+
+def _first_difference(found: Any, wanted: Any, key: str = "") -> tuple[str, Any, Any] | None:
+    """(dotted key, there, wanted) of the first value in which two confs differ."""
+    if not (isinstance(found, dict) and isinstance(wanted, dict)):
+        return None if found == wanted else (key, found, wanted)
+    below = (
+        _first_difference(found.get(name), wanted.get(name), f"{key}.{name}".strip(".")) for name in (*wanted, *found)
+    )
+    return next((difference for difference in below if difference), None)
 
 
 def render_task(task: RenderTask, output: str) -> int:

@@ -24,7 +24,8 @@ DRAWN = 160  # pixels of the side that clutter is drawn at
 
 
 @lru_cache(maxsize=4)
-def _pictures(folder: str) -> tuple[str, ...]:
+def pictures_below(folder: str) -> tuple[str, ...]:
+    """The user's own backgrounds, listed once a process. Raises FakeitError where there is none."""
     found = [join_member(folder, name) for name in list_inputs(folder).files if is_picture(name)]
     if not found:
         raise FakeitError(f"background.folder {folder}: no pictures below it")
@@ -37,7 +38,7 @@ def draw_background(
     """(size, size, 3) float32 linear RGB: the place that lights the face, a user's picture, or clutter."""
     own, measured = random.random() < 0.5, random.random() < config.place
     if config.folder and own:
-        pictures = _pictures(config.folder)
+        pictures = pictures_below(config.folder)
         picture = read_image(pictures[random.integers(len(pictures))]).astype(np.float32) / 255
         image = _random_square(picture, random)
     elif lighting.around is not None and measured:

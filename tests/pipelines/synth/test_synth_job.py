@@ -84,6 +84,25 @@ def test_one_folder_one_conf(tmp_path: Path) -> None:
         synthesize(SynthesisConfig(), 1, 64, 2, str(tmp_path), here)
     with pytest.raises(FakeitError, match="at least 1 face"):
         synthesize(SynthesisConfig(), 0, 64, 1, str(tmp_path), here)
+    turned = replace(SynthesisConfig(), camera=replace(SynthesisConfig().camera, yaw_sd=1.0))
+    with pytest.raises(FakeitError, match=r"made with camera.yaw_sd 17.0, not 1.0; choose another"):  # it said digests
+        synthesize(turned, 1, 64, 1, str(tmp_path), here)
+
+
+@pytest.mark.parametrize("text", ["{}", '{"digest', "[]", '"conf"'])
+def test_a_record_that_is_none_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "synthesis.json").write_text(text)
+    with pytest.raises(FakeitError, match="synthesis.json: no record of how faces were made .*; choose another folder"):
+        synthesize(SynthesisConfig(), 1, 64, 1, str(tmp_path), runners.in_processes(0))
+
+
+def test_a_missing_background_does_not_claim_the_folder(tmp_path: Path) -> None:
+    """The folder was then "made with" a conf of which it had no face, and the right one was refused."""
+    output = tmp_path / "faces"
+    wrong = replace(SynthesisConfig(), background=replace(SynthesisConfig().background, folder=str(tmp_path / "no")))
+    with pytest.raises(FakeitError, match="no such folder"):
+        synthesize(wrong, 1, 64, 1, str(output), runners.in_processes(0))
+    assert not output.exists()
 
 
 @pytest.mark.spark
