@@ -21,7 +21,7 @@ from typing import IO, Any
 import fsspec
 from fsspec.core import url_to_fs
 
-from fakeit.pipelines.errors import FakeitError
+from fakeit.pipelines.errors import FakeitError, refused_by_disk
 
 MEMBER = "!/"
 UNPACKED = 4 << 30  # bytes that any archive may unpack to; larger ones …
@@ -339,7 +339,9 @@ def write_atomically(location: str, durable: bool = True) -> Iterator[IO[Any]]:
                 file.flush()
                 os.fsync(file.fileno())
         os.replace(temporary, location)
-    except BaseException:
+    except BaseException as error:
         if os.path.exists(temporary):
             os.unlink(temporary)
+        if refused_by_disk(error) and error.filename is None:  # a write that finds the disk full names no file
+            error.filename = location
         raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import zipfile
 from pathlib import Path
@@ -200,3 +201,10 @@ def test_temporary_files_of_killed_runs_are_swept(tmp_path: Path) -> None:
         file.write(b"x")
     assert sweep(str(tmp_path)) == ["shard.parquet.77.0123abcd.tmp"]
     assert sorted(os.listdir(tmp_path)) == ["mine.tmp", "whole"]
+
+
+def test_a_write_that_finds_the_disk_full_says_which_file(tmp_path: Path) -> None:
+    """`No space left on device` was all that `fakeit synthesize` said."""
+    with pytest.raises(OSError) as told, write_atomically(str(tmp_path / "000001.png")):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert told.value.filename == str(tmp_path / "000001.png") and not list(tmp_path.iterdir())
