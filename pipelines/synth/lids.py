@@ -16,7 +16,7 @@ from fakeit.pipelines.synth.camera import Camera
 from fakeit.pipelines.synth.light import Lighting
 
 Floats = NDArray[np.float32]
-LEFT_EYE, RIGHT_EYE, MOUTH = 3, 4, 9  # classes
+LEFT_EYE, RIGHT_EYE, MOUTH = 4, 3, 9  # classes; left is the viewer's
 _FAR = 0.8  # cm: further away no lid darkens anything
 
 

@@ -183,7 +183,7 @@ def _shade(  # noqa: PLR0913 - a kernel takes plain arrays
                         if layer[5] > 0.5:
                             part = 2
                         if layer[1] > 0.25:
-                            part = 5 if cx < 0 else 6
+                            part = 6 if cx < 0 else 5
                         if layer[0] > 0.5:
                             part = 10 if cy > -3.5 else 11
                         if layer[2] > 0.3:
@@ -195,7 +195,7 @@ def _shade(  # noqa: PLR0913 - a kernel takes plain arrays
                         broad *= 1 - brow
                         tight *= 1 - brow
                         if hairs > 0.07:
-                            part = 5 if cx < 0 else 6
+                            part = 6 if cx < 0 else 5
                     if hair > 0:
                         hair = min(1.0, max(0.0, hair * 1.9 - 0.45 + 0.3 * strand))  # it thins out at the hairline
                         lock = _exp(0.2 * strand)
@@ -203,7 +203,7 @@ def _shade(  # noqa: PLR0913 - a kernel takes plain arrays
                             albedo[a] = albedo[a] * (1 - hair) + 0.55 * colours[4, a] * lock * hair
                         broad, tight = broad * (1 - hair) + 0.3 * hair * lock, tight * (1 - hair)
                     if (cx > 7.3 or cx < -7.3) and -2.5 < cy < 5.5 and -2.0 < cz < 4.5:
-                        part = 7 if cx < 0 else 8
+                        part = 8 if cx < 0 else 7
                     if cy < -8.3 and cz < 9.0 and cy + 0.35 * cz < -5.3:
                         part = 12
                     if hair > 0.5:
@@ -217,7 +217,7 @@ def _shade(  # noqa: PLR0913 - a kernel takes plain arrays
                     e = 0 if cx < 0 else 1
                     out_x, out_y = (cx - eyes[e, 0]) / eyes[e, 3], (cy - eyes[e, 1]) / eyes[e, 3]
                     away = math.sqrt((out_x - gaze[0]) ** 2 + (out_y - gaze[1]) ** 2) * eyes[e, 3]
-                    part, broad, tight, mirror = 3 + e, 0.0, 0.0, 1.0
+                    part, broad, tight, mirror = 4 - e, 0.0, 0.0, 1.0
                     bend_x, bend_y = 0.6 * out_x, 0.6 * out_y
                     eye_at(albedo, colours, away, amounts[9] * eyes[e, 3], amounts[10] * eyes[e, 3])
             elif kind == 4 or kind == 5:  # an eyeball: the iris lies where the gaze leaves it
@@ -228,7 +228,7 @@ def _shade(  # noqa: PLR0913 - a kernel takes plain arrays
                 eye_at(albedo, colours, away, amounts[9], amounts[10])
                 if textured:
                     iris_at(albedo, iris, away, amounts[9], amounts[10], dx, dy, dz, gaze)
-                part, mirror = 3 + e, 1.0
+                part, mirror = 4 - e, 1.0
             elif kind >= 16:  # something worn: colour, weave, class and gloss are its own
                 row = kind - 16
                 grain = _texel(noise[0], cx * 18, cy * 18)
@@ -312,7 +312,8 @@ def shade(
         lighting: surroundings and lamps.
         camera: that sees it, for highlights.
         image: (H, W, 3) float32 linear RGB, written where covered.
-        classes: (H, W) uint8, written where covered.
+        classes: (H, W) uint8, written where covered; of Face Synthetics' eyes, brows and ears the lower number lies at
+            the viewer's right (4, 6, 8 have its points 36 to 41, 17 to 21 and the jaw's 0).
         casting: (C, 3) the triangles that cast shadows.
         uv: (T, 3, 2) texels of `texture`, for heads that have them.
         texture: the skin's picture.

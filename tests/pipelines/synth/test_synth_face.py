@@ -99,6 +99,36 @@ def test_classes_are_those_of_face_synthetics() -> None:
     assert {0, 1, 2, 3, 4, 5, 6, 10, 11, 13, 15} <= seen
 
 
+LEFT, RIGHT = {4: (36, 42), 6: (17, 22), 8: (0, 1)}, {3: (42, 48), 5: (22, 27), 7: (16, 17)}  # class → its points
+
+
+def _sides(points: np.ndarray, segmentation: np.ndarray) -> list[tuple[int, bool]]:
+    """Of each eye, brow and ear that is seen, its class, and whether it lies on the side of its points."""
+    found = []
+    for own, other in ((LEFT, RIGHT), (RIGHT, LEFT)):
+        for (part, mine), (_, others) in zip(own.items(), other.items(), strict=True):
+            y, x = np.nonzero(segmentation == part)
+            if len(x) >= 10:
+                away = [np.hypot(*(points[slice(*of)].mean(0) - (x.mean(), y.mean()))) for of in (mine, others)]
+                found.append((part, bool(away[0] < away[1])))
+    return found
+
+
+def test_left_and_right_are_those_of_face_synthetics() -> None:
+    """Face Synthetics' right eye, brow and ear (3, 5, 7) are at the viewer's right; ours were at the left."""
+    faces = [render(index, 2, PLAIN, 128) for index in range(12)]
+    found = [side for face in faces for side in _sides(face.landmarks, face.segmentation)]
+    assert {part for part, _ in found} == {3, 4, 5, 6, 7, 8} and all(right for _, right in found), found
+
+
+def test_their_samples_have_left_and_right_so(shared: Path) -> None:
+    found = []
+    for file in sorted((shared / "data/face_synthetics_100").glob("*_ldmks.txt"))[:40]:
+        segmentation = cv2.imread(str(file).replace("_ldmks.txt", "_seg.png"), cv2.IMREAD_UNCHANGED)
+        found += [side for side in _sides(np.loadtxt(file), segmentation) if side[0] < 7]  # ears: hair hides them
+    assert len(found) > 120 and all(right for _, right in found)
+
+
 def test_a_blink_closes_the_lids(head: Head) -> None:
     none = np.zeros(0, np.float32)
     shut = head.shape(none, {"eyeBlink_L": 1.0, "eyeBlink_R": 1.0})[head.landmarks[:68]]
