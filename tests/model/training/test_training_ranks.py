@@ -152,7 +152,8 @@ def test_options_of_ranks_train_as_the_default(
     (folder / "conf.toml").write_text(
         'network = { name = "resnet_lean", width = 0.25 }\ndata = { batch_size = 7 }\ntracking = { uri = "" }\n'
         'optimiser = { name = "sgd", lr = 0.05, ema = 0.9, accumulate = 2 }\n'
-        "train = { epochs = 1, sync_batchnorm = true }\nsecond = { epochs = 1, batch_size = 9, lr = 0.01 }\n"
+        'train = { epochs = 1, sync_batchnorm = true, precision = "float32" }\n'
+        "second = { epochs = 1, batch_size = 9, lr = 0.01 }\n"
     )
     for name, options in (("plain", []), ("option", option.split())):
         done = go(job(backend, 2, dataset, folder / name, *sets(*options)))
