@@ -31,13 +31,14 @@ _LASH_TEXELS = 48.0  # of their pictures, a centimetre
 _TOWARDS = 0.6  # how far a photographed skin goes to the drawn colour: all the way it turns to chalk or to ink
 _MELANIN_TOWARDS = 0.9  # from light to dark: the rest of the way is the photograph's own
 _BLOODLESS = np.array([0.95, 0.72, 0.68])  # power of each channel's contrasts below much melanin: lips are less red
+_ROSY = np.array([1.0, 0.945, 1.17])  # these skins are yellower than cameras show people's (docs/LOG.md, 2026-12-01)
 _YELLOW = np.array([1.0, 0.99, 0.88])  # of East Asians' skins, against others as light
 _PIGMENT = np.array([0.6, 0.85, 1.0])  # how much of each channel a brown spot takes
 _CHEEKS = np.s_[590:815, 430:545]  # of the cropped texture: the face without its rim, whose mean is "the" colour
 _STEPS = (STEPS - 1) / 255  # of the table, for a step of the picture
 _THROAT = np.s_[620:784, 680:704]
 _BROWS = (334, 540, 446, 860)  # left, top, right, bottom of the part that brows lie in, level 0
-_ABOVE = 0.2, 1.4  # cm, and deviations of the strands across a brow, from its middle up to its points: the upper edge
+_ABOVE = 0.1, 1.15  # cm, and deviations of the strands across a brow, from its middle up to its points: the upper edge
 _BROW_HAIRS = 2600  # tries; a third lies on a brow
 _IRIS_EDGE, _PUPIL_EDGE = 0.9, 0.28  # of the iris pictures, as shares of their half side
 
@@ -145,11 +146,12 @@ def draw_texture(
         skin = _wrinkled(skin, known.wrinkles[level], depth)
     _spots(skin, 0.5**level, tone, person, config, random)
     mean = share * known.means[first] + (1 - share) * known.means[second]
-    table, mean = _towards(colour * _YELLOW ** person.origins[1], mean)
+    rosy = _ROSY ** random.uniform(0.3, 1.6)
+    table, mean = _towards(colour * _YELLOW ** person.origins[1], mean, rosy)
     _lay_brows(skin, head, known, person, brows, level, random)
     iris = known.irises[_which_iris(known, person, random)]
     grey = iris.mean(axis=2, keepdims=True) * np.array([1.05, 1.0, 0.92])
-    iris = (grey + (iris - grey) * random.uniform(0.25, 0.7)) * np.exp(random.normal(-0.25, 0.25))
+    iris = (grey + (iris - grey) * random.uniform(0.25, 0.7)) * np.exp(random.normal(0.5, 0.25))
     lashes = finer(known.lashes[int(random.integers(len(known.lashes)))], _LASH_TEXELS / scale)
     dense = (0.45 + 0.4 * person.female) * random.uniform(0.6, 1.15) * (0.8 if person.years > 60 else 1.0)
     return Texture(
@@ -170,10 +172,11 @@ def _at(skin: Bytes, part: tuple[slice, slice], level: int) -> Bytes:
     return skin[rows, columns, :3]
 
 
-def _towards(colour: Floats, mean: Floats) -> tuple[Floats, Floats]:
-    """The table (3, STEPS) that brings a skin of mean colour (3,) to `colour`, and the mean that it comes to."""
+def _towards(colour: Floats, mean: Floats, rosy: Floats) -> tuple[Floats, Floats]:
+    """The table (3, STEPS) that brings a skin of mean colour (3,) towards `colour`, and times `rosy`; and the mean that
+    it comes to."""
     darker = float(np.clip(np.log(mean.mean() / colour.mean()) / 1.6, 0, 1))  # 1.6: a light skin to a dark one
-    gain = np.clip((colour / mean) ** (_TOWARDS + darker * (_MELANIN_TOWARDS - _TOWARDS)), 0.08, 3.0)
+    gain = rosy * np.clip((colour / mean) ** (_TOWARDS + darker * (_MELANIN_TOWARDS - _TOWARDS)), 0.08, 3.0)
     power = 1 + darker * (_BLOODLESS - 1)
     values = (np.arange(STEPS) / (STEPS - 1)) ** 2.2
     table = (mean * gain)[:, None] * (values[None] / mean[:, None]) ** power[:, None]
@@ -249,7 +252,7 @@ def _lay_brows(
     solid = sums[:, 1] > 0.08 * sums[:, 1].max()
     own = _style_rows(rows, style.sum(axis=1), places[:, 1])
     middle = np.interp(own, rows[solid], sums[solid, 0] / sums[solid, 1]).astype(np.float32)
-    thick = float(np.exp(random.normal(0.25 - 0.15 * person.female, 0.2)))
+    thick = float(np.exp(random.normal(-0.15 * person.female, 0.2)))
     across = np.sqrt(np.average((columns - middles[:, None]) ** 2, weights=style))
     drop = (_ABOVE[0] + random.normal(0, 0.03)) * _TEXELS + _ABOVE[1] * thick * float(across)
     wanted = (target + drop)[:, None]
@@ -257,7 +260,7 @@ def _lay_brows(
     at_y = np.repeat((own - top)[:, None], len(columns), axis=1)
     moved = cv2.remap(style, at_x.astype(np.float32), at_y.astype(np.float32), cv2.INTER_LINEAR)
     dense = (
-        random.uniform(0.7, 1.8)
+        random.uniform(1.0, 2.4)
         * (1.1 - 0.3 * person.female)
         * (0.35 if person.years < 3 else 0.75 if person.years > 70 else 1.0)
     )

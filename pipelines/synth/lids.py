@@ -66,7 +66,7 @@ def _set_in(image: Any, classes: Any, up_x: float, up_y: float, scale: float, ab
                 continue
             low = (_steps(classes, part, x, y, -up_x, -up_y, most) - 0.5) / scale
             inner = right if part == LEFT_EYE else left
-            dark = (1 - 0.6 * math.exp(-high / 0.13)) * (1 - 0.35 * math.exp(-aside / 0.14))
+            dark = (1 - 0.4 * math.exp(-high / 0.13)) * (1 - 0.2 * math.exp(-aside / 0.14))
             dark *= 1 - 0.15 * math.exp(-low / 0.06)
             red = 0.3 * math.exp(-aside / 0.22) + 0.25 * math.exp(-inner / 0.16) + 0.12 * math.exp(-low / 0.07)
             wet = 0.07 * max(0.0, 1 - low / 0.1) * min(1.0, aside / 0.3)

@@ -109,7 +109,7 @@ def draw_hair_strands(
     seen = camera.to_camera(strands)
     centre = camera.to_camera(CENTRE[None])[0]
     tufts = int(grown.owner.max()) + 1
-    strength = random.normal(0, 0.16, tufts)[grown.owner] + random.normal(0, 0.13, count)
+    strength = random.normal(0, 0.16, tufts)[grown.owner] + random.normal(0, 0.09, count)
     tints = hair.colour * np.exp(strength)[:, None]
     pale = np.clip(hair.grey + random.normal(0, 0.15, (count, 1)) * (hair.grey > 0), 0, 1)
     tints = (1 - pale) * tints + pale * (0.5 * tints + 0.14)
@@ -119,14 +119,16 @@ def draw_hair_strands(
     lit = np.empty_like(strands)
     _light(
         seen, points, depth, centre, lighting.harmonics, lighting.directions, lighting.colours,
-        tints.astype(np.float32), 0.5 + 0.5 * grown.under, tilts, shine, lit,
+        tints.astype(np.float32), 0.65 + 0.35 * grown.under, tilts, shine, lit,
     )  # fmt: skip
     share = np.linspace(0, 1, nodes, dtype=np.float32)
     longest = 1.0 if hair.style is None else max(hair.style.top, hair.style.sides, hair.style.back)
     tip = min(0.6, _TIP / longest)
     ending = np.maximum(0, share - 1 + tip) / tip
     taper = 0.45 + 0.55 * np.minimum(1, 5 * share) - 0.35 * ending
-    widths = (grown.widths * camera.scale)[:, None] * taper[None]
+    out = np.linalg.norm(strands - CENTRE, axis=2)  # locks part as they leave the head, and widen as much
+    parted = np.maximum(out / np.maximum(out[:, :1], 1.0), 1.0)
+    widths = (grown.widths * camera.scale)[:, None] * taper[None] * parted
     body = 1.25 - 1.0 * ending - 0.45 * np.maximum(0, 0.15 - share) / 0.15
     grain = 0.22 * float(np.clip(camera.scale / 12, 0.35, 1))
     starts = random.integers(0, 512, (count, 2))
