@@ -17,7 +17,7 @@ Floats = NDArray[np.float32]
 SHADOW_SIDE = 160
 _STRONGEST = 2.5  # times the ambient light: what a sun gives at most, since photographers fill shadows
 _BOUNCED = 0.3  # of the ambient light's colour is lost: what comes off walls, clothes and skin fills shadows too
-_REFLECTED = 0.35  # of what surroundings have more above than below is lost: floors, tables and clothes throw light back
+_REFLECTED = 0.35  # of what shines more from above than from below is lost: floors, tables, clothes throw light back
 _FAINT = 0.12  # of the ambient light: a lamp whose shadow nobody would see
 
 
