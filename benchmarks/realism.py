@@ -38,6 +38,7 @@ from realism_measures import (
     distances,
     features,
     modes,
+    part_figures,
     pixel_figures,
     poses,
     spectrum,
@@ -82,15 +83,18 @@ def stored(kind: str, folder: str, count: int) -> Iterator[Pair]:
 
 def measure(pairs: Iterator[Pair], landmarker: Landmarker) -> Faces:
     landmarker.load_detector()
-    points, pixels, spectra, squares, found = [], [], [], [], []
+    points, pixels, parts, spectra, squares, found = [], [], [], [], [], []
     for image, cloud in pairs:
-        face = square(image, cloud)
+        face, placed = square(image, cloud)
         points.append(cloud)
         pixels.append(pixel_figures(face))
+        parts.append(part_figures(face, placed))
         spectra.append(spectrum(face))
         squares.append(face)
         found.append(bool(landmarker.detector_boxes(image)))
-    return Faces(np.stack(points), np.array(pixels), np.stack(spectra), features(squares), np.array(found))
+    return Faces(
+        np.stack(points), np.array(pixels), np.array(parts), np.stack(spectra), features(squares), np.array(found)
+    )
 
 
 def statistics(points: Floats) -> dict[str, float]:

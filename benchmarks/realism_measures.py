@@ -26,37 +26,45 @@ MARGIN = 1.3  # side of that square over the longer side of the points' box
 @dataclass(frozen=True)
 class Faces:
     """One set: `points` (N, 68, 2) pixels, `pixels` (N, 4) luminance, saturation, contrast and colour's warmth,
-    `spectra` (N, RINGS) log amplitudes, `features` (N, F) of MTCNN's last network, `found` (N,) by predict."""
+    `parts` (N, 7) as `PARTS` says, `spectra` (N, RINGS) log amplitudes, `features` (N, F) of MTCNN's last network,
+    `found` (N,) by predict."""
 
     points: Floats
     pixels: Floats
+    parts: Floats
     spectra: Floats
     features: Floats
     found: NDArray[np.bool_]
 
     def part(self, index: Any) -> Faces:
         return Faces(
-            self.points[index], self.pixels[index], self.spectra[index], self.features[index], self.found[index]
-        )
+            self.points[index], self.pixels[index], self.parts[index], self.spectra[index], self.features[index],
+            self.found[index],
+        )  # fmt: skip
 
 
 PIXELS = ("luminance", "saturation", "local contrast", "warmth")
 
 
-def square(image: NDArray[np.uint8], points: Floats) -> NDArray[np.uint8]:
-    """The face alone, (SIDE, SIDE, 3), edges repeated where the picture ends."""
+PARTS = ("eyes", "darkest tenth of eyes", "brows", "below brows", "lips", "cheeks' a", "cheeks' b")
+_HAZE = 8.0  # of 255: that much light, and nothing is black
+_BROW = 0.09, 0.16  # of the eyes' distance below the brows' points: where brows end, and the lids' skin below them
+
+
+def square(image: NDArray[np.uint8], points: Floats) -> tuple[NDArray[np.uint8], Floats]:
+    """The face alone, (SIDE, SIDE, 3), edges repeated where the picture ends; and its points there."""
     low, high = points.min(axis=0), points.max(axis=0)
     half = MARGIN * float((high - low).max()) / 2
     scale = SIDE / (2 * half)
     x, y = (low + high) / 2 - half
+    placed = (points - [x, y]) * scale
     if scale < 0.7:  # area first, so that fine detail does not alias
         shrink = max(scale * 1.4, 0.05)
         image = np.asarray(cv2.resize(image, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA), np.uint8)
         x, y, scale = x * shrink, y * shrink, scale / shrink
     move = np.array([[scale, 0, -scale * x], [0, scale, -scale * y]])
-    return np.asarray(
-        cv2.warpAffine(image, move, (SIDE, SIDE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    )
+    face = cv2.warpAffine(image, move, (SIDE, SIDE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(face), placed
 
 
 def pixel_figures(face: NDArray[np.uint8]) -> list[float]:
@@ -69,6 +77,46 @@ def pixel_figures(face: NDArray[np.uint8]) -> list[float]:
     local = np.sqrt(np.maximum(cv2.blur(light * light, (15, 15)) - near * near, 0)).mean() / 2.55
     warmth = np.log((colours[..., 0].mean() + 1) / (colours[..., 2].mean() + 1))
     return [float(light.mean()), float(((most - least) / (most + 1)).mean()), float(local), float(warmth)]
+
+
+def part_figures(face: NDArray[np.uint8], points: Floats) -> list[float]:
+    """How light parts are (logarithms, against the cheeks), and a and b of the cheeks in CIELAB (NaN of grey pictures),
+    as `PARTS` names them. `points` (68, 2) lie on the face's square."""
+    light = cv2.cvtColor(face, cv2.COLOR_RGB2GRAY).astype(np.float64)
+    eyes = float(np.linalg.norm(points[RIGHT] - points[LEFT]))
+    up = points[27] - points[33]
+    down = -up / (np.linalg.norm(up) + 1e-9) * eyes
+
+    def inside(*outlines: Floats) -> NDArray[np.bool_]:
+        mask = np.zeros((SIDE, SIDE), np.uint8)
+        for outline in outlines:
+            cv2.fillPoly(mask, [np.rint(outline * 16).astype(np.int32)], 1, shift=4)
+        return mask > 0
+
+    def below(first: float, last: float) -> NDArray[np.bool_]:
+        rows = [points[at : at + 5] for at in (17, 22)]
+        return inside(*(np.concatenate([row + first * down, (row + last * down)[::-1]]) for row in rows))
+
+    def against_cheeks(part: NDArray[np.bool_], tenth: bool = False) -> float:
+        if not (part.any() and cheeks.any()):
+            return float("nan")
+        value = np.percentile(light[part], 10) if tenth else light[part].mean()
+        return float(np.log((value + _HAZE) / (np.median(light[cheeks]) + _HAZE)))
+
+    discs = [cv2.ellipse2Poly((0, 0), (100, 100), 0, 0, 360, 30) / 100 * 0.075 * eyes + 0.35 * points[jaw]
+             + 0.65 * points[side] + 0.02 * down for jaw, side in ((1, 31), (15, 35))]  # fmt: skip
+    cheeks = inside(*discs)
+    lids = inside(points[36:42], points[42:48])
+    lab = cv2.cvtColor(face, cv2.COLOR_RGB2LAB)[cheeks].astype(np.float64) - 128
+    coloured = cheeks.any() and np.ptp(face[cheeks].mean(axis=0)) > 4
+    return [
+        against_cheeks(lids),
+        against_cheeks(lids, tenth=True),
+        against_cheeks(below(0.0, _BROW[0])),
+        against_cheeks(below(*_BROW)),
+        against_cheeks(inside(points[48:60]) & ~inside(points[60:68])),
+        *(np.median(lab[:, 1:], axis=0) if coloured else (float("nan"), float("nan"))),
+    ]
 
 
 def spectrum(face: NDArray[np.uint8]) -> Floats:
@@ -112,8 +160,8 @@ def _third_network() -> Any:
 
 
 def distances(faces: Faces, real: Faces) -> dict[str, float]:
-    """How far a set lies from a real one. Shape modes, luminance, saturation, local contrast, warmth: Wasserstein-1 in
-    the real set's deviations (shape: mean over its first modes); spectrum: root mean square of the mean log
+    """How far a set lies from a real one. Shape modes, pixels and parts: Wasserstein-1 in the real set's
+    deviations (shape: mean over its first modes); spectrum: root mean square of the mean log
     amplitudes' difference; kernel: 1000 × MMD² with KID's kernel (Bińkowski et al. 2018) on the features."""
     both = aligned(np.concatenate([real.points, faces.points]))
     shapes, others = both[: len(real.points)].reshape(len(real.points), -1), both[len(real.points) :]
@@ -123,6 +171,9 @@ def distances(faces: Faces, real: Faces) -> dict[str, float]:
     apart = {"shape modes": np.mean([_wasserstein(ours[:, m], theirs[:, m]) for m in range(MODES)])}
     for column, name in enumerate(PIXELS):
         apart[name] = _wasserstein(faces.pixels[:, column], real.pixels[:, column])
+    for column, name in enumerate(PARTS):
+        one, other = (each.parts[:, column] for each in (faces, real))
+        apart[name] = _wasserstein(one[np.isfinite(one)], other[np.isfinite(other)])
     apart["spectrum"] = np.sqrt(((faces.spectra.mean(axis=0) - real.spectra.mean(axis=0)) ** 2).mean())
     apart["kernel"] = 1000 * kernel_distance(faces.features, real.features)
     return {name: round(float(value), 3) for name, value in apart.items()}

@@ -17,7 +17,6 @@ Floats = NDArray[np.float32]
 SHADOW_SIDE = 160
 _STRONGEST = 2.5  # times the ambient light: what a sun gives at most, since photographers fill shadows
 _BOUNCED = 0.3  # of the ambient light's colour is lost: what comes off walls, clothes and skin fills shadows too
-_REFLECTED = 0.35  # of what shines more from above than from below is lost: floors, tables, clothes throw light back
 _FAINT = 0.12  # of the ambient light: a lamp whose shadow nobody would see
 
 
@@ -65,7 +64,6 @@ def draw_lighting(config: LightConfig, random: np.random.Generator) -> Lighting:
     white = (mean / mean.mean()) ** -random.uniform(0.3, 1.0)
     harmonics = harmonics * white
     harmonics = harmonics + _BOUNCED * (harmonics.mean(axis=1, keepdims=True) - harmonics)
-    harmonics[1] *= 1 - _REFLECTED
     colours = np.concatenate([colours[:1] * white, colours[1:] * (1 if measured else white)])
     balance = white / around.harmonics[0].mean() if measured else np.ones(3)
     return Lighting(
@@ -86,9 +84,9 @@ def _draw_lamps(config: LightConfig, random: np.random.Generator) -> tuple[Float
     ambient = random.uniform(*config.ambient)
     tint = np.exp(random.normal(0, 0.1, 3))
     harmonics = random.normal(0, 1, (9, 1)) * np.array([0, 0.2, 0.2, 0.3, 0.1, 0.1, 0.06, 0.1, 0.1])[:, None]
-    harmonics[0], harmonics[1] = 1.0, harmonics[1] + 0.2
+    harmonics[0], harmonics[1] = 1.0, harmonics[1] + 0.3
     count = int(random.integers(config.lights[0], config.lights[1] + 1))
-    directions = random.normal(0, 1, (count, 3)) + [0, 0.6, 0]
+    directions = random.normal(0, 1, (count, 3)) + [0, 0.9, 0]
     directions[:, 2] = np.abs(directions[:, 2]) * random.uniform(0.3, 1.5)
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     colours = random.uniform(0.2, 1.2, (count, 1)) * np.exp(random.normal(0, 0.12, (count, 3)))
@@ -142,5 +140,5 @@ def openness(head: Head, count: int = 96, side: int = 320) -> Floats:
     mouth = np.isin(head.material, (Material.TEETH, Material.GUMS))
     opened[np.unique(triangles[mouth])] = 1.0  # the mean mouth is shut; an open one is not as dark
     eyes = np.unique(triangles[np.isin(head.material, (Material.LEFT_EYE, Material.RIGHT_EYE))])
-    opened[eyes] = np.maximum(opened[eyes], 0.9)  # what lids take from eyes, `lids` draws
+    opened[eyes] = np.maximum(opened[eyes], 0.7)  # what lids take from eyes, `lids` draws
     return np.asarray(opened, np.float32)

@@ -5,11 +5,25 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
-from realism_measures import SIDE, Faces, distances, features, kernel_distance, pixel_figures, spectrum, square
+from realism_measures import (
+    PARTS,
+    SIDE,
+    Faces,
+    distances,
+    features,
+    kernel_distance,
+    part_figures,
+    pixel_figures,
+    spectrum,
+    square,
+)
+
+from fakeit.pipelines.synth.heads import load_head
 
 
 def _faces(seed: int, brighter: float = 0.0, wider: float = 1.0) -> Faces:
@@ -18,7 +32,8 @@ def _faces(seed: int, brighter: float = 0.0, wider: float = 1.0) -> Faces:
     points = shape * [wider, 1] + random.normal(0, 2, (80, 68, 2))
     pixels = np.stack([random.normal(100 + brighter, 10, 80), *random.normal(0.4, 0.1, (3, 80))], axis=1)
     features = random.normal(brighter / 30, 1, (80, 16))
-    return Faces(points, pixels, random.normal(0, 0.1, (80, 32)), features, np.ones(80, bool))
+    parts = random.normal(0, 1, (80, len(PARTS)))
+    return Faces(points, pixels, parts, random.normal(0, 0.1, (80, 32)), features, np.ones(80, bool))
 
 
 def test_distances_grow_with_what_differs() -> None:
@@ -40,12 +55,27 @@ def test_the_kernel_distance_is_unbiased() -> None:
 def test_a_face_s_square_holds_its_points_in_the_middle() -> None:
     image = np.zeros((300, 400, 3), np.uint8)
     image[100:200, 150:250] = (200, 100, 50)
-    face = square(image, np.array([[150.0, 100.0], [249.0, 199.0]]))
+    face, placed = square(image, np.array([[150.0, 100.0], [249.0, 199.0]]))
     assert face.shape == (SIDE, SIDE, 3)
     margin = round(SIDE * (1 - 1 / 1.3) / 2)
     assert (face[SIDE // 2, margin + 4 : -margin - 4] == (200, 100, 50)).all() and not face[4, 4].any()
+    assert np.allclose(placed, [[SIDE * (0.5 - 0.5 / 1.3)] * 2, [SIDE * (0.5 + 0.5 / 1.3)] * 2])
     light, saturation, contrast, warmth = pixel_figures(face)
     assert 50 < light < 120 and 0.3 < saturation < 0.75 and contrast > 0 and warmth > 0.5
+
+
+def test_parts_are_told_by_their_own_pixels() -> None:
+    head = load_head("builtin")
+    points = head.neutral[head.landmarks[:68], :2] * [4.0, -4.0] + [64.0, 60.0]
+    face = np.full((SIDE, SIDE, 3), (160, 110, 90), np.uint8)
+    plain = dict(zip(PARTS, part_figures(face, points), strict=True))
+    assert all(abs(plain[name]) < 1e-6 for name in PARTS[:5]) and plain["cheeks' a"] > 10 < plain["cheeks' b"]
+    for eye in (slice(36, 42), slice(42, 48)):
+        cv2.fillPoly(face, [np.rint(points[eye]).astype(np.int32)], (40, 40, 40))
+    dark = dict(zip(PARTS, part_figures(face, points), strict=True))
+    assert dark["eyes"] < -0.5 > dark["darkest tenth of eyes"] and abs(dark["lips"]) < 1e-6
+    grey = part_figures(np.full((SIDE, SIDE, 3), 120, np.uint8), points)
+    assert np.isnan(grey[-2:]).all() and np.isfinite(grey[:5]).all()
 
 
 def test_noise_has_more_of_the_high_frequencies() -> None:
