@@ -24,7 +24,7 @@ from fakeit.pipelines.errors import FakeitError
 from fakeit.pipelines.files.storage import exists, join, list_files, make_folder, read_bytes, write_atomically
 from fakeit.pipelines.flows import face_attempts
 from fakeit.pipelines.flows.face_attempts import Attempt, folder_of, put_in_place, stands
-from fakeit.pipelines.machine.code_version import code_version
+from fakeit.pipelines.machine.code_version import code_version, renderer_hash
 from fakeit.pipelines.machine.runners import Runner
 from fakeit.pipelines.progress import ProgressBar
 from fakeit.pipelines.synth.background import pictures_below
@@ -102,12 +102,12 @@ def synthesize(
 def _claim(output: str, config: SynthesisConfig, size: int, seed: int, folders: bool) -> None:
     """Writes how this folder is made, or holds it against what stands there: one folder, one way."""
     record = {"conf": to_dict(config), "digest": digest(config), "size": size, "seed": seed, "code": code_version()}
-    record["folders"] = folders
+    record |= {"folders": folders, "renderer": renderer_hash()}
     location = join(output, RECORD)
     if exists(location):
         found = _read_record(location)
-        for key in ("digest", "size", "seed", "folders"):
-            if found[key] != record[key]:
+        for key in ("digest", "size", "seed", "folders", "renderer"):
+            if found[key] not in (record[key], None):  # older records do not say which renderer
                 differs = _first_difference(found["conf"], record["conf"]) if key == "digest" else None
                 name, there, wanted = differs or (key, found[key], record[key])
                 raise FakeitError(
@@ -122,8 +122,8 @@ def _claim(output: str, config: SynthesisConfig, size: int, seed: int, folders: 
 
 def _read_record(location: str) -> dict[str, Any]:
     try:
-        record = {"folders": False} | json.loads(read_bytes(location))
-        return {key: record[key] for key in ("conf", "digest", "size", "seed", "folders")}
+        record = {"folders": False, "renderer": None} | json.loads(read_bytes(location))
+        return {key: record[key] for key in ("conf", "digest", "size", "seed", "folders", "renderer")}
     except (TypeError, ValueError, KeyError) as error:
         found = f"{type(error).__name__}: {error}"
         raise FakeitError(f"{location}: no record of how faces were made ({found}); choose another folder") from error

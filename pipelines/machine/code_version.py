@@ -27,9 +27,20 @@ def code_hash() -> str:
     """16 hex digits of the code below pipelines/ and of its data (box maps, detectors' weights): what a shard's bytes
     depend on beside its samples and conf. Unlike the commit it does not change with a training or a document. Called
     where the files lie, not on executors."""
+    return _hash(renderer=False)  # that makes pictures, not shards
+
+
+@cache
+def renderer_hash() -> str:
+    """The same of the renderer and its heads: what a face's bytes depend on beside seed, number and conf."""
+    return _hash(renderer=True)
+
+
+def _hash(renderer: bool) -> str:
     digest, root = hashlib.sha256(), Path(__file__).resolve().parents[1]
     digest.update(str(root).encode() if not root.is_dir() else b"")  # in an archive, whose name is a hash of the code
     for path in sorted(path for path in root.rglob("*") if path.is_file()):
-        if not {"synth", "__pycache__"} & set(path.relative_to(root).parts):  # the renderer makes pictures, not shards
+        parts = path.relative_to(root).parts
+        if ("synth" in parts) == renderer and "__pycache__" not in parts:
             digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]

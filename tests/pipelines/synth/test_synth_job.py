@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -87,6 +88,18 @@ def test_one_folder_one_conf(tmp_path: Path) -> None:
     turned = replace(SynthesisConfig(), camera=replace(SynthesisConfig().camera, yaw_sd=1.0))
     with pytest.raises(FakeitError, match=r"made with camera.yaw_sd 17.0, not 1.0; choose another"):  # it said digests
         synthesize(turned, 1, 64, 1, str(tmp_path), here)
+
+
+def test_a_folder_is_of_one_renderer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = runners.in_processes(0)
+    synthesize(SynthesisConfig(), 1, 64, 1, str(tmp_path), here)
+    monkeypatch.setattr("fakeit.pipelines.flows.synthesize.renderer_hash", lambda: "newer")
+    with pytest.raises(FakeitError, match=r"made with renderer [0-9a-f]{16}, not newer; choose another folder"):
+        synthesize(SynthesisConfig(), 2, 64, 1, str(tmp_path), here)
+    record = json.loads((tmp_path / "synthesis.json").read_text())
+    del record["renderer"]  # as records were before
+    (tmp_path / "synthesis.json").write_text(json.dumps(record))
+    synthesize(SynthesisConfig(), 2, 64, 1, str(tmp_path), here)
 
 
 @pytest.mark.parametrize("text", ["{}", '{"digest', "[]", '"conf"'])
