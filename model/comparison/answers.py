@@ -73,7 +73,7 @@ def sizes(laws: Mapping[str, PowerLaw], budget: str, far: float) -> str:
     parts = []
     for name, law in laws.items():
         bought, left = law.next_doubling(), _interval(law.at(far), 1, ".1f")
-        told = f"take away {_interval(bought, 100, '.0f')} % of {name}'s error"
+        told = f"take away {_interval(bought, 100, 'z.0f')} % of {name}'s error"
         told += ", which cannot be told from nothing" if bought.low <= 0 <= bought.high else ""
         bound = "" if law.floor.any() else " or more, since no floor could be fitted"
         parts.append(f"twice as many as {law.sizes.max():,.0f} {told}; {far:,.0f} would leave {left} %{bound}")

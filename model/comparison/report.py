@@ -154,7 +154,7 @@ def _law(name: str, law: PowerLaw, target: float) -> list[str]:
     return [
         name,
         _interval(law.rate(), lambda v: f"{v:.2f}"),
-        _interval(law.next_doubling(), lambda v: f"{100 * v:.0f} %"),
+        _interval(law.next_doubling(), lambda v: f"{100 * v:z.0f} %"),
         _interval(law.at(2 * float(law.sizes.max())), lambda v: f"{v:.2f}"),
         _interval(law.at(FAR), lambda v: f"{v:.2f}"),
         _interval(law.smallest(target), _size),

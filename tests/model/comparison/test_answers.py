@@ -66,6 +66,8 @@ def test_sizes_are_told_with_an_interval() -> None:
     told = answers.sizes({"net": flat}, "x", 1e6)
     assert "take away 1 (-2 … 5) % of net's error, which cannot be told from nothing" in told
     assert "or more, since no floor could be fitted" in told
+    level = fit_power_law([2000, 5000, 10000] * 2, [10.0, 10.01, 10.02, 10.02, 10.01, 10.0])
+    assert "-0 " not in answers.sizes({"net": level}, "x", 1e6), "nothing has no sign"
 
 
 @pytest.mark.parametrize(
