@@ -26,7 +26,7 @@ def test_torch_gives_the_points_of_the_file() -> None:
     with torch.no_grad():
         made = network(torch.from_numpy(crops()))
     points, sigma = OnnxBackend(BOX).run(crops())[:2]
-    assert np.abs(made.points.numpy() - points).max() * crop.size < 1e-3
+    assert np.abs(made.points.numpy() - points).max() * crop.size < 2e-3
     assert made.log_sigma is not None and sigma is not None
     assert np.abs(made.log_sigma.numpy() - sigma).max() < 1e-3
 

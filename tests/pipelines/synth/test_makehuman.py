@@ -134,8 +134,8 @@ def test_arms_hang(head: Head) -> None:
 
 def test_points_lie_on_their_parts() -> None:
     """Visible points lie near the part that they belong to (256 pixels; an eye's inner corner is beyond its white)."""
-    parts = {"lips": (48, 60, {9, 10, 11}), "left eye": (36, 42, {3}), "right eye": (42, 48, {4}),
-             "left brow": (17, 22, {5}), "right brow": (22, 27, {6}), "nose": (30, 36, {2})}  # fmt: skip
+    parts = {"lips": (48, 60, {9, 10, 11}), "left eye": (36, 42, {4}), "right eye": (42, 48, {3}),
+             "left brow": (17, 22, {6}), "right brow": (22, 27, {5}), "nose": (30, 36, {2})}  # fmt: skip
     near: dict[str, list[bool]] = {part: [] for part in parts}
     for index in range(12):
         face = render(index, 5, PLAIN, 256)

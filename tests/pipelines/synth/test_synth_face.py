@@ -76,8 +76,8 @@ def test_flip_pairs_mirror_the_mean_head(head: Head) -> None:
 def test_points_lie_on_their_parts() -> None:
     """Visible points lie within a pixel of the part that they belong to (256 pixels, a head of 180, eyes open)."""
     bare = replace(PLAIN, expression=ExpressionConfig(neutral=1.0, blink=0.0), skin=SkinConfig(beard=0, makeup=0))
-    parts = {"lips": (48, 68, {9, 10, 11}), "left eye": (36, 42, {3}), "right eye": (42, 48, {4}),
-             "left brow": (17, 22, {5}), "right brow": (22, 27, {6}), "nose": (30, 36, {2})}  # fmt: skip
+    parts = {"lips": (48, 68, {9, 10, 11}), "left eye": (36, 42, {4}), "right eye": (42, 48, {3}),
+             "left brow": (17, 22, {6}), "right brow": (22, 27, {5}), "nose": (30, 36, {2})}  # fmt: skip
     near: dict[str, list[bool]] = {part: [] for part in parts}
     for index in range(12):
         face = render(index, 5, bare, 256)
@@ -163,7 +163,7 @@ def test_pupils_are_dark_and_sclera_is_not(kind: Literal["builtin", "ict"], requ
     for index in range(16):
         face = render(index, 6, bare, 256)
         grey = cv2.cvtColor(face.image, cv2.COLOR_RGB2GRAY)
-        for eye, point in ((3, 68), (4, 69)):
+        for eye, point in ((4, 68), (3, 69)):
             inside = face.segmentation == eye
             x, y = np.rint(face.landmarks[point]).astype(int)
             if inside.sum() > 60 and inside[y, x]:
