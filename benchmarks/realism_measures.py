@@ -37,15 +37,10 @@ class Faces:
     found: NDArray[np.bool_]
 
     def part(self, index: Any) -> Faces:
-        return Faces(
-            self.points[index], self.pixels[index], self.parts[index], self.spectra[index], self.features[index],
-            self.found[index],
-        )  # fmt: skip
+        return Faces(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
 
 
 PIXELS = ("luminance", "saturation", "local contrast", "warmth")
-
-
 PARTS = ("eyes", "darkest tenth of eyes", "brows", "below brows", "lips", "cheeks' a", "cheeks' b")
 _HAZE = 8.0  # of 255: that much light, and nothing is black
 _BROW = 0.09, 0.16  # of the eyes' distance below the brows' points: where brows end, and the lids' skin below them
@@ -84,8 +79,8 @@ def part_figures(face: NDArray[np.uint8], points: Floats) -> list[float]:
     as `PARTS` names them. `points` (68, 2) lie on the face's square."""
     light = cv2.cvtColor(face, cv2.COLOR_RGB2GRAY).astype(np.float64)
     eyes = float(np.linalg.norm(points[RIGHT] - points[LEFT]))
-    up = points[27] - points[33]
-    down = -up / (np.linalg.norm(up) + 1e-9) * eyes
+    nose = points[33] - points[27]
+    down = nose / (np.linalg.norm(nose) + 1e-9) * eyes
 
     def inside(*outlines: Floats) -> NDArray[np.bool_]:
         mask = np.zeros((SIDE, SIDE), np.uint8)
@@ -98,14 +93,15 @@ def part_figures(face: NDArray[np.uint8], points: Floats) -> list[float]:
         return inside(*(np.concatenate([row + first * down, (row + last * down)[::-1]]) for row in rows))
 
     def against_cheeks(part: NDArray[np.bool_], tenth: bool = False) -> float:
-        if not (part.any() and cheeks.any()):
+        if not part.any():
             return float("nan")
         value = np.percentile(light[part], 10) if tenth else light[part].mean()
-        return float(np.log((value + _HAZE) / (np.median(light[cheeks]) + _HAZE)))
+        return float(np.log((value + _HAZE) / (level + _HAZE)))
 
     discs = [cv2.ellipse2Poly((0, 0), (100, 100), 0, 0, 360, 30) / 100 * 0.075 * eyes + 0.35 * points[jaw]
              + 0.65 * points[side] + 0.02 * down for jaw, side in ((1, 31), (15, 35))]  # fmt: skip
     cheeks = inside(*discs)
+    level = float(np.median(light[cheeks])) if cheeks.any() else float("nan")
     lids = inside(points[36:42], points[42:48])
     lab = cv2.cvtColor(face, cv2.COLOR_RGB2LAB)[cheeks].astype(np.float64) - 128
     coloured = cheeks.any() and np.ptp(face[cheeks].mean(axis=0)) > 4
@@ -169,17 +165,15 @@ def distances(faces: Faces, real: Faces) -> dict[str, float]:
     mean = shapes.mean(axis=0)
     ours, theirs = (others.reshape(len(others), -1) - mean) @ vectors[:MODES].T, (shapes - mean) @ vectors[:MODES].T
     apart = {"shape modes": np.mean([_wasserstein(ours[:, m], theirs[:, m]) for m in range(MODES)])}
-    for column, name in enumerate(PIXELS):
-        apart[name] = _wasserstein(faces.pixels[:, column], real.pixels[:, column])
-    for column, name in enumerate(PARTS):
-        one, other = (each.parts[:, column] for each in (faces, real))
-        apart[name] = _wasserstein(one[np.isfinite(one)], other[np.isfinite(other)])
+    for names, one, other in ((PIXELS, faces.pixels, real.pixels), (PARTS, faces.parts, real.parts)):
+        apart |= {name: _wasserstein(one[:, column], other[:, column]) for column, name in enumerate(names)}
     apart["spectrum"] = np.sqrt(((faces.spectra.mean(axis=0) - real.spectra.mean(axis=0)) ** 2).mean())
     apart["kernel"] = 1000 * kernel_distance(faces.features, real.features)
     return {name: round(float(value), 3) for name, value in apart.items()}
 
 
 def _wasserstein(values: Floats, reference: Floats) -> float:
+    values, reference = values[np.isfinite(values)], reference[np.isfinite(reference)]
     return float(wasserstein_distance(values, reference) / (reference.std() + 1e-9))
 
 

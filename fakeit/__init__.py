@@ -17,9 +17,14 @@ if TYPE_CHECKING:
 
 __version__ = "0.3.0.dev0"  # the one place; how a release is cut: CONTRIBUTING.md
 __all__ = ["Box", "Face", "Faces", "HeadPose", "Landmarker", "LandmarkerConfig"]
-_PLACES = {"Box": "pipelines.faces.box", "Face": "model.inference.results", "Faces": "model.inference.found"}
-_PLACES |= {"HeadPose": "model.inference.head_pose", "Landmarker": "model.inference.landmarker"}
-_PLACES |= {"LandmarkerConfig": _PLACES["Landmarker"]}
+_PLACES = {
+    "Box": "pipelines.faces.box",
+    "Face": "model.inference.results",
+    "Faces": "model.inference.found",
+    "HeadPose": "model.inference.head_pose",
+    "Landmarker": "model.inference.landmarker",
+    "LandmarkerConfig": "model.inference.landmarker",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -150,7 +150,7 @@ class Kaggle:
         """The ImageId of a row of test.csv, as the lookup knows it. Raises Rejected."""
         row: Row = sample.annotation
         place = _header(sample.image).index("ImageId")
-        word = self._fields(sample)[place]
+        word = _fields(_line(sample.image, row), sample.image, row.number)[place]
         if not word.isdigit():
             found = repr(word[:20].decode("utf-8", "replace"))
             raise Rejected(f"{sample.image}, row {row.number}: ImageId is {found}, expected a whole number")
@@ -158,16 +158,9 @@ class Kaggle:
 
     def image(self, sample: Sample) -> NDArray[np.uint8]:
         row: Row = sample.annotation
-        pixels = self._fields(sample)[_header(sample.image).index("Image")]
+        fields = _fields(_line(sample.image, row), sample.image, row.number)
+        pixels = fields[_header(sample.image).index("Image")]
         return np.repeat(parse_pixels(pixels, f"{sample.image}, row {row.number}")[..., None], 3, axis=2)
-
-    @staticmethod
-    def _fields(sample: Sample) -> list[bytes]:
-        row: Row = sample.annotation
-        fields, header = _fields(_line(sample.image, row)), _header(sample.image)
-        if len(fields) != len(header):
-            raise Rejected(f"{sample.image}, row {row.number}: {len(fields)} columns, expected {len(header)}")
-        return fields
 
 
 def parse_pixels(text: bytes, where: str) -> NDArray[np.uint8]:
@@ -209,9 +202,13 @@ def _line(file: str, row: Row) -> bytes:
         raise Rejected(f"{file}, row {row.number}: cannot be read ({error})") from error
 
 
-def _fields(line: bytes) -> list[bytes]:
-    """The fields of one line; none of this competition's holds a comma, so that quotes are no more than decoration."""
-    return [field.strip().strip(b'"') for field in line.split(b",")]
+def _fields(line: bytes, file: str, number: int) -> list[bytes]:
+    """The fields of a row, one a column; none of this competition's holds a comma, so that quotes are no more than
+    decoration. Raises Rejected."""
+    fields = [field.strip().strip(b'"') for field in line.split(b",")]
+    if len(fields) != len(_header(file)):
+        raise Rejected(f"{file}, row {number}: {len(fields)} columns, expected {len(_header(file))}")
+    return fields
 
 
 def _rows(file: str) -> Iterator[tuple[Row, bytes]]:
@@ -259,9 +256,7 @@ def _column_order(file: str) -> tuple[int, ...]:
 
 def _coordinates(line: bytes, file: str, number: int, order: tuple[int, ...]) -> NDArray[np.float64]:
     """(30,) coordinates, NaN where empty."""
-    fields = _fields(line)
-    if len(fields) != len(order) + 1:
-        raise Rejected(f"{file}, row {number}: {len(fields)} columns, expected {len(order) + 1}")
+    fields = _fields(line, file, number)
     values = np.full(len(order), np.nan)
     for index, place in enumerate(order):
         word = fields[place]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
 STEPS = 1024  # of the table: four a value of the picture
+_PUPIL = 0.01  # linear
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def eye_at(albedo: Any, colours: Any, away: float, iris: float, pupil: float) ->
     centre."""
     if away < pupil:
         for a in range(3):
-            albedo[a] = 0.01
+            albedo[a] = _PUPIL
     elif away < iris:
         edge = away / iris
         for a in range(3):
@@ -104,4 +105,4 @@ def iris_at(  # noqa: PLR0913 - a kernel takes plain arrays
     half = iris.shape[0] * 0.5
     x, y = int(half + half * ring * right / length), int(half - half * ring * up / length)
     for a in range(3):
-        albedo[a] = iris[min(y, iris.shape[0] - 1), min(x, iris.shape[1] - 1), a] if away > pupil else 0.01
+        albedo[a] = iris[min(y, iris.shape[0] - 1), min(x, iris.shape[1] - 1), a] if away > pupil else _PUPIL
